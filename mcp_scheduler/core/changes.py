@@ -1,0 +1,82 @@
+"""What `decide` returns: durable changes, committed in one transaction, and effects, carried out after that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mcp_scheduler.core.events import Ended, Group, NewTask, Origin
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt
+from mcp_scheduler.core.states import Reason
+from mcp_scheduler.core.task import Status, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A changing request has been carried out: sent again, it is answered from `tasks` and changes nothing."""
+
+    origin: Origin
+    verb: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Changes:
+    """One transaction. A task appears in `added` (with its status at the end of the batch) or in `statuses`."""
+
+    groups: list[Group] = field(default_factory=list[Group])
+    added: list[NewTask] = field(default_factory=list[NewTask])
+    statuses: dict[str, Status] = field(default_factory=dict[str, Status])
+    deadlines: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    started: list[Attempt] = field(default_factory=list[Attempt])
+    ended: list[Ended] = field(default_factory=list[Ended])
+    returned: list[AttemptId] = field(default_factory=list[AttemptId])
+    remembered: list[Remembered] = field(default_factory=list[Remembered])
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.groups
+            or self.added
+            or self.statuses
+            or self.deadlines
+            or self.started
+            or self.ended
+            or self.returned
+            or self.remembered
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Hand these attempts, in this order, to the slot's worker. The first launch of a slot creates it."""
+
+    slot: str
+    node: str
+    terms: Terms
+    attempts: tuple[AttemptId, ...]
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a running attempt: politely, after the grace time by force, until none of its processes is left."""
+
+    attempt: AttemptId
+    reason: Reason | None  # None: a person asked
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Take back what the slot's worker has not begun: another place is free."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The ends of these attempts are durable now: the executor may drop its own records of them."""
+
+    attempts: tuple[AttemptId, ...]
+
+
+Effect = Launch | Stop | Recall | Settle

@@ -1,0 +1,144 @@
+"""What happened: the input of `decide`. Every report about a running call carries its `AttemptId`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Node
+from mcp_scheduler.core.states import Reason, State
+from mcp_scheduler.core.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which request of which door asked: a request that is sent again after a crash is recognised by it."""
+
+    door: str
+    request: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an attempt ended. `reason` is None for success.
+
+    `result` is JSON text of at most 64 KiB; a larger one lies in the content-addressed file `result_file` (sha-256,
+    hexadecimal). `seconds` is the time the call itself took, measured where it ran.
+    """
+
+    reason: Reason | None = None
+    error: str = ""
+    result: bytes | None = None
+    result_file: str = ""
+    result_size: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    seconds: float = 0.0
+    memory_peak: int = 0
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    fingerprint: str = ""
+
+
+@dataclass(slots=True)
+class NewTask:
+    """A task on its way in, with its payload: the normalised submission as JSON text, which the core never reads."""
+
+    task: Task
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tasks submitted together: a graph or a map."""
+
+    id: str
+    name: str
+    kind: str  # "graph" or "map"
+    principal: str
+    size: int
+    submitted_at: float
+
+
+@dataclass(slots=True)
+class Submitted:
+    """Tasks arrive, all or none. `outside` gives the state of dependencies that are no longer in memory."""
+
+    tasks: list[NewTask]
+    group: Group | None = None
+    outside: Mapping[str, State] = field(default_factory=dict[str, State])
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The call itself has begun. Sent where it matters: for calls with a timeout, and for long ones."""
+
+    attempt: AttemptId
+    at: float
+
+
+@dataclass(slots=True)
+class Ended:
+    """The attempt is over, and so is every process it had."""
+
+    attempt: AttemptId
+    at: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The executor gives the attempt back: its call never began."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """These tasks shall end. Unknown and ended ones are passed over: the service has told the caller already."""
+
+    tasks: tuple[str, ...]
+    origin: Origin | None = None
+
+
+class Action(StrEnum):
+    """What `update_task` can do."""
+
+    HOLD = "hold"
+    RESUME = "resume"
+    RETRY = "retry"
+    RELEASE = "release"  # of a lease
+    SET_PRIORITY = "set_priority"
+    SET_DEADLINE = "set_deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAsked:
+    """A person or an agent changes tasks that are known. `value` belongs to the two SET actions.
+
+    A RETRY may name a task that has left memory: `revived` then carries it as the store knows it.
+    """
+
+    tasks: tuple[str, ...]
+    action: Action
+    value: float | None = None
+    revived: tuple[Task, ...] = ()
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    """A node is there, with this capacity, or its capacity has changed."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: something may have become due."""
+
+
+Event = Submitted | Began | Ended | Returned | CancelAsked | UpdateAsked | NodeChanged | Tick

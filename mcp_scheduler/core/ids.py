@@ -1,0 +1,40 @@
+"""Names of tasks and attempts. Chance is an argument: the core itself draws no random numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/l/i: ids are read aloud and retyped
+SUFFIX_LENGTH = 8
+NAME_LENGTH = 40
+
+
+class AttemptId(NamedTuple):
+    """The `number`-th run of a task, counted from 1. Every effect and report carries it: that is the fence."""
+
+    task: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.task}.{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> AttemptId:
+        task, _, number = text.rpartition(".")
+        return cls(task, int(number))
+
+
+def slug(name: str) -> str:
+    """The readable part of an id: lower case, `[a-z0-9-]`, at most 40 characters."""
+    text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:NAME_LENGTH].strip("-")
+    return text or "task"
+
+
+def make_id(name: str, entropy: int) -> str:
+    """`name` and eight characters drawn from `entropy` (at least 40 random bits)."""
+    letters: list[str] = []
+    for _ in range(SUFFIX_LENGTH):
+        entropy, letter = divmod(entropy, len(ALPHABET))
+        letters.append(ALPHABET[letter])
+    return f"{slug(name)}-{''.join(letters)}"

@@ -1,0 +1,114 @@
+"""What a task is while it is unfinished: a fixed part (`Task`, `Terms`) and a replaceable one (`Status`).
+
+The call's arguments are not here: the core decides without them, so that a million queued tasks fit in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from mcp_scheduler.core.states import FINAL, Reason, State
+
+MILLI: Final = 1000  # cpus and named resources are counted in thousandths: sums of floats drift
+
+
+class Kind(StrEnum):
+    """What a task runs."""
+
+    FUNCTION = "function"
+    COMMAND = "command"
+    CHAT = "chat"
+    TOOL = "tool"
+    LEASE = "lease"
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Resources reserved before an attempt starts. `amounts` counts cpus and named resources in thousandths and
+    memory in bytes, sorted by name; `gpus` whole GPUs, or, with `gpu_memory` (bytes on each), shared ones."""
+
+    amounts: tuple[tuple[str, int], ...] = (("cpus", MILLI),)
+    gpus: int = 0
+    gpu_memory: int = 0
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and when a task is tried again. `delay · factor**(failures-1)`, at most `max_delay` seconds, of which
+    the share `jitter` (0..1) is drawn at random; only for the reasons named in `on`."""
+
+    max_attempts: int = 1
+    delay: float = 1.0
+    factor: float = 2.0
+    max_delay: float = 60.0
+    jitter: float = 1.0
+    on: frozenset[Reason] = frozenset({Reason.ERROR, Reason.TIMEOUT, Reason.LOST, Reason.CRASHED})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What many tasks share. Equal terms are one object in a running engine: queues are keyed by it.
+
+    `target` is `module.function`, or the head of a command; `environment` is the hash of where it runs.
+    """
+
+    kind: Kind
+    target: str
+    environment: str
+    principal: str
+    needs: Needs = field(default_factory=Needs)
+    retry: Retry = field(default_factory=Retry)
+    priority: int = 0
+    timeout: float | None = None
+    idle_timeout: float | None = None
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The part of a task that changes. A new fact is a new Status; the old one is never touched.
+
+    `number` counts attempts handed to an executor (the fence), `failures` and `losses` those that ended badly by the
+    call's own doing or by the world's, `crashes` those without a result. `at` is when this state was entered.
+    `due` is the time that SCHEDULED and RETRYING wait for. A task that has left memory keeps its Status in the store.
+    """
+
+    state: State
+    at: float
+    number: int = 0
+    failures: int = 0
+    losses: int = 0
+    crashes: int = 0
+    due: float = 0.0
+    held: bool = False
+    cancel_requested: bool = False
+    reason: Reason | None = None
+    error: str = ""
+    priority: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One unit of work. `seq` is its arrival number: ties break by it. `after` names the tasks it waits for,
+    `group` the graph or map it belongs to ("" for none). `status` is replaced, by the core alone, after a commit."""
+
+    id: str
+    seq: int
+    terms: Terms
+    submitted_at: float
+    status: Status
+    name: str = ""
+    group: str = ""
+    after: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    start_after: float = 0.0
+    deadline: float | None = None
+    key: str = ""  # idempotency key, "" for none; unique per principal
+    digest: str = ""  # of the content that came with the key

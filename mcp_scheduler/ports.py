@@ -1,0 +1,203 @@
+"""Every seam of the scheduler in one file. Each port has one contract suite (tests/contracts), run over every
+implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mcp_scheduler.core.changes import Changes, Launch, Remembered
+from mcp_scheduler.core.events import Event, Group, Origin
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt, Node
+from mcp_scheduler.core.states import Reason, State
+from mcp_scheduler.core.task import Task
+
+
+class Clock(Protocol):
+    """The only source of time. Seconds since the epoch as a float; never goes backwards while the engine lives."""
+
+    def now(self) -> float: ...
+
+
+@dataclass(slots=True)
+class Boot:
+    """What an engine starts from: everything unfinished, and the attempts that were under way."""
+
+    tasks: list[Task]
+    attempts: list[Attempt]
+    next_seq: int
+    clean: bool  # the last engine closed the store in order
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One run of a task as the store remembers it. `ended_at` is None while it runs."""
+
+    id: AttemptId
+    node: str
+    devices: tuple[str, ...]
+    started_at: float
+    ended_at: float | None
+    reason: Reason | None
+    error: str
+    exit_code: int | None
+    signal: int | None
+    seconds: float
+    memory_peak: int
+    stdout_bytes: int
+    stderr_bytes: int
+    fingerprint: str
+    returned: bool  # handed back without having begun
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a task returned. Exactly one of `inline` (JSON text) and `file` (sha-256 name) is set, or neither."""
+
+    inline: bytes | None
+    file: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Which tasks to list, newest first. Empty fields do not filter; `before_seq` pages on."""
+
+    states: frozenset[State] = frozenset()
+    principal: str = ""
+    group: str = ""
+    tag: str = ""
+    name: str = ""  # substring of the name or the id
+    before_seq: int | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `prune` removed: the ids of tasks, so that their files can follow, and result files no task names."""
+
+    tasks: tuple[str, ...] = ()
+    result_files: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """The durable memory. One writer, one opener. `commit` is all or nothing and returns after the fsync.
+
+    Errors: `StoreUnavailable` when nothing was written and the same call may succeed later (disk full, I/O error);
+    on any error the store is as before the call. Reads may run while a commit is under way and then see either side.
+    """
+
+    async def open(self) -> Boot: ...
+    async def commit(self, changes: Changes) -> None: ...
+    async def tasks(self, ids: Sequence[str]) -> dict[str, Task]: ...
+    async def payloads(self, ids: Sequence[str]) -> dict[str, bytes]: ...
+    async def results(self, ids: Sequence[str]) -> dict[str, Result]: ...
+    async def attempts(self, task: str) -> list[AttemptRow]: ...
+    async def find(self, query: TaskQuery) -> list[Task]: ...
+    async def counts(self) -> dict[State, int]: ...
+    async def group(self, group: str) -> Group | None: ...
+    async def members(self, group: str) -> list[Task]: ...
+    async def by_key(self, principal: str, key: str) -> Task | None: ...
+    async def remembered(self, origin: Origin) -> Remembered | None: ...
+    async def setting(self, name: str) -> str | None: ...
+    async def set_setting(self, name: str, value: str) -> None: ...
+    async def prune(self, *, ended_before: float, keep: int, limit: int = 500) -> Pruned: ...
+    async def checkpoint(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a client's functions and commands run: its own interpreter, import path, folder and variables.
+
+    `functions` are the files or modules that `--functions` named. `key` is the hash of everything else.
+    """
+
+    key: str
+    python: str
+    cwd: str
+    path: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionEntry:
+    """A function that can be called, as a worker of its environment described it. `module.function` is its name.
+
+    `parameters` is the JSON Schema (2020-12) of the arguments, `options` what its decorator declared:
+    needs, retry, timeout, idle_timeout, idempotent, priority, tags (as in a submission; absent ones are absent).
+    """
+
+    name: str
+    environment: str
+    summary: str
+    parameters: Mapping[str, Any]
+    options: Mapping[str, Any]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What an environment offers. `problems` tells, a line each, which sources could not be loaded and why."""
+
+    environment: str
+    functions: tuple[FunctionEntry, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A running call's own word on how far it is. Never durable. `fraction` is 0..1 or None."""
+
+    attempt: AttemptId
+    fraction: float | None
+    text: str
+    at: float
+
+
+Report = Callable[[Event | Progress], None]
+
+
+class Executor(Protocol):
+    """What runs attempts. It never blocks the loop; what happens comes back through `report`, fenced by AttemptId.
+
+    `launch` may name an attempt again: it runs once. A call's JSON (`payloads`: the `call` object of the submission,
+    every `$result` already put in) comes beside the Launch. Ended is reported when the whole process tree is gone.
+    `recover` runs once, before anything is launched: it answers, for attempts of an earlier engine, by reports
+    (Ended, Returned); an attempt it does not report is alive and adopted; what it finds alive but not asked for is
+    ended. `settle` comes after a commit. `stop` of an attempt that is not there reports nothing.
+    """
+
+    async def start(self, report: Report) -> None: ...
+    async def recover(self, attempts: Sequence[Attempt], terms: Mapping[str, Any]) -> None: ...
+    def launch(self, launch: Launch, payloads: Mapping[AttemptId, bytes]) -> None: ...
+    def stop(self, attempt: AttemptId, reason: Reason | None) -> None: ...
+    def recall(self, slot: str) -> None: ...
+    def settle(self, attempts: Iterable[AttemptId]) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Functions(Protocol):
+    """The catalogue of what can be called, per environment; described by a child of that environment, never imported
+    by the engine."""
+
+    def know(self, environment: Environment) -> None: ...
+    async def catalogue(self, environment: str) -> Catalogue: ...
+
+
+class Outputs(Protocol):
+    """What attempts printed, and files of results. `stream` is "stdout" or "stderr"."""
+
+    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> tuple[bytes, int]: ...
+    async def result(self, file: str) -> bytes: ...
+    async def remove(self, pruned: Pruned) -> None: ...
+
+
+class Sensor(Protocol):
+    """What the host says about itself: capacity once, load as often as it is asked."""
+
+    def node(self) -> Node: ...
+    def load(self) -> Mapping[str, float]: ...
