@@ -1,0 +1,260 @@
+"""What comes into the service: strict models of what a client may say. Unknown fields are refused by name.
+
+These models are the single description of a task for every door: MCP tools, the CLI, HTTP and Python.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)")
+_SIZES: Final = {
+    "": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20,
+    "g": 10**9, "gb": 10**9, "gib": 2**30, "t": 10**12, "tb": 10**12, "tib": 2**40,
+}  # fmt: skip
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+
+
+def seconds(value: object) -> object:
+    """`90`, `"90s"`, `"5m"`, `"1h30m"` → seconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    parts = _DURATION.findall(text)
+    if not parts or _DURATION.sub("", text).strip():
+        raise ValueError(f"'{value}' is no duration: give seconds or a text such as 90s, 5m, 1h30m, 2d.")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def size(value: object) -> object:
+    """`1000`, `"512MiB"`, `"2GB"` → bytes."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip().lower())
+    if match is None or match[2] not in _SIZES:
+        raise ValueError(f"'{value}' is no size: give bytes or a text such as 512MiB or 2GB.")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=366 * 86400)]
+Size = Annotated[int, BeforeValidator(size), Field(ge=0)]
+Moment = float | str  # seconds from now (number, or "5m"), or an ISO 8601 time with its zone
+Text = Annotated[str, Field(max_length=200)]
+
+
+class Request(BaseModel):
+    """A strict, frozen message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+class NeedsSpec(Request):
+    """Resources reserved before start. Any further key is a named resource of this scheduler's settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    cpus: Annotated[float, Field(ge=0, le=100_000)] = 1.0
+    memory: Size = 0
+    gpus: Annotated[int, Field(ge=0, le=1024)] = 0
+    gpu_memory: Size = 0
+    device: Text = ""
+
+
+class RetrySpec(Request):
+    """How often and when to try again."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    delay: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=86400)] = 1.0
+    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
+    max_delay: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=86400)] = 60.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 1.0
+    on: frozenset[Literal["error", "timeout", "idle_timeout", "out_of_memory", "lost", "crashed"]] = frozenset(
+        {"error", "timeout", "lost", "crashed"}
+    )
+
+
+class TaskSpec(Request):
+    """One task. Exactly one of function, command, chat, tool and lease says what it runs."""
+
+    function: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    arguments: dict[str, Any] | None = None
+    command: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] | None = None
+    chat: dict[str, Any] | None = None
+    tool: Text | None = None
+    lease: bool | None = None
+    name: Text | None = None
+    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=60)]], Field(max_length=20)] = []
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    cache: bool = False
+    needs: NeedsSpec | None = None
+    after: Annotated[list[str], Field(max_length=10_000)] = []
+    reads: Annotated[list[Text], Field(max_length=100)] = []
+    writes: Annotated[list[Text], Field(max_length=100)] = []
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+    deadline: Moment | None = None
+    start_after: Moment | None = None
+    every: Seconds | None = None
+    cron: Text | None = None
+    catch_up: Literal["skip", "one", "all"] | None = None
+    timeout: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    retry: Annotated[int, Field(ge=1, le=100)] | RetrySpec | None = None
+    on_failure: dict[str, Any] | None = None
+    replicas: Annotated[int, Field(ge=1, le=16)] | None = None
+    hedge: bool = False
+    cwd: str | None = None
+    env: dict[str, str] = {}
+    stdin: str | None = None
+    inputs: list[str] = []
+    hold: bool = False
+
+    @model_validator(mode="after")
+    def _says_what_to_run(self) -> TaskSpec:
+        named = [name for name in ("function", "command", "chat", "tool", "lease") if getattr(self, name) is not None]
+        if len(named) != 1:
+            given = " and ".join(named) or "none of them"
+            raise ValueError(f"Give exactly one of function, command, chat, tool, lease; there is {given}.")
+        if self.arguments is not None and named[0] not in ("function", "tool"):
+            raise ValueError(f"`arguments` belongs to function or tool, not to {named[0]}.")
+        return self
+
+
+class SubmitTask(TaskSpec):
+    """submit_task: one task."""
+
+
+class SubmitGraph(Request):
+    """submit_graph: tasks by key; `after` and {"$result": key} may name other keys of this graph."""
+
+    tasks: Annotated[dict[Annotated[str, Field(min_length=1, max_length=100)], TaskSpec], Field(min_length=1)]
+    name: Text | None = None
+    tags: Annotated[list[Text], Field(max_length=20)] = []
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class MapOver(Request):
+    """What a map runs over: exactly one source of argument sets."""
+
+    items: list[Any] | None = None
+    product: dict[str, list[Any]] | None = None
+    zip: dict[str, list[Any]] | None = None
+    rows: str | None = None  # a CSV or JSONL file: each row is one set of arguments
+
+    @model_validator(mode="after")
+    def _one_source(self) -> MapOver:
+        named = [name for name in ("items", "product", "zip", "rows") if getattr(self, name) is not None]
+        if len(named) != 1:
+            raise ValueError(f"`over` takes exactly one of items, product, zip, rows; there is {named or 'none'}.")
+        return self
+
+
+class MapTask(Request):
+    """map_task: one template, run once for each item. {"$item": true} (or {"$item": "path"}) in the template stands
+    for the item; without it, an item that is an object is merged into the arguments."""
+
+    task: TaskSpec
+    over: MapOver
+    reduce: TaskSpec | None = None
+    name: Text | None = None
+    tags: Annotated[list[Text], Field(max_length=20)] = []
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class SubmitMany(Request):
+    """Many independent tasks in one call: the bulk road of the Python API."""
+
+    tasks: list[TaskSpec]
+
+
+class Wait(Request):
+    """wait_for_tasks. `ids` are tasks or groups. `next` answers with what ended since `cursor`."""
+
+    ids: Annotated[list[str], Field(min_length=1, max_length=10_000)]
+    mode: Literal["all", "any", "next"] = "all"
+    timeout: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=86400)] | None = None
+    cursor: str | None = None
+
+
+class GetTask(Request):
+    """get_task: a task or a group."""
+
+    id: str
+    detail: bool = False
+
+
+class ListTasks(Request):
+    """list_tasks: newest first."""
+
+    states: list[Literal[
+        "pending", "scheduled", "held", "queued", "running", "retrying", "rolling_back",
+        "succeeded", "failed", "cancelled", "skipped",
+    ]] = []  # fmt: skip
+    group: str | None = None
+    tag: str | None = None
+    name: str | None = None
+    mine: bool = False
+    limit: Annotated[int, Field(ge=1, le=200)] = 20
+    cursor: str | None = None
+
+
+class ReadOutput(Request):
+    """read_output: result, stdout or stderr, at most `limit` bytes."""
+
+    id: str
+    what: Literal["result", "stdout", "stderr"] = "result"
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    path: str | None = None  # JMESPath into the result
+    grep: str | None = None  # regular expression; only lines that match
+    tail: bool = False  # the end instead of the beginning
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=65_536)] = 8192
+
+
+class Cancel(Request):
+    """cancel_task: by ids (tasks or groups) or by tag."""
+
+    ids: list[str] = []
+    tag: str | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Cancel:
+        if bool(self.ids) == (self.tag is not None):
+            raise ValueError("Give ids (of tasks or groups) or one tag.")
+        return self
+
+
+class Update(Request):
+    """update_task: hold, resume, retry, release, priority, deadline."""
+
+    ids: Annotated[list[str], Field(min_length=1)]
+    action: Literal["hold", "resume", "retry", "release", "set_priority", "set_deadline"]
+    value: float | str | None = None
+
+
+class ListFunctions(Request):
+    """list_functions."""
+
+    query: str | None = None
+    detail: bool = False
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class Caller(Request):
+    """Who asks, from where: taken from the door, never from the request itself.
+
+    `environment` is the key of the caller's environment. `door` and `request` name the request across engine lives
+    (both "" where a repetition cannot be recognised). `isolated` callers (HTTP subjects) see their own tasks alone.
+    """
+
+    principal: str = "local"
+    environment: str = ""
+    door: str = ""
+    request: str = ""
+    client: str = ""
+    isolated: bool = False
+    any_command: bool = False
+    commands: tuple[str, ...] = ()

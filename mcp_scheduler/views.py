@@ -1,0 +1,210 @@
+"""What leaves the service: frozen read models. `plain` turns one into JSON, leaving out what is empty."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One run of a task."""
+
+    number: int
+    node: str
+    started_at: float
+    ended_at: float | None = None
+    reason: str | None = None
+    error: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    seconds: float = 0.0
+    memory_peak: int = 0
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    devices: tuple[str, ...] = ()
+    returned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task as its owner sees it. Times are seconds since the epoch. `why` says what a waiting task waits for, or
+    what to do about a failed one. `result` is there when it is small (≤ 1 KiB); else `result_size` and read_output."""
+
+    id: str
+    state: str
+    call: str
+    submitted_at: float
+    name: str = ""
+    group: str = ""
+    principal: str = ""
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    attempt: int = 0
+    max_attempts: int = 1
+    why: str = ""
+    reason: str | None = None
+    error: str = ""
+    hint: str = ""
+    progress: float | None = None
+    progress_text: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+    seconds: float | None = None
+    due: float | None = None
+    result: Any = None
+    has_result: bool = False
+    result_size: int = 0
+    duplicate: bool = False
+    cancel_requested: bool = False
+    after: tuple[str, ...] = ()
+    attempts: tuple[AttemptView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A graph or a map: one handle, one line of progress. `failures` shows the first few."""
+
+    id: str
+    kind: str
+    name: str
+    principal: str
+    submitted_at: float
+    size: int
+    counts: dict[str, int]
+    state: str  # running, succeeded, failed, cancelled, held
+    failures: tuple[TaskView, ...] = ()
+    tasks: tuple[TaskView, ...] = ()
+    keys: dict[str, str] | None = None  # graph key → task id
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The acknowledgement of a submission: what it made is on the disk."""
+
+    tasks: tuple[TaskView, ...] = ()
+    group: GroupView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReport:
+    """What a wait ended with. `done` tells the tasks (or groups) that have ended (with `next`: since the cursor);
+    time up is a normal answer: `remaining` says how many are left, `again_in` when to ask again."""
+
+    done: tuple[TaskView, ...]
+    groups: tuple[GroupView, ...]
+    waiting: tuple[TaskView, ...]
+    remaining: int
+    complete: bool
+    cursor: str
+    again_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """A page of a list, newest first. `cursor` leads on, "" ends."""
+
+    tasks: tuple[TaskView, ...]
+    cursor: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPage:
+    """A piece of a result or an output. `next_offset` leads on, None ends."""
+
+    id: str
+    what: str
+    attempt: int
+    text: str
+    offset: int
+    total: int
+    next_offset: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What cancel or update did. `unchanged` gives a reason for each task that stayed as it was."""
+
+    changed: tuple[TaskView, ...]
+    unchanged: dict[str, str]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node: what it has, what is reserved, how loaded it is (percent)."""
+
+    name: str
+    total: dict[str, float]
+    reserved: dict[str, float]
+    load: dict[str, float]
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadView:
+    """The state of the whole scheduler in one look."""
+
+    nodes: tuple[NodeView, ...]
+    counts: dict[str, int]
+    alerts: tuple[str, ...] = ()
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionView:
+    """Something that can be called."""
+
+    name: str
+    summary: str
+    parameters: dict[str, Any]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionPage:
+    """What the caller's environment offers. `problems` tells what could not be loaded and why."""
+
+    functions: tuple[FunctionView, ...]
+    total: int
+    problems: tuple[str, ...] = ()
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """The engine itself."""
+
+    pid: int
+    version: str
+    python: str
+    home: str
+    started_at: float
+    doors: int
+    counts: dict[str, int]
+    database_bytes: int
+    schema: int
+    embedded: bool = False
+    stopping: bool = False
+
+
+def plain(view: Any) -> Any:
+    """JSON of a view: dataclasses become objects; None, "" and empty collections are left out (0 and False stay,
+    except `False` flags whose absence says the same)."""
+    if dataclasses.is_dataclass(view):
+        return {
+            name: plain(value)
+            for name in view.__dataclass_fields__
+            if (value := getattr(view, name)) is not None and value is not False and not _is_empty(value)
+        }
+    if isinstance(view, (tuple, list)):
+        return [plain(item) for item in view]  # pyright: ignore[reportUnknownVariableType]
+    return view
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, (str, tuple, list, dict)) and not value
