@@ -45,6 +45,7 @@ class Reason(StrEnum):
     LOST = "lost"  # nobody can say how it ended
     REJECTED = "rejected"  # it could not be started as described
     EXPIRED = "expired"  # its deadline or its wait ran out before it could start
+    CANCELLED = "cancelled"  # of an attempt: it was stopped because a person asked
 
 
 class Cause(StrEnum):

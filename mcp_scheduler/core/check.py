@@ -1,0 +1,74 @@
+"""Every rule that ties the cluster's parts together, restated. Tests run it after each step."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.errors import InvariantBroken
+
+
+def check(cluster: Cluster) -> None:
+    """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
+    for broken in (*_attempts(cluster), *_capacity(cluster), *_waiting(cluster)):
+        raise InvariantBroken(broken)
+
+
+def _attempts(cluster: Cluster) -> list[str]:
+    broken: list[str] = []
+    running = {task.id: task for task in cluster.tasks.values() if task.status.state is State.RUNNING}
+    by_task = Counter(attempt.task for attempt in cluster.attempts)
+    for task in running.values():
+        if by_task[task.id] != 1:
+            broken.append(f"{task.id} runs with {by_task[task.id]} attempts.")
+    for attempt in cluster.attempts:
+        task = running.get(attempt.task)
+        if task is None:
+            broken.append(f"{attempt} is alive, but its task does not run.")
+        elif task.status.number != attempt.number:
+            broken.append(f"{attempt} is alive, but its task is at number {task.status.number}.")
+    held = {attempt for slot in cluster.slots.values() for attempt in slot.attempts}
+    if held != set(cluster.attempts):
+        broken.append(f"Slots hold {held ^ set(cluster.attempts)} that are not the living attempts.")
+    if cluster.slot_of.keys() != held:
+        broken.append("slot_of names other attempts than the slots hold.")
+    return broken
+
+
+def _capacity(cluster: Cluster) -> list[str]:
+    broken: list[str] = []
+    for name, room in cluster.rooms.items():
+        used: Counter[str] = Counter()
+        for slot in cluster.slots.values():
+            if slot.node == name:
+                used.update(dict(slot.terms.needs.amounts))
+        for resource, total in room.total.items():
+            if room.free[resource] != total - used[resource]:
+                broken.append(f"{name} counts {room.free[resource]} {resource} free of {total}, {used[resource]} used.")
+    return broken
+
+
+def _waiting(cluster: Cluster) -> list[str]:
+    broken: list[str] = []
+    counts = Counter(task.status.state for task in cluster.tasks.values())
+    for state, count in cluster.counts.items():
+        if counts[state] != count:
+            broken.append(f"{count} tasks are counted as {state}; there are {counts[state]}.")
+    if len(cluster.ready) != counts[State.QUEUED]:
+        broken.append(f"{len(cluster.ready)} tasks stand in queues; {counts[State.QUEUED]} are queued.")
+    for task in cluster.tasks.values():
+        status = task.status
+        if status.state is State.PENDING:
+            open_ones = [name for name in task.after if name in cluster.tasks and _is_open(cluster, name)]
+            if len(open_ones) != cluster.missing.get(task.id, 0) or not open_ones:
+                broken.append(f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted.")
+        elif status.state is not State.HELD and task.id in cluster.missing:
+            broken.append(f"{task.id} is {status.state}, and still counted as waiting for dependencies.")
+        if status.state in FINAL and task.id in cluster.dependents:
+            broken.append(f"{task.id} has ended, and tasks still wait for it.")
+    return broken
+
+
+def _is_open(cluster: Cluster, name: str) -> bool:
+    return cluster.tasks[name].status.state not in FINAL

@@ -1,0 +1,122 @@
+"""The heart: what happened and what time it is come in, changes and effects come out.
+
+`decide` is pure in the sense that matters: no clock, no I/O, no chance. It touches what the cluster derives from its
+facts (queues, slots, timers), never the facts: those change in `Cluster.apply`, after the commit.
+
+    decision = decide(cluster, events, now)
+    await store.commit(decision.changes)      # on failure: cluster.rebuild(), and the callers are told
+    cluster.apply(decision.changes)
+    carry out decision.effects
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcp_scheduler.core import arrivals, endings, wishes
+from mcp_scheduler.core.changes import Changes, Effect, Recall
+from mcp_scheduler.core.cluster import Cluster, Timer
+from mcp_scheduler.core.draft import Draft
+from mcp_scheduler.core.events import (
+    Began,
+    CancelAsked,
+    Ended,
+    Event,
+    NodeChanged,
+    Returned,
+    Submitted,
+    Tick,
+    UpdateAsked,
+)
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.placement import place
+from mcp_scheduler.core.slots import PATIENCE, Slot
+from mcp_scheduler.core.states import Cause, Reason, State
+
+
+@dataclass(slots=True)
+class Decision:
+    """Changes to commit in one transaction, then effects to carry out. `refused` maps the index of an event to why
+    it changed nothing (a code of `errors`, and a text)."""
+
+    changes: Changes
+    effects: list[Effect]
+    refused: dict[int, tuple[str, str]]
+
+
+def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
+    """Settle what happened and what became due, then place what can run."""
+    draft = Draft(cluster, now)
+    refused: dict[int, tuple[str, str]] = {}
+    for index, event in enumerate(events):
+        match event:
+            case Ended():
+                endings.ended(draft, event)
+            case Submitted():
+                refusal = arrivals.submitted(draft, event)
+                if refusal is not None:
+                    refused[index] = refusal
+            case Began():
+                _began(draft, event)
+            case Returned():
+                endings.returned(draft, event.attempt)
+            case CancelAsked():
+                wishes.cancel(draft, event)
+            case UpdateAsked():
+                wishes.update(draft, event)
+            case NodeChanged():
+                cluster.set_node(event.node)
+            case Tick():
+                pass
+    for timer in cluster.due(now):
+        _fire(draft, timer)
+    place(draft)
+    return Decision(draft.changes, draft.effects(), refused)
+
+
+def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:
+    """What a new engine must ask for again: stops whose wish was durable before the last engine died."""
+    return [
+        (attempt, None)
+        for attempt in cluster.attempts
+        if cluster.tasks[attempt.task].status.cancel_requested
+    ]
+
+
+def _began(draft: Draft, event: Began) -> None:
+    task = draft.current(event.attempt)
+    if task is not None and task.terms.timeout is not None:
+        draft.cluster.wake(event.at + task.terms.timeout, attempt=event.attempt)
+
+
+def _fire(draft: Draft, timer: Timer) -> None:
+    if timer.task is not None:
+        status = draft.status(timer.task)
+        if status.state in (State.SCHEDULED, State.RETRYING) and status.due <= draft.now:
+            draft.move(timer.task, Cause.READY)
+    elif timer.attempt is not None:
+        if draft.current(timer.attempt) is not None:
+            draft.stop(timer.attempt, Reason.TIMEOUT)
+    else:
+        slot = draft.cluster.slots.get(timer.slot)
+        if slot is not None:
+            _look_at_head(draft, slot)
+
+
+def _look_at_head(draft: Draft, slot: Slot) -> None:
+    """Calls may wait behind a head that was expected to be short. If it still runs they are taken back: the estimate
+    was wrong, and another place may be free."""
+    slot.watched = False
+    if len(slot.attempts) < 2:  # noqa: PLR2004 - a head and at least one behind it
+        return
+    again = slot.since + PATIENCE
+    if again <= draft.now:
+        head = next(iter(slot.attempts))
+        task = draft.current(head)
+        if task is not None:
+            draft.cluster.estimates.learn(task.terms.target, draft.now - slot.since)
+        draft.recalls.append(Recall(slot.id))
+        again = draft.now + 1.0  # a worker too busy to answer is asked again
+    slot.watched = True
+    draft.cluster.wake(again, slot=slot.id)

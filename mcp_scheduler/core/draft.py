@@ -1,0 +1,128 @@
+"""One batch in the making: the cluster as it will be, the changes that make it so, and the effects that follow."""
+
+from __future__ import annotations
+
+from mcp_scheduler.core.changes import Changes, Effect, Launch, Recall, Settle, Stop
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.events import Ended
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt
+from mcp_scheduler.core.slots import Slot
+from mcp_scheduler.core.states import FINAL, Cause, Reason, State, advance
+from mcp_scheduler.core.task import Status, Task
+
+
+class Draft:
+    """Facts are read through the draft, so that a batch sees its own changes before anybody else does."""
+
+    __slots__ = ("_launches", "_settled", "changes", "cluster", "fresh", "now", "recalls", "stops")
+
+    def __init__(self, cluster: Cluster, now: float) -> None:
+        self.cluster = cluster
+        self.now = now
+        self.changes = Changes()
+        self.fresh: dict[str, Task] = {}  # tasks that arrived in this batch
+        self.stops: list[Stop] = []
+        self.recalls: list[Recall] = []
+        self._launches: dict[str, list[AttemptId]] = {}
+        self._settled: list[AttemptId] = []
+
+    # --- tasks
+
+    def task(self, task_id: str) -> Task | None:
+        return self.fresh.get(task_id) or self.cluster.tasks.get(task_id)
+
+    def status(self, task: Task) -> Status:
+        return self.changes.statuses.get(task.id) or task.status
+
+    def put(self, task: Task, status: Status) -> None:
+        """The task's new status."""
+        if task.id in self.fresh:
+            task.status = status  # nobody else sees it before the commit
+        else:
+            self.changes.statuses[task.id] = status
+
+    def move(self, task: Task, cause: Cause) -> Status:
+        """A new status of the task, moved on by `cause` now. The caller may fill in the rest before the next line."""
+        old = self.status(task)
+        status = old.copy()
+        status.state = advance(old.state, cause, task.id)
+        status.at = self.now
+        if old.state is State.QUEUED:
+            if status.state is not State.RUNNING:  # a started task was taken from its queue by the placement
+                self.cluster.ready.remove(task, old.priority)
+        elif status.state is State.QUEUED:
+            self.cluster.ready.push(task, status.priority, self.now, front=cause is Cause.RETURN)
+        if status.state in FINAL:
+            self.cluster.missing.pop(task.id, None)
+        self.put(task, status)
+        return status
+
+    # --- attempts
+
+    def start(self, task: Task, slot: Slot, expected: float) -> None:
+        """Start the task's next attempt in a slot whose reservation stands."""
+        old = self.status(task)
+        status = self.move(task, Cause.START)
+        status.number = old.number + 1
+        status.reason, status.error = None, ""
+        attempt = AttemptId(task.id, status.number)
+        slot.add(attempt, expected, self.now)
+        self.cluster.slot_of[attempt] = slot.id
+        self.changes.started.append(Attempt(attempt, slot.id, slot.node, self.now))
+        launch = self._launches.get(slot.id)
+        if launch is None:
+            self._launches[slot.id] = [attempt]
+        else:
+            launch.append(attempt)
+
+    def current(self, attempt: AttemptId) -> Task | None:
+        """The task whose running attempt this is; None for a report that comes too late: the fence."""
+        task = self.task(attempt.task)
+        if task is None:
+            return None
+        status = self.status(task)
+        if status.state is not State.RUNNING or status.number != attempt.number:
+            return None
+        return task
+
+    def leave_slot(self, attempt: AttemptId) -> None:
+        """The attempt no longer holds its place; an empty slot gives its reservation back."""
+        cluster = self.cluster
+        slot = cluster.slots[cluster.slot_of.pop(attempt)]
+        cluster.stopping.discard(attempt)
+        if slot.drop(attempt, self.now):
+            del cluster.slots[slot.id]
+            cluster.hungry.pop(slot.id, None)
+            cluster.rooms[slot.node].give_back(slot.terms.needs)
+        else:
+            cluster.hungry[slot.id] = slot
+
+    def end(self, event: Ended) -> None:
+        self.changes.ended.append(event)
+        self._settled.append(event.attempt)
+
+    def give_back(self, attempt: AttemptId) -> None:
+        self.changes.returned.append(attempt)
+
+    def settle(self, attempt: AttemptId) -> None:
+        """Nobody waits for this report: the executor may forget it."""
+        self._settled.append(attempt)
+
+    def stop(self, attempt: AttemptId, reason: Reason | None) -> None:
+        """Ask once for the end of an attempt."""
+        if attempt not in self.cluster.stopping:
+            self.cluster.stopping.add(attempt)
+            self.stops.append(Stop(attempt, reason))
+
+    def effects(self) -> list[Effect]:
+        """Settle first (it frees), then stop and recall, then launch."""
+        effects: list[Effect] = []
+        if self._settled:
+            effects.append(Settle(tuple(self._settled)))
+        effects += self.stops
+        effects += self.recalls
+        for slot_id, attempts in self._launches.items():
+            slot = self.cluster.slots[slot_id]
+            effects.append(Launch(slot_id, slot.node, slot.terms, tuple(attempts)))
+        return effects

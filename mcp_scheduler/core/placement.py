@@ -1,0 +1,105 @@
+"""Placement: in rank order, each head gets a reservation, or a place behind short calls of its kind, or waits.
+
+What a blocked head lacks is kept for it: nothing of a lower rank may take it, so a large task is not starved by small
+ones. The policy proposes the order; `Room.take` verifies: a bad policy can waste capacity, never overbook it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.draft import Draft
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.ready import Queue
+from mcp_scheduler.core.slots import PATIENCE, WINDOW_SECONDS, Room, Slot
+from mcp_scheduler.core.task import Needs, Task, Terms
+
+HEADS: Final = 1000  # a round looks at no more
+
+
+def place(draft: Draft) -> None:
+    """Start what can start now."""
+    cluster = draft.cluster
+    ready = cluster.ready
+    parked: list[tuple[float, int, Queue]] = []
+    held: dict[str, dict[str, int]] = {}
+    blocked: set[Needs] = set()
+    while len(parked) < HEADS:
+        if not cluster.hungry and not _has_free(cluster, held, ready.least_cpus):
+            break
+        best = ready.best()
+        if best is None:
+            break
+        queue, task = best
+        needs = queue.terms.needs
+        if needs not in blocked:
+            if _start(draft, task, held):
+                continue
+            blocked.add(needs)
+            _hold_back(cluster, needs, held)
+        parked.append(ready.park())
+        if not _has_free(cluster, held, ready.least_cpus):
+            break  # whatever comes next is of a lower rank and finds nothing
+    ready.unpark(parked)
+    cluster.hungry.clear()
+
+
+def _start(draft: Draft, task: Task, held: dict[str, dict[str, int]]) -> bool:
+    """A place of its own first; a place in a window only where there is none, so that no free place stays empty."""
+    cluster = draft.cluster
+    terms = task.terms
+    expected = cluster.estimates.seconds(terms.target)
+    for room in cluster.rooms.values():
+        if room.fits(terms.needs, held.get(room.node.name)):
+            room.take(terms.needs)
+            cluster.ready.take()
+            slot = _open_slot(draft, task, room)
+            draft.start(task, slot, expected if expected is not None else WINDOW_SECONDS)
+            return True
+    if expected is None:
+        return False
+    slot = _shortest(cluster, terms, expected)
+    if slot is None:
+        return False
+    cluster.ready.take()
+    draft.start(task, slot, expected)
+    if not slot.watched:
+        slot.watched = True
+        cluster.wake(draft.now + PATIENCE, slot=slot.id)
+    return True
+
+
+def _shortest(cluster: Cluster, terms: Terms, expected: float) -> Slot | None:
+    """The slot with the least work before it, of those that may take a call of these terms."""
+    found: Slot | None = None
+    for slot in cluster.hungry.values():
+        if (found is None or slot.expected < found.expected) and slot.takes(terms, expected):
+            found = slot
+    return found
+
+
+def _open_slot(draft: Draft, task: Task, room: Room) -> Slot:
+    cluster = draft.cluster
+    name = str(AttemptId(task.id, draft.status(task).number + 1))
+    slot = cluster.slots[name] = Slot(name, room.node.name, task.terms)
+    cluster.hungry[name] = slot
+    return slot
+
+
+def _hold_back(cluster: Cluster, needs: Needs, held: dict[str, dict[str, int]]) -> None:
+    """Keep what the blocked head lacks out of the hands of those behind it, on every node that could ever run it."""
+    for room in cluster.rooms.values():
+        if room.could_ever_fit(needs):
+            kept = held.setdefault(room.node.name, {})
+            for name, amount in room.missing(needs):
+                kept[name] = kept.get(name, 0) + amount
+
+
+def _has_free(cluster: Cluster, held: dict[str, dict[str, int]], least_cpus: int) -> bool:
+    """Whether any node could take even the smallest task that waits."""
+    for name, room in cluster.rooms.items():
+        kept = held.get(name)
+        if room.free.get("cpus", 0) - (kept.get("cpus", 0) if kept else 0) >= least_cpus:
+            return True
+    return False
