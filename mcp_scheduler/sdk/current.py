@@ -1,0 +1,101 @@
+"""What a running call can ask and tell about itself."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Optional
+
+ProgressReport = Callable[[Optional[float], str], None]
+
+PROGRESS_INTERVAL: Final = 0.1  # seconds between two reports of progress; what comes faster is dropped
+LONGEST_TEXT: Final = 500
+
+
+class CurrentTask:
+    """The task whose call runs now. Usable from any thread of the call.
+
+    `id` is the task, `attempt` counts its runs from 1, `devices` are the GPUs reserved for it.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 (the word that users know it by)
+        attempt: int,
+        folder: str,
+        *,
+        name: str = "",
+        devices: tuple[str, ...] = (),
+        report: ProgressReport | None = None,
+        stop_asked: Callable[[], bool] | None = None,
+    ) -> None:
+        self.id = id
+        self.attempt = attempt
+        self.name = name
+        self.devices = devices
+        self._folder = folder
+        self._report = report
+        self._stop_asked = stop_asked
+        self._next_report = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """The task's own folder, the same for all its attempts: checkpoints and files to hand on. Made on first use."""
+        if not self._folder:
+            self._folder = tempfile.mkdtemp(prefix="task-")
+        folder = Path(self._folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def cancelled(self) -> bool:
+        """Somebody asked this call to stop (a person, or its timeout): end soon, by force it ends seconds later."""
+        return self._stop_asked is not None and self._stop_asked()
+
+    def progress(self, fraction: float | None = None, text: str = "") -> None:
+        """Tell how far the call is: `fraction` from 0 to 1 (None if unknown) and a short text.
+
+        Cheap enough for inner loops: at most ten a second are sent, and 1.0 always. ValueError for other fractions.
+        """
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise ValueError(f"The fraction of progress is a number from 0 to 1, not {fraction!r}.")
+        now = time.monotonic()
+        if self._report is not None and (now >= self._next_report or fraction == 1):
+            self._next_report = now + PROGRESS_INTERVAL
+            self._report(None if fraction is None else float(fraction), str(text)[:LONGEST_TEXT])
+
+
+class Cell:
+    """The place where a worker puts the task of the call that it runs."""
+
+    task: CurrentTask | None = None
+
+
+RUNNING: Final = Cell()
+
+
+def current_task() -> CurrentTask:
+    """The task this code runs for.
+
+    In a program that a task started, it is read from the environment and progress goes out as printed lines. Outside
+    of any task there is a stand-in, so that functions can be called and tested as they are: its id is empty, its
+    folder a temporary one, and its progress goes nowhere.
+    """
+    if RUNNING.task is None:
+        RUNNING.task = _from_environment()
+    return RUNNING.task
+
+
+def _from_environment() -> CurrentTask:
+    task, _, number = os.environ.get("MCP_SCHEDULER_ATTEMPT", "").rpartition(".")
+    if not task:
+        return CurrentTask("", 1, "")
+    return CurrentTask(task, int(number), os.environ.get("MCP_SCHEDULER_FOLDER", ""), report=_print_progress)
+
+
+def _print_progress(fraction: float | None, text: str) -> None:
+    share = "" if fraction is None else f"{fraction:.4g} "
+    print(f"progress: {share}{text}", flush=True)  # noqa: T201 (the line that the scheduler reads progress from)
