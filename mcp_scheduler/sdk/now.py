@@ -41,6 +41,11 @@ def boot_time() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def wall_time() -> float:
+    """Seconds since the epoch, for people."""
+    return time.time()  # noqa: TID251 (outside the engine)
+
+
 class Running(NamedTuple):
     """The call that runs. `sequence` names this run of it; times are of CLOCK_BOOTTIME, deadline 0 for none."""
 

@@ -1,0 +1,229 @@
+"""Runs calls one after the other in the main thread, and leaves the process as each call found it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mcp_scheduler.sdk.current import RUNNING, CurrentTask
+from mcp_scheduler.sdk.describe import Offered
+from mcp_scheduler.sdk.failures import told
+from mcp_scheduler.sdk.link import Link, Waiting
+from mcp_scheduler.sdk.memory import Peak
+from mcp_scheduler.sdk.now import Now, wall_time
+from mcp_scheduler.sdk.output import Output
+from mcp_scheduler.sdk.plain import BadArguments
+from mcp_scheduler.sdk.renewal import Renewal
+from mcp_scheduler.sdk.results import NotJson, encode, encoded_bytes, store
+from mcp_scheduler.sdk.stops import Stopped, Stops
+
+if TYPE_CHECKING:
+    import asyncio
+
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class Limits(NamedTuple):
+    """`inline` and `result` are bytes of JSON; larger results than `inline` become files, than `result` errors."""
+
+    inline: int = 64 * 1024
+    result: int = 256 * 1024 * 1024
+    calls: int = 20_000
+    growth: int = 1 << 30  # bytes of resident memory
+    alone: float = 30.0  # seconds without an engine and without a call
+
+
+class End(NamedTuple):
+    """How a call ended, before its result is written: reason None for success."""
+
+    reason: str | None
+    error: str = ""
+    value: Any = None
+
+
+class Calls:
+    """The main thread's work: take, run, report, until the worker is to end."""
+
+    def __init__(
+        self, link: Link, now: Now, functions: Mapping[str, Offered], *, tasks: Path, results: Path, limits: Limits
+    ) -> None:
+        self._link = link
+        self._now = now
+        self._functions = functions
+        self._tasks = tasks
+        self._results = results
+        self._limits = limits
+        self._stops = Stops(now, link.end)
+        self._output = Output()
+        self._peak = Peak()
+        self._folder = os.getcwd()  # noqa: PTH109 (compared as text after every call)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_child = False
+        self.fingerprint = ""
+        os.register_at_fork(after_in_child=self._forked)
+
+    def serve(self, renewal: Renewal) -> None:
+        """Run calls until somebody ends the worker or it is due for renewal."""
+        while True:
+            waiting = self._link.take()
+            if self._link.ending:
+                self._link.leave("", [waiting.attempt] if waiting else [])
+                return
+            if waiting is None:
+                continue
+            due = renewal.due()
+            if due:
+                self._link.leave(due, [waiting.attempt])
+                return
+            sequence = self._link.begin(waiting)
+            if sequence:
+                self._run(waiting, sequence)
+            if self._stops.reason:
+                self._link.leave("")
+                return
+
+    def _run(self, waiting: Waiting, sequence: int) -> None:
+        attempt, call = waiting.attempt, waiting.call
+        task, _, number = attempt.rpartition(".")
+        folder = f"{self._tasks}/{task}"
+        os.environ["MCP_SCHEDULER_ATTEMPT"] = attempt
+        os.environ["MCP_SCHEDULER_FOLDER"] = folder
+        RUNNING.task = CurrentTask(
+            task, int(number), folder, name=call.get("name") or "", devices=tuple(call.get("devices") or ()),
+            report=self._reporter(attempt), stop_asked=self._stops.asked,
+        )  # fmt: skip
+        started = time.perf_counter()
+        end = self._ended(call, sequence)
+        if self._is_child:
+            os._exit(0)  # a child that user code forked has come back: its parent reports
+        seconds = time.perf_counter() - started
+        RUNNING.task = None
+        outcome = self._outcome(end, seconds)
+        self._tidy()
+        self._link.done(attempt, outcome)
+
+    def _reporter(self, attempt: str) -> Callable[[float | None, str], None]:
+        def report(fraction: float | None, text: str) -> None:
+            with self._stops.shield():
+                self._link.progress(attempt, fraction, text)
+
+        return report
+
+    # -- the call itself
+
+    def _ended(self, call: dict[str, Any], sequence: int) -> End:
+        name = call["function"]
+        offered = self._functions.get(name)
+        if offered is None:
+            return End(
+                "rejected", f"There is no function {name} here: its code has changed, or it could not be loaded."
+            )
+        try:
+            end = self._stoppable(offered, call.get("arguments") or {}, sequence)
+        except Stopped:
+            end = End(None)
+        self._stops.disarm()
+        if self._stops.reason:
+            return End(self._stops.reason, f"The call was asked to stop ({self._stops.reason}).")
+        return end
+
+    def _stoppable(self, offered: Offered, arguments: dict[str, Any], sequence: int) -> End:
+        """Stopped may come out of any line here, the last included."""
+        try:
+            self._stops.arm(sequence)
+            value = offered.call(**offered.convert(arguments))
+            if hasattr(type(value), "__await__"):
+                value = self._awaited(value)
+            self._stops.disarm()
+        except Stopped:
+            raise
+        except BadArguments as mismatch:
+            return End("rejected", f"{offered.name}: {mismatch}")
+        except BaseException as error:  # noqa: BLE001 (SystemExit and whatever else user code raises)
+            self._stops.disarm()
+            return End(_reason(error), told(error))
+        return End(None, "", value)
+
+    def _awaited(self, awaitable: Any) -> Any:
+        import asyncio  # noqa: PLC0415 (costs 40 ms that most workers never need)
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        loop = self._loop
+        task = loop.create_task(_whole(awaitable))
+
+        def cancel() -> None:
+            loop.call_soon_threadsafe(task.cancel)
+
+        try:
+            with self._stops.cancelling(cancel):
+                return loop.run_until_complete(task)
+        finally:
+            left = asyncio.all_tasks(loop)
+            for other in left:
+                other.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=1))
+
+    # -- after the call
+
+    def _outcome(self, end: End, seconds: float) -> str:
+        text, name, size = "null", "", 0
+        if end.reason is None:
+            try:
+                text = encode(end.value)
+                raw = encoded_bytes(text, self._limits.result)
+                size = len(raw)
+                if size > self._limits.inline:
+                    text, name = "null", store(self._results, raw)
+                else:
+                    text = _quoted(text)
+            except NotJson as problem:
+                end, text, size = End("error", str(problem)), "null", 0
+            except OSError as error:
+                end, text, size = End("error", f"The result cannot be written to disk: {error}"), "null", 0
+            except BaseException as error:  # noqa: BLE001 (a property or a __str__ of the user's result)
+                end, text, size = End(_reason(error), told(error)), "null", 0
+        reason = "null" if end.reason is None else f'"{end.reason}"'
+        error_text = _quoted(end.error) if end.error else '""'
+        return (
+            f'{{"reason":{reason},"error":{error_text},"result":{text},"result_file":"{name}","result_size":{size},'
+            f'"seconds":{seconds:.7f},"at":{wall_time():.6f},"memory_peak":{self._peak.take()},'
+            f'"fingerprint":"{self.fingerprint}"}}'
+        )
+
+    def _tidy(self) -> None:
+        self._stops.install()
+        self._output.restore()
+        self._output.drain(self._now)
+        try:
+            folder = os.getcwd()  # noqa: PTH109
+        except OSError:
+            folder = ""  # it has been removed under us
+        if folder != self._folder:
+            with contextlib.suppress(OSError):
+                os.chdir(self._folder)
+
+    def _forked(self) -> None:
+        """In a child that user code forked: it is no worker."""
+        self._is_child = True
+        self._stops.disarm()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._link.abandon()
+
+
+async def _whole(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _reason(error: BaseException) -> str:
+    # Frameworks for GPUs name theirs OutOfMemoryError and derive it from RuntimeError.
+    lacks_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return "out_of_memory" if lacks_memory else "error"

@@ -1,0 +1,46 @@
+"""How much memory this process has in RAM, now and at its highest during a call."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import Final
+
+_RESET: Final = b"5"  # to clear_refs: the highest mark of resident memory starts anew
+_SLACK: Final = 4 << 20  # bytes: below that, two calls' peaks are as good as equal
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM now; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _highest() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Peak:
+    """The highest resident memory during one call. The mark is reset only after a call that raised it."""
+
+    def __init__(self) -> None:
+        self._floor = _highest()
+
+    def take(self) -> int:
+        """Bytes at the highest point since the last call ended."""
+        highest = _highest()
+        if highest > self._floor + _SLACK:
+            self._reset()
+        return highest
+
+    def _reset(self) -> None:
+        try:
+            with open("/proc/self/clear_refs", "wb") as marks:  # noqa: PTH123
+                marks.write(_RESET)
+        except OSError:
+            return  # the system keeps no such mark: peaks are then those of the worker's life
+        finally:
+            self._floor = _highest()

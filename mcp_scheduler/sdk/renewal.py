@@ -1,0 +1,99 @@
+"""When a worker gives way to a fresh one: its code has changed, it has grown, or it has run long enough."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import cache_from_source
+from pathlib import Path
+from typing import Final
+
+from mcp_scheduler.sdk.memory import resident_bytes
+
+CHECK_INTERVAL: Final = 1.0  # seconds
+_STDLIB: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 (compared with texts)
+_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+Stamp = tuple[int, int]  # modification time in nanoseconds, size
+
+
+class Code:
+    """The user's own module files that this process has loaded: not the standard library, not installed packages."""
+
+    def __init__(self, ours: str) -> None:
+        self._ours = ours.rstrip(os.sep) + os.sep
+        self._files: dict[str, Stamp] = {}
+        self._modules_seen = 0
+
+    def look(self) -> None:
+        """Take note of modules loaded since the last look."""
+        if len(sys.modules) == self._modules_seen:
+            return
+        self._modules_seen = len(sys.modules)
+        for file in self._loaded_files():
+            if file not in self._files:
+                self._files[file] = _stamp(file)
+
+    def fingerprint(self) -> str:
+        """Names the state of the code noted so far: changes with any file's path, time or size."""
+        lines = "\n".join(f"{file} {stamp}" for file, stamp in sorted(self._files.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+    def changed(self) -> str:
+        """A file that is no longer what was loaded, or "". Its cached byte code goes: within one second of a write it
+        can pass for fresh."""
+        for file, stamp in self._files.items():
+            if _stamp(file) != stamp:
+                with contextlib.suppress(OSError, NotImplementedError):
+                    Path(cache_from_source(file)).unlink()
+                return file
+        return ""
+
+    def _loaded_files(self) -> Iterator[str]:
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and self._is_users(file):
+                yield file
+
+    def _is_users(self, file: str) -> bool:
+        foreign = file.startswith((_STDLIB, self._ours)) or any(mark in file for mark in _INSTALLED)
+        return file.endswith(".py") and not foreign
+
+
+def _stamp(file: str) -> Stamp:
+    try:
+        found = os.stat(file)  # noqa: PTH116 (once a second for every file)
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+class Renewal:
+    """Asked before each call; looks at the world at most once a second."""
+
+    def __init__(self, code: Code, *, most_calls: int, most_growth: int) -> None:
+        self._code = code
+        self._calls_left = most_calls
+        self._most_growth = most_growth
+        self._first_resident = resident_bytes()
+        self._next_check = time.monotonic() + CHECK_INTERVAL
+
+    def due(self) -> str:
+        """Why this worker should run no further call, or ""."""
+        self._calls_left -= 1
+        if self._calls_left < 0:
+            return "it has run its number of calls"
+        now = time.monotonic()
+        if now < self._next_check:
+            return ""
+        self._next_check = now + CHECK_INTERVAL
+        self._code.look()
+        changed = self._code.changed()
+        if changed:
+            return f"code changed: {changed}"
+        growth = resident_bytes() - self._first_resident
+        return f"its memory grew by {growth >> 20} MiB" if growth > self._most_growth else ""

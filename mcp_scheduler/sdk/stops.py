@@ -1,0 +1,98 @@
+"""Being asked to stop: SIGTERM becomes an exception in the call that it is meant for, and in no other."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from mcp_scheduler.sdk.now import END, Now
+
+
+class Stopped(BaseException):
+    """This call was asked to stop. Not an Exception, so that `except Exception` lets it pass."""
+
+
+class Stops:
+    """Catches SIGTERM in the main thread. The now file says which run the stop is for: one that comes late hits none.
+
+    `reason` is why the current call was asked to stop ("" if it was not), `ending` that the worker is to end.
+    """
+
+    def __init__(self, now: Now, wake: Callable[[], None]) -> None:
+        self._now = now
+        self._wake = wake
+        self._sequence = 0
+        self._armed = False
+        self._shielded = False
+        self._cancel: Callable[[], object] | None = None
+        self.reason = ""
+        self.ending = False
+        self.install()
+
+    def install(self) -> None:
+        """Listen, again if user code has put something else there."""
+        if signal.getsignal(signal.SIGTERM) != self._on_term:
+            signal.signal(signal.SIGTERM, self._on_term)
+
+    def arm(self, sequence: int) -> None:
+        """From here on a stop of this run raises Stopped. One that came since it began is raised now."""
+        self._sequence = sequence
+        self.reason = ""
+        self._armed = True
+        if self._now.stop_asked[0] == sequence or self.ending:
+            self._on_term()
+
+    def disarm(self) -> None:
+        """No stop is raised any more."""
+        self._armed = False
+
+    def asked(self) -> bool:
+        """The current call should end. Asks the now file: the main thread may be too busy to take the signal."""
+        return bool(self.reason) or self._now.stop_asked[0] == self._sequence
+
+    @contextmanager
+    def cancelling(self, cancel: Callable[[], object]) -> Generator[None]:
+        """Inside, a stop calls `cancel` instead of raising."""
+        self._cancel = cancel
+        try:
+            if self.reason:
+                cancel()
+            yield
+        finally:
+            self._cancel = None
+
+    @contextmanager
+    def shield(self) -> Generator[None]:
+        """Inside, in the main thread, a stop waits: half a frame on the wire would break the stream."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._shielded = True
+        try:
+            yield
+        finally:
+            self._shielded = False
+        if self.reason and self._armed:
+            self._interrupt()
+
+    def _on_term(self, *_: Any) -> None:
+        sequence, reason = self._now.stop_asked
+        if reason in ("", END):
+            self.ending = True
+            self._wake()
+        elif sequence != self._sequence:
+            return  # late: the run it was meant for is over
+        # Nobody asked through the now file: somebody outside sent the signal, and the call is not to blame.
+        self.reason = {"": "crashed", END: "cancelled"}.get(reason, reason)
+        if self._armed and not self._shielded:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._cancel is not None:
+            self._cancel()
+            return
+        self._armed = False
+        raise Stopped(self.reason)
