@@ -1,0 +1,59 @@
+"""What must happen after a shim died without a word: no process left, a record for what had begun, no files left."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from mcp_scheduler.executors.local import ending, process, records, tree
+from mcp_scheduler.executors.local.folders import Berth
+from mcp_scheduler.sdk.now import Now
+
+PAUSE = 0.02  # seconds between two rounds of killing
+HINT = "Its supervisor was killed, so nobody can say how far the call came."
+
+
+def bury(berth: Berth, attempts: Path, cookie: str) -> dict[str, Any]:
+    """Returns when the worker's tree is gone and everything about it is on disk; as a shim's last word.
+
+    Blocks for as long as a process cannot be killed: run it in a thread. Calls that had begun and left no record end
+    as lost; the others have no trace afterwards. `certain` is false where the now file could not be read: then calls
+    without a trace may have begun. Errors: OSError when the records cannot be written; nothing is removed then, and
+    it can be done again.
+    """
+    while cookie and tree.strike_carriers([cookie]):
+        time.sleep(PAUSE)
+    certain = _write_records(berth, attempts)
+    berth.remove()
+    return {"signal": 9, "text": f"The worker was killed. {HINT}", "certain": certain}
+
+
+def _write_records(berth: Berth, attempts: Path) -> bool:
+    try:
+        fd = os.open(berth.now, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True  # removed by a shim that had done all this and was killed on its last step
+    try:
+        now = Now(fd)
+    except ValueError:  # of another version, or cut off
+        return False
+    finally:
+        os.close(fd)
+    running = now.running()
+    for attempt in now.begun():
+        told = f"The worker was killed while it ran this call. {HINT}" if running and running.attempt == attempt else ""
+        records.write(attempts, attempt, ending.lost(told))
+    now.close()
+    return True
+
+
+def identity(berth: Berth) -> tuple[str, str]:
+    """The cookie of a worker of this boot ("" for one that an earlier boot left behind), and its environment."""
+    try:
+        who = json.loads(berth.lock.read_bytes())
+    except (OSError, ValueError):  # killed between creating the file and writing it: nothing was started
+        return "", ""
+    return (who["cookie"] if who["boot"] == process.boot_id() else ""), who["environment"]

@@ -1,0 +1,82 @@
+"""What the environments offer: asked of a worker of each, kept for a second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from mcp_scheduler.errors import ExecutorUnavailable
+from mcp_scheduler.executors.local.links import Message
+from mcp_scheduler.executors.local.pool import Pool
+from mcp_scheduler.executors.local.worker import Listener, Worker
+from mcp_scheduler.ports import Catalogue, FunctionEntry
+
+FRESH = 1.0  # seconds that an answer serves further questions: clients ask in bursts
+
+
+class Catalogues:
+    """One question at a time per environment; whoever asks meanwhile shares the answer."""
+
+    def __init__(self, pool: Pool, listener: Listener) -> None:
+        self._pool, self._listener = pool, listener
+        self._known: dict[str, tuple[float, Catalogue]] = {}
+        self._waiting: dict[str, asyncio.Future[Catalogue]] = {}
+        self._asked: dict[Worker, bool] = {}  # → started for the question
+
+    async def get(self, environment: str) -> Catalogue:
+        """Errors: `ExecutorUnavailable` for an environment that nobody made known. That its sources or its interpreter
+        are broken is no error but a `problem` of the catalogue."""
+        if environment not in self._pool.environments:
+            raise ExecutorUnavailable(f"The environment {environment} is not known.")
+        at, known = self._known.get(environment, (0.0, None))
+        if known is not None and time.monotonic() - at < FRESH:
+            return known
+        if environment not in self._waiting:
+            self._waiting[environment] = asyncio.get_running_loop().create_future()
+            self._ask(environment)
+        return await asyncio.shield(self._waiting[environment])
+
+    def told(self, worker: Worker, told: Message) -> None:
+        """A worker has described its environment."""
+        functions = [
+            FunctionEntry(
+                entry["name"],
+                worker.environment,
+                entry["summary"],
+                entry["parameters"],
+                entry["options"],
+                entry["fingerprint"],
+            )
+            for entry in told["functions"]
+        ]
+        problems = tuple(told["problems"])
+        self._answer(Catalogue(worker.environment, tuple(functions), problems))
+        started = self._asked.pop(worker, False)
+        if problems and not worker.window:
+            self._pool.end(worker)  # what it could not load may be mended: the next question goes to a new one
+        elif started and not worker.slot:
+            self._pool.rest(worker)
+
+    def lost(self, worker: Worker, failure: str) -> None:
+        """A worker that was asked is gone, or about to go: ask another, unless this one could not even start."""
+        if worker not in self._asked:
+            return
+        del self._asked[worker]
+        if failure:
+            self._answer(Catalogue(worker.environment, (), (failure,)))
+        elif worker.environment in self._waiting:
+            self._ask(worker.environment)
+
+    def _ask(self, environment: str) -> None:
+        worker = self._pool.idle(environment)
+        if worker is not None:
+            self._asked[worker] = False
+            worker.describe()
+        else:
+            self._asked[self._pool.take(environment, self._listener)] = True
+
+    def _answer(self, catalogue: Catalogue) -> None:
+        self._known[catalogue.environment] = (time.monotonic(), catalogue)
+        waiting = self._waiting.pop(catalogue.environment, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(catalogue)

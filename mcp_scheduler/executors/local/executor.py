@@ -1,0 +1,235 @@
+"""The local executor: runs functions of this host's environments in warm workers.
+
+Here the attempts are kept account of: which worker has each, which ended and are not settled. Processes are the
+pool's business, connections the worker's, what an earlier engine left behind that of `recovery`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mcp_scheduler.core.changes import Launch
+from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt
+from mcp_scheduler.core.states import Reason
+from mcp_scheduler.core.task import Kind
+from mcp_scheduler.executors.local import burial, records
+from mcp_scheduler.executors.local.catalogue import Catalogues
+from mcp_scheduler.executors.local.folders import Folders
+from mcp_scheduler.executors.local.limits import Limits
+from mcp_scheduler.executors.local.links import Message
+from mcp_scheduler.executors.local.outcomes import outcome_of
+from mcp_scheduler.executors.local.outputs import LocalOutputs
+from mcp_scheduler.executors.local.pool import Pool
+from mcp_scheduler.executors.local.recovery import Recovery
+from mcp_scheduler.executors.local.worker import Worker
+from mcp_scheduler.ports import Catalogue, Clock, Environment, Progress, Report
+
+
+class LocalExecutor:
+    """Implements `ports.Executor` and `ports.Functions`. One engine at a time uses its folders."""
+
+    def __init__(self, folders: Folders, clock: Clock, limits: Limits | None = None) -> None:
+        self._folders, self._clock = folders, clock
+        self._limits = limits or Limits()
+        self._pool = Pool(folders, self._limits, self._never_started)
+        self._outputs = LocalOutputs(folders)
+        self._catalogues = Catalogues(self._pool, self)
+        self._recovery: Recovery | None = None
+        self._slots: dict[str, Worker] = {}
+        self._where: dict[AttemptId, Worker] = {}
+        self._unsettled: dict[AttemptId, Worker | None] = {}
+        self._dirty: dict[Worker, None] = {}
+        self._reported: Report | None = None
+
+    # -- ports.Executor
+
+    async def start(self, report: Report) -> None:
+        self._reported = report
+        await asyncio.to_thread(self._folders.make)
+
+    async def recover(self, attempts: Sequence[Attempt], terms: Mapping[str, Any]) -> None:  # noqa: ARG002 (the port's; functions need none)
+        self._recovery = Recovery(self._folders, self._limits, self._pool, self)
+        await self._recovery.run(attempts)
+
+    def launch(self, launch: Launch, payloads: Mapping[AttemptId, bytes]) -> None:
+        fresh = [one for one in launch.attempts if one not in self._where and one not in self._unsettled]
+        if not fresh:
+            return
+        refusal = self._refusal(launch)
+        if refusal:
+            for attempt in fresh:
+                self._end(attempt, Outcome(Reason.REJECTED, refusal), None, None)
+            return
+        worker = self._slots.get(launch.slot)
+        if worker is None or worker.leaving:
+            worker = self._pool.take(launch.terms.environment, self)
+            worker.slot = launch.slot
+            self._slots[launch.slot] = worker
+        extra = _extra(launch)
+        for attempt in fresh:
+            call = payloads[attempt]
+            worker.add(str(attempt), attempt, call[: call.rindex(b"}")] + extra if extra else call)
+            self._where[attempt] = worker
+        self._flush_soon(worker)
+
+    def stop(self, attempt: AttemptId, reason: Reason | None) -> None:
+        worker = self._where.get(attempt)
+        if worker is not None:
+            worker.stop(str(attempt), reason, self._limits.grace)
+        elif self._recovery is not None:
+            self._recovery.stop(attempt, reason)
+
+    def recall(self, slot: str) -> None:
+        worker = self._slots.get(slot)
+        if worker is not None:
+            worker.recall()
+
+    def settle(self, attempts: Iterable[AttemptId]) -> None:
+        on_disk: list[str] = []
+        for attempt in attempts:
+            worker = self._unsettled.pop(attempt, None)
+            if worker is not None and worker.ready:
+                worker.ack(str(attempt))
+                self._flush_soon(worker)
+            if worker is None or worker.adopted or not worker.ready:
+                on_disk.append(str(attempt))
+        if on_disk:
+            self._pool.spawn(asyncio.to_thread(records.remove, self._folders.attempts, on_disk))
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    # -- ports.Functions
+
+    def know(self, environment: Environment) -> None:
+        self._pool.environments[environment.key] = environment
+
+    async def catalogue(self, environment: str) -> Catalogue:
+        return await self._catalogues.get(environment)
+
+    # -- worker.Listener
+
+    def hello(self, worker: Worker, told: Message) -> None:
+        if worker.adopted and self._recovery is not None:
+            self._recovery.hello(worker, told)
+
+    def began(self, attempt: AttemptId, at: float) -> None:
+        self.report(Began(attempt, at))
+
+    def progress(self, attempt: AttemptId, fraction: float | None, text: str) -> None:
+        self.report(Progress(attempt, fraction, text, self._clock.now()))
+
+    def ended(self, worker: Worker, attempt: AttemptId, outcome: Outcome, at: float | None) -> None:
+        self._end(attempt, outcome, at, worker)
+
+    def returned(self, attempt: AttemptId) -> None:
+        del self._where[attempt]
+        self.report(Returned(attempt))
+
+    def emptied(self, worker: Worker) -> None:
+        if worker.slot:
+            if self._slots.get(worker.slot) is worker:
+                del self._slots[worker.slot]
+            worker.slot = ""
+            if not worker.leaving:
+                self._pool.rest(worker)
+
+    def catalogue_told(self, worker: Worker, told: Message) -> None:
+        self._catalogues.told(worker, told)
+
+    def retiring(self, worker: Worker) -> None:
+        self._catalogues.lost(worker, "")
+
+    def gone(self, worker: Worker, told: Message | None) -> None:
+        self._pool.spawn(self._bury(worker, told))
+
+    # -- for recovery
+
+    def adopt(self, worker: Worker, attempt: Attempt) -> None:
+        """This attempt of an earlier engine is with this worker."""
+        worker.slot = attempt.slot
+        worker.window[str(attempt.id)] = attempt.id
+        self._slots[attempt.slot] = worker
+        self._where[attempt.id] = worker
+
+    def report_record(self, attempt: AttemptId, record: Message) -> None:
+        """This attempt ended while no engine listened, or with its worker."""
+        self._end(attempt, outcome_of(record), record.get("at"), None)
+
+    def report(self, event: Event | Progress) -> None:
+        assert self._reported is not None
+        self._reported(event)
+
+    # -- inside
+
+    def _refusal(self, launch: Launch) -> str:
+        if launch.terms.kind is not Kind.FUNCTION:
+            return f"This host cannot run a {launch.terms.kind} yet; it runs functions."
+        if launch.terms.environment not in self._pool.environments:
+            return f"The environment {launch.terms.environment} is not known any more; submit the task again."
+        return ""
+
+    def _flush_soon(self, worker: Worker) -> None:
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty[worker] = None
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for worker in dirty:
+            worker.flush()
+
+    def _end(self, attempt: AttemptId, outcome: Outcome, at: float | None, worker: Worker | None) -> None:
+        self._where.pop(attempt, None)
+        self._unsettled[attempt] = worker
+        if at is None:
+            at = self._clock.now()
+        self._outputs.count(attempt, outcome, at)
+        self.report(Ended(attempt, at, outcome))
+
+    async def _bury(self, worker: Worker, told: Message | None) -> None:
+        """The worker is gone: say of each of its attempts what became of it."""
+        if told is None:
+            told = await asyncio.to_thread(burial.bury, worker.berth, self._folders.attempts, worker.cookie)
+        text = "" if worker.ready_once or worker.adopted else f"{told['text']} {told.get('said', '')}".strip()
+        window, worker.window = worker.window, {}
+        for name, attempt in window.items():
+            self._account(worker, name, attempt, text)
+        self._catalogues.lost(worker, text)
+        self.emptied(worker)
+        self._pool.drop(worker)
+        if self._recovery is not None:
+            self._recovery.gone(worker)
+
+    def _account(self, worker: Worker, name: str, attempt: AttemptId, failure: str) -> None:
+        held = worker.held.get(name)
+        record = held or records.read(self._folders.attempts, name)
+        if record is not None:
+            self._end(attempt, outcome_of(record), record.get("at"), None)
+        elif failure:
+            self._end(attempt, Outcome(Reason.REJECTED, failure), None, None)
+        else:
+            del self._where[attempt]
+            self.report(Returned(attempt))
+
+    def _never_started(self, worker: Worker, reason: str) -> None:
+        window, worker.window = worker.window, {}
+        for attempt in window.values():
+            self._end(attempt, Outcome(Reason.LOST, reason), None, None)
+        self._catalogues.lost(worker, reason)
+        self.emptied(worker)
+
+
+def _extra(launch: Launch) -> bytes:
+    """What the call object itself does not say, as the end of that object."""
+    extra: dict[str, Any] = {}
+    if launch.terms.timeout is not None:
+        extra["timeout"] = launch.terms.timeout
+    if launch.devices:
+        extra["devices"] = list(launch.devices)
+    return b"," + json.dumps(extra).encode()[1:] if extra else b""

@@ -1,0 +1,69 @@
+"""What attempts printed, and the files of large results."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+from pathlib import Path
+
+from mcp_scheduler.core.events import Outcome
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.executors.local import log
+from mcp_scheduler.executors.local.folders import Folders
+from mcp_scheduler.ports import Pruned
+
+SUFFIXES = {"stdout": "out", "stderr": "err"}
+CLOCK_GRAIN = 0.05  # seconds that a folder's time of change may lag behind
+_RESULT_FILE = re.compile(r"[0-9a-f]{64}")
+
+
+class LocalOutputs:
+    """Implements `ports.Outputs`. Reading goes to a thread; what an attempt never printed reads as empty."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+
+    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> tuple[bytes, int]:
+        """Bytes of the stream from `offset` (negative: from its end), and how many were printed in all."""
+        return await asyncio.to_thread(log.read, self._place(attempt, stream), offset, limit)
+
+    async def result(self, file: str) -> bytes:
+        """Errors: `InvalidRequest` for a name that is none, or a file that was pruned."""
+        path = self._result_place(file)
+        try:
+            return await asyncio.to_thread(path.read_bytes)
+        except FileNotFoundError:
+            raise InvalidRequest(f"The result {file} is not here any more.") from None
+
+    async def remove(self, pruned: Pruned) -> None:
+        await asyncio.to_thread(self._remove, pruned)
+
+    def count(self, attempt: AttemptId, outcome: Outcome, at: float) -> None:
+        """Note in `outcome` how much was printed. One look at the folder tells of most attempts that it was nothing."""
+        if self._folders.attempts.stat().st_mtime < at - outcome.seconds - CLOCK_GRAIN:
+            return
+        outcome.stdout_bytes = log.length(self._place(attempt, "stdout"))
+        outcome.stderr_bytes = log.length(self._place(attempt, "stderr"))
+
+    def _place(self, attempt: AttemptId, stream: str) -> Path:
+        return self._folders.attempts / f"{attempt}.{SUFFIXES[stream]}"
+
+    def _result_place(self, file: str) -> Path:
+        if not _RESULT_FILE.fullmatch(file):
+            raise InvalidRequest(f"{file[:80]!r} does not name a result.")
+        return self._folders.results / file[:2] / file
+
+    def _remove(self, pruned: Pruned) -> None:
+        tasks = set(pruned.tasks)
+        if tasks:
+            for path in self._folders.attempts.iterdir():
+                if path.name.rsplit(".", 2)[0] in tasks:
+                    path.unlink(missing_ok=True)
+        for task in tasks:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self._folders.tasks / task)
+        for file in pruned.result_files:
+            self._result_place(file).unlink(missing_ok=True)

@@ -1,0 +1,171 @@
+"""What a new engine finds of its predecessor's work: ended, adopted, given back or lost, and never run twice."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+from mcp_scheduler.core.events import Returned
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt
+from mcp_scheduler.core.states import Reason
+from mcp_scheduler.executors.local import burial, ending, process, records
+from mcp_scheduler.executors.local.folders import Berth, Folders, berths
+from mcp_scheduler.executors.local.limits import Limits
+from mcp_scheduler.executors.local.links import Message
+from mcp_scheduler.executors.local.pool import Pool
+from mcp_scheduler.executors.local.worker import Listener, Worker
+
+PATIENCE = 2.0  # seconds that recovery waits for workers to speak; whoever is frozen may speak later
+_NO_TRACE = "The machine was restarted, or its run folder was lost, while this call may have been running."
+
+
+class Adopter(Listener, Protocol):
+    """The executor, as recovery sees it."""
+
+    def adopt(self, worker: Worker, attempt: Attempt) -> None: ...
+    def report_record(self, attempt: AttemptId, record: Message) -> None: ...
+    def report(self, event: Returned) -> None: ...
+    def stop(self, attempt: AttemptId, reason: Reason | None) -> None: ...
+
+
+class Recovery:
+    """Attempts stay `undecided` until there is a record, a worker claims them, or nobody is left who could."""
+
+    def __init__(self, folders: Folders, limits: Limits, pool: Pool, adopter: Adopter) -> None:
+        self._folders, self._limits, self._pool, self._adopter = folders, limits, pool, adopter
+        self._undecided: dict[str, Attempt] = {}
+        self._silent: set[Worker] = set()
+        self._stops: dict[AttemptId, Reason | None] = {}
+        self._heard = asyncio.Event()
+        self._traceless = False
+
+    async def run(self, attempts: Sequence[Attempt]) -> None:
+        """Returns when every attempt is decided or the patience is over."""
+        self._undecided = {str(attempt.id): attempt for attempt in attempts}
+        alive, certain = await asyncio.to_thread(self._look_around)
+        self._traceless = not certain
+        await self._report_records()
+        for berth in alive:
+            await self._meet(berth)
+        self._check()
+        try:
+            await asyncio.wait_for(self._heard.wait(), PATIENCE)
+        except TimeoutError:
+            return  # somebody is frozen: its attempts are adopted, unheard
+
+    def hello(self, worker: Worker, told: Message) -> None:
+        """A living worker says what it has."""
+        current = told["current"]
+        for name in [*([current] if current else []), *told["unacked"], *told.get("queued", ())]:
+            attempt = self._undecided.pop(name, None)
+            if attempt is not None:
+                self._adopt(worker, name, attempt, told)
+            elif name != current:
+                worker.ack(name)
+        if not worker.window or (current and current not in worker.window):
+            worker.end(self._limits.grace)  # it runs nothing, or something that nobody wants any more
+        self.gone(worker)
+
+    def gone(self, worker: Worker) -> None:
+        """It has spoken, or never will."""
+        self._silent.discard(worker)
+        self._check()
+
+    def stop(self, attempt: AttemptId, reason: Reason | None) -> None:
+        """Stop an attempt as soon as it is known where it is."""
+        if str(attempt) in self._undecided:
+            self._stops[attempt] = reason
+
+    def _adopt(self, worker: Worker, name: str, attempt: Attempt, told: Message) -> None:
+        self._adopter.adopt(worker, attempt)
+        if name == told["current"]:
+            self._adopter.began(attempt.id, told["began"])
+        if attempt.id in self._stops:
+            self._adopter.stop(attempt.id, self._stops.pop(attempt.id))
+
+    def _check(self) -> None:
+        if not self._silent:
+            self._pool.spawn(self._decide_rest())
+
+    async def _decide_rest(self) -> None:
+        await self._report_records()
+        rest, self._undecided = self._undecided, {}
+        if self._traceless:
+            await asyncio.to_thread(self._write_lost, list(rest))
+        await asyncio.to_thread(_remember_boot, self._folders)
+        for name, attempt in rest.items():
+            if self._traceless:
+                self._adopter.report_record(attempt.id, ending.lost(_NO_TRACE) | {"attempt": name})
+            else:
+                self._adopter.report(Returned(attempt.id))
+        self._heard.set()
+
+    async def _report_records(self) -> None:
+        names = list(self._undecided)
+        found = await asyncio.to_thread(lambda: [records.read(self._folders.attempts, name) for name in names])
+        for name, record in zip(names, found, strict=True):
+            if record is not None and name in self._undecided:
+                self._adopter.report_record(self._undecided.pop(name).id, record)
+
+    async def _meet(self, berth: Berth) -> None:
+        cookie, environment = burial.identity(berth)
+        worker = Worker(berth, environment, cookie, self._adopter)
+        worker.adopted = True
+        try:
+            await worker.connect()
+        except OSError:  # it ended this moment
+            await asyncio.to_thread(burial.bury, berth, self._folders.attempts, cookie)
+            return
+        self._pool.add(worker)
+        self._silent.add(worker)
+
+    def _look_around(self) -> tuple[list[Berth], bool]:
+        """The living workers, and whether the traces of all others can be believed. The dead are buried."""
+        certain = _is_same_boot(self._folders)
+        alive: list[Berth] = []
+        for berth in berths(self._folders.run):
+            if _is_held(berth):
+                alive.append(berth)
+            else:
+                cookie, _ = burial.identity(berth)
+                certain = burial.bury(berth, self._folders.attempts, cookie)["certain"] and certain
+        return alive, certain
+
+    def _write_lost(self, names: list[str]) -> None:
+        for name in names:
+            records.write(self._folders.attempts, name, ending.lost(_NO_TRACE))
+
+
+def _is_held(berth: Berth) -> bool:
+    """Whether the shim lives: the kernel drops its lock with its last breath, and not before."""
+    try:
+        fd = os.open(berth.lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _is_same_boot(folders: Folders) -> bool:
+    try:
+        return (folders.run / "boot").read_text() == process.boot_id()
+    except FileNotFoundError:
+        return False
+
+
+def _remember_boot(folders: Folders) -> None:
+    draft = folders.run / "boot.draft"
+    with draft.open("w") as file:
+        file.write(process.boot_id())
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folders.run / "boot")

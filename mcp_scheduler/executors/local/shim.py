@@ -1,0 +1,320 @@
+"""The shim: one small process above each worker, which outlives the engine and tells truthfully how the worker ended.
+
+It is forked from the zygote and single-threaded. It leads a session of its own, is subreaper for everything below it,
+holds the lock that means "alive" for life, carries output into files, ends the tree on request, and, when the worker
+is gone, kills what is left below it, writes the exit records and tells the engine. Control connection, a JSON object a
+line: in `{"stop": {"attempt": id | null, "reason", "grace"}}`, `{"spare": id}`; out `{"hello": …}`, `{"missed": id}`,
+`{"surviving": n}`, `{"ended": …}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcp_scheduler.executors.local import ending, log, process, tree
+from mcp_scheduler.executors.local.folders import Berth
+from mcp_scheduler.executors.local.pump import Pump
+from mcp_scheduler.sdk.now import END, Now
+
+FIRST_CONTACT = 5.0  # seconds that the end of a worker waits for an engine that has not connected yet
+OWN_CAPS = (1 << 16, 1 << 16)  # kept of what a worker prints outside of any call
+LAST_WORDS = 4000  # bytes of the worker's own stderr that the engine is told
+ALONE_TICK = 1.0  # how often, without an engine, the deadline of the running call is looked at
+ROUND = (0.02, 1.0)  # first and longest pause between two rounds against what is left of the tree
+TELL_SURVIVORS = 10.0  # seconds after which processes that cannot be killed are reported
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the zygote prepares before the fork, so that an engine can connect the moment it hears `forked`."""
+
+    berth: Berth
+    lock: int
+    control: socket.socket
+    calls: socket.socket
+    now: int
+
+    @classmethod
+    def prepare(cls, order: dict[str, Any]) -> Held:
+        """Lock file, sockets and now file of a new worker. Errors: OSError, and then nothing is left behind."""
+        berth = Berth(Path(order["run"]), order["worker"])
+        try:
+            lock = os.open(berth.lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            who = {key: order[key] for key in ("worker", "cookie", "environment", "attempts")}
+            os.write(lock, json.dumps({**who, "boot": process.boot_id()}).encode())
+            now = Now.create(str(berth.now))
+            return cls(berth, lock, _listen(berth.control), _listen(berth.calls), now)
+        except OSError:
+            berth.remove()
+            raise
+
+    def close(self) -> None:
+        """Give up this process's share; the files and the lock live on in the process that was forked."""
+        os.close(self.lock)
+        os.close(self.now)
+        self.control.close()
+        self.calls.close()
+
+    def abandon(self) -> None:
+        """Nobody was forked: take everything away."""
+        self.close()
+        self.berth.remove()
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(8)
+    listener.setblocking(False)
+    return listener
+
+
+def supervise(order: dict[str, Any], held: Held) -> int:
+    """The whole life of a shim, in the process that was forked for it. Its exit code."""
+    os.setsid()
+    process.become_subreaper()
+    return Shim(order, held).run()
+
+
+class Shim:
+    """One worker's supervisor; see the module."""
+
+    def __init__(self, order: dict[str, Any], held: Held) -> None:
+        self._order, self._held = order, held
+        self._attempts = Path(order["attempts"])
+        self._now = Now(held.now)
+        self._selector = selectors.DefaultSelector()
+        self._lines: dict[socket.socket, bytes] = {}  # the control connections, and what came of the next line
+        self._met = False
+        self._started = time.monotonic()
+        self._child = 0
+        self._stop_told: tuple[int, str] = (0, "")  # sequence and reason of the last stop that was carried out
+        self._kill_at: float | None = None
+        self._end: ending.End | None = None
+        self._ended_at = 0.0
+        self._round_at: float | None = None
+        self._pause = ROUND[0]
+        self._empty = False
+        self._survivors = 0
+        self._oom_kills = process.oom_kills()
+
+    def run(self) -> int:
+        signals = process.catch_children()
+        signal.signal(signal.SIGTERM, process.heed)  # arrives through the same socket
+        self._watch(signals, self._on_signal)
+        self._watch(self._held.control, self._on_connect)
+        self._pumps = self._start()
+        while not self._is_over():
+            for key, _ in self._selector.select(self._patience()):
+                key.data(key.fileobj)
+            self._on_time(time.monotonic())
+        self._finish()
+        return 0
+
+    # -- the worker
+
+    def _start(self) -> list[Pump]:
+        berth, caps = self._held.berth, tuple(self._order["caps"])
+        pumps = [
+            Pump(lambda owner: self._attempts / f"{owner}.out" if owner else berth.out, caps),
+            Pump(lambda owner: self._attempts / f"{owner}.err" if owner else berth.err, caps),
+        ]
+        calls, now = self._held.calls.fileno(), self._held.now
+        spec = {**self._order["spec"], "listen_fd": calls, "now_fd": now}
+        env = {
+            **self._order["env"],
+            tree.COOKIE: self._order["cookie"],
+            "MCP_SCHEDULER_WORKER": json.dumps(spec),
+        }
+        stdio = (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), pumps[0].writing, pumps[1].writing)
+        try:
+            self._child = process.spawn(self._order["argv"], env, self._order["cwd"], stdio, (calls, now))
+        except OSError as error:
+            self._end = ending.End(failure=f"cannot start {error.filename}: {error.strerror}")
+            self._empty = True
+        for fd in stdio:
+            os.close(fd)
+        self._held.calls.close()
+        for pump in pumps:
+            self._watch(pump.reading, lambda _, pump=pump: self._on_output(pump))
+        return pumps
+
+    def _on_output(self, pump: Pump) -> None:
+        # First the flag, then the question whose output it is: a worker at the end of a call waits for the flag.
+        self._now.pumping = True
+        running = self._now.running()
+        alive = pump.carry(running.attempt if running else "")
+        self._now.pumping = False
+        if not alive:
+            self._selector.unregister(pump.reading)
+
+    # -- stopping
+
+    def _stop(self, attempt: str | None, reason: str, grace: float) -> None:
+        """SIGTERM for the call that runs, if it is this one (or, without an attempt, for the whole worker)."""
+        running = self._now.running()
+        if self._end is not None:
+            return
+        if attempt is not None and (running is None or running.attempt != attempt):
+            self._tell({"missed": attempt})
+            return
+        sequence = running.sequence if running else 0
+        self._stop_told = (sequence, reason)
+        self._now.ask_stop(sequence, END if attempt is None else reason)
+        self._kill_at = min(self._kill_at or float("inf"), time.monotonic() + grace)
+        tree.strike([self._child], signal.SIGTERM)
+        tree.strike([self._child], signal.SIGCONT)  # a stopped process does not hear SIGTERM
+
+    def _on_signal(self, signals: socket.socket) -> None:
+        if signal.SIGTERM in signals.recv(4096):  # somebody ends us: end the worker in order first
+            self._stop(None, "", self._order["grace"])
+        self._reap()
+
+    def _reap(self) -> None:
+        """Collect whoever has ended. No child left means that the whole tree is gone: orphans become ours."""
+        while not self._empty:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._empty = True
+                return
+            if pid == 0:
+                break
+            if pid == self._child:
+                self._end = ending.End.of(status, usage.ru_maxrss * 1024, process.oom_kills() > self._oom_kills)
+                self._ended_at = time.monotonic()
+                self._round_at = self._ended_at
+
+    def _on_time(self, now: float) -> None:
+        if self._kill_at is not None and now >= self._kill_at and self._end is None:
+            self._kill()
+        if self._round_at is not None and now >= self._round_at and not self._empty:
+            self._strike_rest(now)
+        if not self._lines and self._end is None:
+            self._keep_deadline()
+
+    def _kill(self) -> None:
+        """The grace time is over. A worker that is in a later call by now never heard the stop: it is spared."""
+        running, (sequence, reason) = self._now.running(), self._stop_told
+        if reason and running is not None and running.sequence != sequence:
+            self._kill_at = None
+            return
+        self._kill_at = time.monotonic() + ROUND[1]  # again, until it is gone
+        tree.strike([self._child])
+
+    def _strike_rest(self, now: float) -> None:
+        """The worker is gone, others of its tree are not: everything is held still first, so that none forks away."""
+        left: set[int] = set()
+        while more := set(tree.descendants(os.getpid())) - left:
+            tree.strike(more, signal.SIGSTOP)
+            left |= more
+        tree.strike(left)
+        self._round_at = now + self._pause
+        self._pause = min(2 * self._pause, ROUND[1])
+        if now - self._ended_at > TELL_SURVIVORS and len(left) != self._survivors:
+            self._survivors = len(left)
+            self._tell({"surviving": len(left)})
+
+    def _keep_deadline(self) -> None:
+        """Without an engine nobody else does."""
+        running = self._now.running()
+        if running and ending.is_overdue(running) and self._stop_told[0] != running.sequence:
+            self._stop(running.attempt, "timeout", self._order["grace"])
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due by itself."""
+        now = time.monotonic()
+        due: list[float] = []
+        if self._empty and not self._met:
+            due.append(self._started + FIRST_CONTACT)
+        elif self._end is not None and self._round_at is not None:
+            due.append(self._round_at)
+        elif self._kill_at is not None:
+            due.append(self._kill_at)
+        if not self._lines:
+            due.append(now + ALONE_TICK)
+        return max(0.0, min(due) - now) if due else None
+
+    # -- the engine
+
+    def _on_connect(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.setblocking(False)
+        self._lines[connection] = b""
+        self._met = True
+        self._watch(connection, self._on_control)
+        self._tell({"hello": {"worker": self._order["worker"], "pid": os.getpid(), "child": self._child}})
+
+    def _on_control(self, connection: socket.socket) -> None:
+        try:
+            chunk = connection.recv(1 << 16)
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            self._drop(connection)
+            return
+        *lines, self._lines[connection] = (self._lines[connection] + chunk).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "stop" in message:
+                stop = message["stop"]
+                self._stop(stop["attempt"], stop["reason"], stop["grace"])
+            else:
+                self._kill_at = None  # {"spare": attempt}: the call was over before its stop came
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        for connection in list(self._lines):
+            try:
+                connection.sendall(line)
+            except OSError:  # gone, or so far behind that its buffer is full: the files tell the rest
+                self._drop(connection)
+
+    def _drop(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        del self._lines[connection]
+        connection.close()
+
+    def _watch(self, source: Any, act: Callable[[Any], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, act)
+
+    # -- the end
+
+    def _is_over(self) -> bool:
+        waited = self._met or time.monotonic() - self._started >= FIRST_CONTACT
+        return self._empty and waited
+
+    def _finish(self) -> None:
+        """The tree is gone. Output, then durable records, then the word to the engine, then our files: in this order
+        nothing is lost wherever a kill falls."""
+        assert self._end is not None
+        running = self._now.running()
+        for pump in self._pumps:
+            pump.carry(running.attempt if running else "")
+            pump.release()
+        said = log.read(self._held.berth.err, -LAST_WORDS, LAST_WORDS)[0].decode(errors="replace")
+        try:
+            ending.write_records(self._attempts, self._now, self._end, self._stop_told)
+        except OSError as error:
+            # The now file stays behind then: the next engine sees from it what had begun.
+            print(f"{self._order['worker']}: exit records not written: {error}", file=sys.stderr)  # noqa: T201 (the log)
+            self._tell({"ended": self._end.told(said)})
+            return
+        for connection in self._lines:
+            connection.settimeout(1.0)
+        self._tell({"ended": self._end.told(said)})
+        with contextlib.suppress(OSError):
+            self._held.berth.remove()
