@@ -1,0 +1,119 @@
+"""From words of a command line to the fields of a request. Pure but for `@FILE`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mcp_scheduler.errors import BadArguments, InvalidRequest
+
+
+def value(text: str) -> Any:
+    """`text` as JSON where it is JSON (`3`, `true`, `[1, 2]`, `"3"`), else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        return text
+
+
+def function_arguments(words: Iterable[str]) -> dict[str, Any]:
+    """`key=value`, a JSON object, or `@FILE` with one (`@-`: standard input); later words win."""
+    arguments: dict[str, Any] = {}
+    for word in words:
+        if word.startswith("{"):
+            arguments |= _json_object(word, "the argument")
+        elif word.startswith("@"):
+            arguments |= _json_object(_text_of(word[1:]), word)
+        else:
+            key, is_pair, text = word.partition("=")
+            if not is_pair or not key:
+                raise BadArguments(
+                    f"'{word}' is no argument of a function.",
+                    hint="Write key=value, a JSON object, or @FILE with one. A command goes behind `--`.",
+                )
+            arguments[key] = value(text)
+    return arguments
+
+
+def pairs(words: Sequence[str], option: str) -> dict[str, Any]:
+    """`cpus=2,memory=4GiB` (also given as several options) → an object."""
+    found: dict[str, Any] = {}
+    for word in words:
+        for part in word.split(","):
+            key, is_pair, text = part.partition("=")
+            if not is_pair or not key.strip():
+                raise InvalidRequest(
+                    f"{option} {word}: '{part}' is no NAME=VALUE.", hint=f"For example {option} cpus=2."
+                )
+            found[key.strip()] = value(text)
+    return found
+
+
+def variables(words: Sequence[str]) -> dict[str, str]:
+    """`NAME=value` options → environment variables; the value is taken as it stands."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, is_pair, text = word.partition("=")
+        if not is_pair or not name:
+            raise InvalidRequest(f"--env {word}: write NAME=VALUE.")
+        found[name] = text
+    return found
+
+
+def retry(text: str) -> Any:
+    """`3`, or a JSON object as the `retry` field takes it."""
+    given = value(text)
+    if isinstance(given, dict) or (isinstance(given, int) and not isinstance(given, bool)):
+        return given  # pyright: ignore[reportUnknownVariableType]
+    raise InvalidRequest(
+        f"--retry {text}: give the number of attempts, or an object.",
+        hint="""For example --retry 3, or --retry '{"max_attempts": 5, "delay": "10s"}'.""",
+    )
+
+
+def moment(text: str) -> float | str:
+    """A number of seconds from now, or the text (`5m`, an ISO 8601 time) for the engine to read."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def seconds(text: str, option: str) -> float:
+    """`90`, `90s`, `1h30m` → seconds, as every request reads them."""
+    from mcp_scheduler import requests  # noqa: PLC0415 - 100 ms, only for verbs that wait by their own clock
+
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        found = requests.seconds(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{option}: {error}") from None
+    assert isinstance(found, float)
+    return found
+
+
+def _text_of(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArguments(f"@{name} cannot be read: {error}.") from None
+
+
+def _json_object(text: str, source: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise BadArguments(f"{source} is no JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise BadArguments(f"{source} is JSON, but no object.", hint='Arguments have names: {"n": 3}.')
+    return found  # pyright: ignore[reportUnknownVariableType]
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

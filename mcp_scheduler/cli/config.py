@@ -1,0 +1,120 @@
+"""config: the exact lines that make a client use this scheduler, with absolute paths, and where they go."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from mcp_scheduler.cli import options, out
+from mcp_scheduler.cli.connect import captured
+from mcp_scheduler.cli.text import Json
+from mcp_scheduler.home import Home
+
+Client = Literal["claude-desktop", "claude-code", "cursor", "vscode"]
+
+_ENTRY: Final = "scheduler"  # the name by which the client knows us: its tools are called mcp__scheduler__...
+_DESKTOP_FILES: Final = {
+    "darwin": "~/Library/Application Support/Claude/claude_desktop_config.json",
+    "win32": r"%APPDATA%\Claude\claude_desktop_config.json",
+}
+_PLACES: Final = {
+    "claude-desktop": "Put it into {file} (merge it with what is there), then quit and start Claude Desktop.",
+    "cursor": "Put it into .cursor/mcp.json of the project, or ~/.cursor/mcp.json for all projects.",
+    "vscode": "Put it into .vscode/mcp.json of the project (or run `MCP: Open User Configuration` for all projects).",
+    "claude-code": "Run this line; `--scope user` is for all projects, `--scope project` shares it in .mcp.json.",
+}
+
+
+def config(
+    client: Annotated[
+        Client,
+        typer.Argument(
+            metavar="CLIENT", help="claude-desktop, claude-code, cursor or vscode: who is to use the scheduler."
+        ),
+    ],
+    *,
+    home: options.Home = None,
+    python: options.Python = None,
+    functions: options.Functions = None,
+    principal: options.As = "",
+    allow_command: Annotated[
+        list[str] | None,
+        typer.Option("--allow-command", metavar="PATTERN", help="Commands it may run: 'python *'. Repeatable."),
+    ] = None,
+    allow_any_command: Annotated[bool, typer.Option("--allow-any-command", help="It may run every command.")] = False,
+) -> None:
+    """Print the configuration for a client. Standard output is what to paste, standard error says where."""
+    server = Server.of(
+        home=home, python=python, functions=functions or [], principal=principal, commands=allow_command or [],
+        any_command=allow_any_command,
+    )  # fmt: skip
+    if client == "claude-code":
+        out.line(server.claude_code())
+    else:
+        out.as_json(server.vscode() if client == "vscode" else server.common())
+    desktop = _DESKTOP_FILES.get(sys.platform, "~/.config/Claude/claude_desktop_config.json")
+    out.aside(_PLACES[client].format(file=desktop))
+    if not (functions or allow_command or allow_any_command):
+        out.aside("So far it may run functions only, and only installed ones: add --functions FILE for your own, and")
+        out.aside("--allow-command 'python *' to let it run commands such as `python train.py`.")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The command that a client starts, word by word."""
+
+    program: str
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        home: Path | None,
+        python: str | None,
+        functions: list[str],
+        principal: str,
+        commands: list[str],
+        any_command: bool,
+    ) -> Server:
+        """All paths are absolute: a client starts us in a folder of its own, with next to no environment."""
+        program, *words = own_program(os.environ)
+        environment = captured(python, functions)
+        words += ["--python", environment["python"]]
+        for source in environment["functions"]:
+            words += ["--functions", source]
+        if home is not None or os.environ.get("MCP_SCHEDULER_HOME"):
+            words += ["--home", Home.find(str(home or "")).path]
+        if principal:
+            words += ["--as", principal]
+        for pattern in commands:
+            words += ["--allow-command", pattern]
+        return cls(program, (*words, *(["--allow-any-command"] if any_command else [])))
+
+    def common(self) -> Json:
+        """As Claude Desktop and Cursor read it."""
+        return {"mcpServers": {_ENTRY: {"command": self.program, "args": list(self.words)}}}
+
+    def vscode(self) -> Json:
+        return {"servers": {_ENTRY: {"type": "stdio", "command": self.program, "args": list(self.words)}}}
+
+    def claude_code(self) -> str:
+        return shlex.join(["claude", "mcp", "add", "--scope", "user", _ENTRY, "--", self.program, *self.words])
+
+
+def own_program(environ: Mapping[str, str]) -> list[str]:
+    """How a client starts this installation: the console script beside this interpreter, `uvx` where that runs us from
+    its cache (which it clears at will), else the interpreter with -m."""
+    if "/uv/archive-v" in sys.prefix and (uvx := shutil.which("uvx", path=environ.get("PATH"))):
+        return [os.path.abspath(uvx), "mcp-scheduler"]  # noqa: PTH100 - pathlib would resolve nothing more
+    script = Path(sysconfig.get_path("scripts"), "mcp-scheduler")
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "mcp_scheduler"]

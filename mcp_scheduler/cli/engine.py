@@ -1,0 +1,89 @@
+"""The engine and its machine: status, stop, nodes."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from mcp_scheduler.cli import options, out, tables
+from mcp_scheduler.cli.connect import engine, is_engine_running
+from mcp_scheduler.cli.failures import SUCCESS, UNAVAILABLE
+from mcp_scheduler.cli.tables import Column
+from mcp_scheduler.cli.text import Json, amount, counted, duration, one_line, size
+
+
+def status(as_json: options.AsJson = False, home: options.Home = None) -> int:
+    """Show the engine of this home. Exit code 3 if none runs."""
+    if not is_engine_running(home):
+        if as_json:
+            out.as_json({"running": False})
+        else:
+            out.aside("No engine runs. The first verb or client that needs one starts it.")
+        return UNAVAILABLE
+    with engine(home, start=False) as client:
+        found = client.call("status", {})
+    if as_json:
+        out.as_json({"running": True} | found)
+        return SUCCESS
+    up = duration(time.time() - found["started_at"])  # noqa: TID251 - a person's clock: outside the engine
+    state = "stopping" if found.get("stopping") else "embedded" if found.get("embedded") else "running"
+    for name, value in (
+        ("engine", f"{state}, version {found['version']}, pid {found['pid']}, up {up}"),
+        ("home", found["home"]),
+        ("python", found["python"]),
+        ("doors", str(found["doors"])),
+        ("tasks", counted(found.get("counts", {})) or "none"),
+        ("database", f"{size(found['database_bytes'])}, schema {found['schema']}"),
+    ):
+        out.line(f"{name:<8}  {value}")
+    return SUCCESS
+
+
+def stop(
+    force: Annotated[
+        bool, typer.Option("--force", help="Cancel what runs first, instead of leaving it to go on.")
+    ] = False,
+    home: options.Home = None,
+) -> None:
+    """Stop the engine. What runs goes on, and the next engine takes it over."""
+    if not is_engine_running(home):
+        out.aside("No engine runs.")
+        return
+    with engine(home, start=False) as client:
+        client.call("stop", {"force": force})
+    out.aside("The engine stops.")
+
+
+def nodes(as_json: options.AsJson = False, home: options.Home = None) -> None:
+    """Show where tasks run, and how loaded it is."""
+    with engine(home) as client:
+        load = client.call("load", {})
+    if as_json:
+        out.as_json(load)
+        return
+    columns = (
+        Column("NODE"), Column("RESOURCE"), Column("RESERVED", right=True), Column("TOTAL", right=True),
+        Column("LOAD", right=True), Column("RUNNING", right=True),
+    )  # fmt: skip
+    tables.show(columns, [row for node in load.get("nodes", []) for row in _rows(node)])
+    out.line()
+    out.line(f"tasks: {counted(load.get('counts', {})) or 'none'}")
+    if load.get("policy"):
+        out.line(f"policy: {load['policy']}")
+    for alert in load.get("alerts", []):
+        out.line(f"alert: {one_line(alert)}")
+
+
+def _rows(node: Json) -> list[tuple[str, ...]]:
+    """A row for each resource; loads that belong to none of them have a row of their own."""
+    total, reserved, load = node.get("total", {}), node.get("reserved", {}), node.get("load", {})
+    rows: list[tuple[str, ...]] = []
+    for place, name in enumerate([*total, *(name for name in load if name not in total)]):
+        held = amount(name, reserved.get(name, 0)) if name in total else ""
+        whole = amount(name, total[name]) if name in total else ""
+        busy = f"{load[name]:.0f} %" if name in load else ""
+        first = (node["name"], str(node.get("running", 0))) if place == 0 else ("", "")
+        rows.append((first[0], name, held, whole, busy, first[1]))
+    return rows

@@ -1,0 +1,33 @@
+"""The two streams: standard output carries what was asked for, standard error everything said about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def line(text: str = "") -> None:
+    """One line of what was asked for."""
+    sys.stdout.write(text + "\n")
+
+
+def aside(text: str) -> None:
+    """One line to the person, not to the program that reads the pipe."""
+    sys.stdout.flush()
+    sys.stderr.write(text + "\n")
+
+
+def flush() -> None:
+    """Hand over what was written so far: in a pipe it would wait for more."""
+    sys.stdout.flush()
+
+
+def as_json(value: Any) -> None:
+    """`value` as JSON: all that a reading verb with --json writes to standard output."""
+    line(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty()

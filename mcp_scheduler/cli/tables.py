@@ -1,0 +1,117 @@
+"""Tables: drawn by rich on a terminal, aligned plain text (never shortened) in a pipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Final
+
+from mcp_scheduler.cli import out
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_GAP: Final = 2
+_NARROWEST: Final = 10
+_STYLES: Final = {
+    "succeeded": "green",
+    "failed": "bold red",
+    "running": "cyan",
+    "queued": "yellow",
+    "retrying": "magenta",
+    "held": "blue",
+    "cancelled": "dim",
+    "skipped": "dim",
+    "OK": "green",
+    "WARN": "yellow",
+    "FAIL": "bold red",
+}
+_CODES: Final = {
+    "": "0", "dim": "2", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36", "bold red": "1;31"
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column. `cut` columns give way when the terminal is narrow; the others keep every character."""
+
+    title: str
+    right: bool = False
+    cut: bool = False
+
+
+def show(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table. Columns in which no row has anything are left out."""
+    if out.on_terminal():
+        console().print(drawn(columns, rows))
+        return
+    columns, rows = _filled(columns, rows)
+    lines = [[column.title for column in columns], *rows]
+    widths = _widths(lines)
+    for cells in lines:
+        padded = (
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for column, cell, width in zip(columns, cells, widths, strict=True)
+        )
+        out.line((" " * _GAP).join(padded).rstrip())
+
+
+def console() -> Console:
+    """A console on standard output. Nothing of what it prints is taken for markup or highlighted."""
+    from rich.console import Console  # noqa: PLC0415 - 60 ms that only a terminal is worth
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def coloured(state: str, width: int) -> str:
+    """A state's name for a line of its own, coloured on a terminal that wants colour."""
+    padded = state.ljust(width)
+    if not out.on_terminal() or os.environ.get("NO_COLOR"):
+        return padded
+    return f"\x1b[{_CODES[_STYLES.get(state, '')]}m{padded}\x1b[0m"
+
+
+def drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+    """The table as wide as the terminal allows. A cell that is a state's name is coloured."""
+    from rich.table import Table  # noqa: PLC0415 - as in `console`
+    from rich.text import Text  # noqa: PLC0415 - as in `console`
+
+    columns, rows = _filled(columns, rows)
+    limits = _limits(columns, _widths([[column.title for column in columns], *rows]), get_terminal_size().columns)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column, limit in zip(columns, limits, strict=True):
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=column.cut,
+            overflow="ellipsis" if column.cut else "fold",
+            max_width=limit,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return table
+
+
+def _filled(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
+    kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(cell) for cell in cells) for cells in zip(*lines, strict=True)]
+
+
+def _limits(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int | None]:
+    """The widest that each column may be: what the others leave goes to the `cut` ones, in fair shares."""
+    left = width - _GAP * (len(columns) - 1) - sum(w for c, w in zip(columns, widths, strict=True) if not c.cut)
+    cut = [index for index, column in enumerate(columns) if column.cut]
+    limits: list[int | None] = [None] * len(columns)
+    for place, index in enumerate(cut):
+        fair = left // (len(cut) - place)
+        spare = left - sum(min(widths[later], fair) for later in cut[place + 1 :])
+        limits[index] = max(_NARROWEST, min(widths[index], max(fair, spare)))
+        left -= limits[index] or 0
+    return limits
