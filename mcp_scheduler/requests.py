@@ -255,6 +255,7 @@ class Caller(Request):
     door: str = ""
     request: str = ""
     client: str = ""
+    resumed: bool = False  # the door had an engine before this one: a request may have been carried out already
     isolated: bool = False
     any_command: bool = False
     commands: tuple[str, ...] = ()

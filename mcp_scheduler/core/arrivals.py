@@ -38,12 +38,17 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
 
 def _clash(draft: Draft, event: Submitted) -> str | None:
     """The service has looked keys up before; here they are looked at again, against what arrived meanwhile."""
+    own: set[str] = set()
     for new in event.tasks:
         task = new.task
-        if task.key:
-            known = draft.cluster.keys.get((task.terms.principal, task.key))
-            if known is not None:
-                return known
+        if not task.key:
+            continue
+        known = draft.cluster.keys.get((task.terms.principal, task.key))
+        if known is not None:
+            return f"The idempotency key '{task.key}' belongs to {known}."
+        if task.key in own:
+            return f"The idempotency key '{task.key}' stands twice in one submission."
+        own.add(task.key)
     return None
 
 

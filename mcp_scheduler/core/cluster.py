@@ -21,7 +21,7 @@ from mcp_scheduler.core.slots import Room, Slot
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task, Terms
 
-TAIL: Final = 10_000  # ended tasks that stay in memory
+TAIL: Final = 20_000  # ended tasks that stay in memory
 
 
 class Policy(Protocol):

@@ -27,3 +27,4 @@ class Order:
 
 FIFO = Order("fifo", 0.0)
 PRIORITY = Order("priority", 60.0)
+ORDERS = {order.name: order for order in (FIFO, PRIORITY)}

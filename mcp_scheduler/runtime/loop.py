@@ -1,0 +1,161 @@
+"""The engine's loop: inbox → decide → commit → answer → effects.
+
+While one transaction is written, further events gather and become the next one: group commit comes by itself. Nothing
+is answered and no effect is carried out before the change behind it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from mcp_scheduler import errors
+from mcp_scheduler.core.changes import Changes, Stop
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.decide import Decision, decide, resume
+from mcp_scheduler.core.events import Began, CancelAsked, Ended, Event, NodeChanged, Returned, Submitted, UpdateAsked
+from mcp_scheduler.core.states import FINAL
+from mcp_scheduler.ports import Clock, Progress, Store
+from mcp_scheduler.runtime import journal
+from mcp_scheduler.runtime.effects import Effects
+from mcp_scheduler.runtime.watch import Watch
+
+log = logging.getLogger("mcp_scheduler.loop")
+
+Request = Submitted | CancelAsked | UpdateAsked | NodeChanged
+_RETRY_SECONDS = 1.0  # after a commit that failed: reports wait so long for the next try
+
+
+class Loop:
+    """Owns the cluster. Everything that changes it goes through `ask` (and waits) or `report` (and does not)."""
+
+    def __init__(self, cluster: Cluster, store: Store, effects: Effects, clock: Clock, watch: Watch) -> None:
+        self.cluster = cluster
+        self.progress: dict[str, Progress] = {}
+        self.trouble = ""  # why the store cannot be written just now
+        self._store = store
+        self._effects = effects
+        self._clock = clock
+        self._watch = watch
+        self._inbox: list[tuple[Event, asyncio.Future[None] | None]] = []
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self.on_commit: list[Callable[[Changes], None]] = []
+
+    async def ask(self, event: Request) -> None:
+        """Have the event decided and its changes made durable. Raises why not."""
+        if self._stopping:
+            raise errors.ShuttingDown
+        future = asyncio.get_running_loop().create_future()
+        self._inbox.append((event, future))
+        self._wake.set()
+        # Not cancelled with its caller: a request that is on its way into the store cannot be taken back.
+        await asyncio.shield(future)
+
+    def report(self, event: Event | Progress) -> None:
+        """What the executor has to say. Progress is told to whoever asks and never stored."""
+        if isinstance(event, Progress):
+            if event.attempt in self.cluster.attempts:
+                self.progress[event.attempt.task] = event
+            return
+        self._inbox.append((event, None))
+        self._wake.set()
+
+    def stop_asked_again(self) -> None:
+        """On boot: wishes of an earlier life that are still open."""
+        for attempt, reason in resume(self.cluster):
+            self.cluster.stopping.add(attempt)
+            self._effects.carry_out([Stop(attempt, reason)])
+
+    def wake(self) -> None:
+        """Decide once more, though nothing was reported: after boot there may be something to place."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        while not (self._stopping and not self._inbox):
+            self._set_timer()
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._inbox = self._inbox, []
+            if not await self._turn(batch):
+                self._set_timer(_RETRY_SECONDS)
+                await self._wake.wait()
+
+    def stop(self) -> None:
+        """Finish what is in the inbox, take nothing more."""
+        self._stopping = True
+        self._wake.set()
+
+    def _set_timer(self, delay: float | None = None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if delay is None:
+            due = self.cluster.next_due()
+            if due is None:
+                return
+            delay = max(0.0, due - self._clock.now())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    async def _turn(self, batch: list[tuple[Event, asyncio.Future[None] | None]]) -> bool:
+        """One batch. False when its changes could not be stored: reports are kept for the next try."""
+        now = self._clock.now()
+        try:
+            decision = decide(self.cluster, [event for event, _ in batch], now)
+        except errors.InvariantBroken as broken:
+            log.exception("The decision broke a rule; everything derived is built anew.")
+            self._fail(batch, broken, keep=False)
+            return True
+        if decision.changes:
+            try:
+                await self._store.commit(decision.changes)
+            except errors.SchedulerError as error:
+                log.error("Commit failed: %s", error)  # noqa: TRY400 - the store has logged the cause
+                self.trouble = str(error)
+                self._fail(batch, error, keep=isinstance(error, errors.Unavailable))
+                return False
+            self.trouble = ""
+            self.cluster.apply(decision.changes)
+            journal.tell(decision.changes, self._clock.now() - now)
+        self._answer(batch, decision)
+        self._effects.committed(decision.changes)
+        self._effects.carry_out(decision.effects)
+        self._publish(decision.changes)
+        return True
+
+    def _fail(
+        self, batch: list[tuple[Event, asyncio.Future[None] | None]], error: errors.SchedulerError, *, keep: bool
+    ) -> None:
+        """Back to the facts. Callers are told; reports of attempts are true whatever the disk says, so they wait."""
+        self.cluster.rebuild()
+        kept: list[tuple[Event, asyncio.Future[None] | None]] = []
+        for event, future in batch:
+            if future is not None:
+                if not future.done():
+                    future.set_exception(error)
+            elif keep and isinstance(event, Ended | Returned | Began):
+                kept.append((event, None))
+        self._inbox[:0] = kept
+
+    def _answer(self, batch: list[tuple[Event, asyncio.Future[None] | None]], decision: Decision) -> None:
+        for index, (_, future) in enumerate(batch):
+            if future is None or future.done():
+                continue
+            refusal = decision.refused.get(index)
+            if refusal is None:
+                future.set_result(None)
+            else:
+                future.set_exception(errors.DuplicateKey(refusal[1]))
+
+    def _publish(self, changes: Changes) -> None:
+        ended = [task_id for task_id, status in changes.statuses.items() if status.state in FINAL]
+        ended += [new.task.id for new in changes.added if new.task.status.state in FINAL]
+        for attempt in changes.ended:
+            self.progress.pop(attempt.attempt.task, None)
+        groups = {task.group for name in ended if (task := self.cluster.tasks.get(name)) is not None and task.group}
+        self._watch.ended([*ended, *groups])
+        for listener in self.on_commit:
+            listener(changes)

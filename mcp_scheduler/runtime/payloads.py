@@ -1,0 +1,98 @@
+"""The calls' JSON on its way to the executor: small ones are kept at hand, the others fetched from the store.
+
+A `{"$result": "<task>", "path": "<JMESPath>"}` anywhere in a call is replaced by that result just before the
+call is handed over, when what it names has succeeded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from mcp_scheduler.core.task import Task
+from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.ports import Outputs, Store
+
+KEEP_EACH: Final = 2048  # bytes; larger calls and results stay in the store
+KEEP_RESULTS: Final = 4096  # how many small results are kept for those that wait for them
+MARK: Final = b'"$result"'
+
+
+class Payloads:
+    """Calls by task id, with results put in where they are asked for."""
+
+    def __init__(self, store: Store, outputs: Outputs) -> None:
+        self._store = store
+        self._outputs = outputs
+        self._calls: dict[str, bytes] = {}
+        self._results: OrderedDict[str, bytes] = OrderedDict()
+
+    def keep(self, task_id: str, payload: bytes) -> None:
+        if len(payload) <= KEEP_EACH:
+            self._calls[task_id] = payload
+
+    def drop(self, task_id: str) -> None:
+        self._calls.pop(task_id, None)
+
+    def keep_result(self, task_id: str, result: bytes) -> None:
+        if len(result) <= KEEP_EACH:
+            self._results[task_id] = result
+            if len(self._results) > KEEP_RESULTS:
+                self._results.popitem(last=False)
+
+    def at_hand(self, task: Task) -> bytes | None:
+        """The call, if it is complete and in memory."""
+        payload = self._calls.get(task.id)
+        if payload is None or (task.after and MARK in payload):
+            return None
+        return payload
+
+    async def fetch(self, task: Task) -> bytes:
+        """The call, from the store if need be, with every `$result` put in. `InvalidRequest` says what is missing."""
+        payload = self._calls.get(task.id)
+        if payload is None:
+            payload = (await self._store.payloads([task.id]))[task.id]
+        if not task.after or MARK not in payload:
+            return payload
+        return json.dumps(await self._filled(task, json.loads(payload)), separators=(",", ":")).encode()
+
+    async def _filled(self, task: Task, value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$result" in value:
+                return await self._resolve(task, value)  # pyright: ignore[reportUnknownArgumentType]
+            return {key: await self._filled(task, item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(value, list):
+            return [await self._filled(task, item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return value
+
+    async def _resolve(self, task: Task, reference: dict[str, Any]) -> Any:
+        """`$result` is a task's id, or [start, end]: the results of that stretch of the task's dependencies."""
+        named = reference["$result"]
+        if isinstance(named, list):
+            start, end = named  # pyright: ignore[reportUnknownVariableType]
+            found: Any = await self.results(task.after[start:end])
+        else:
+            found = (await self.results([named]))[0]
+        path = reference.get("path")
+        if path is None:
+            return found
+        try:
+            return jmespath.search(path, found)
+        except JMESPathError as error:
+            raise InvalidRequest(f"The path '{path}' does not fit the result of {named}: {error}") from error
+
+    async def results(self, ids: Sequence[str]) -> list[Any]:
+        """What these tasks returned, in this order; None for those that returned nothing."""
+        stored = await self._store.results([name for name in ids if name not in self._results])
+        found: list[Any] = []
+        for name in ids:
+            text = self._results.get(name)
+            if text is None and (result := stored.get(name)) is not None:
+                text = await self._outputs.result(result.file) if result.file else result.inline
+            found.append(None if text is None else json.loads(text))
+        return found

@@ -1,0 +1,313 @@
+"""The Python door: `async with Scheduler.open() as scheduler`.
+
+The engine runs in this process where the home is free, so that a submission costs no hop; where another engine serves
+the home, this becomes a client of it. Either way the same tasks, the same promises.
+
+    from mcp_scheduler import Scheduler, function
+
+    @function(retry=3, idempotent=True)
+    def count_words(path: str) -> int:
+        return len(open(path).read().split())
+
+    async with Scheduler.open() as scheduler:
+        task = await scheduler.submit(count_words, path="/etc/hosts")
+        print(await task.result())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from mcp_scheduler import requests, views
+from mcp_scheduler.errors import InvalidRequest, SchedulerError
+from mcp_scheduler.hello import capture_environment, environment_key, make_hello
+from mcp_scheduler.home import EngineLock, Home
+from mcp_scheduler.ports import Environment
+from mcp_scheduler.requests import Caller
+
+Where = Literal["here", "shared"]
+M = TypeVar("M", bound=requests.Request)
+
+
+class TaskFailed(SchedulerError):
+    """The task did not succeed; `task` tells how it ended."""
+
+    code = "task_failed"
+
+    def __init__(self, task: views.TaskView) -> None:
+        self.task = task
+        super().__init__(f"{task.id} {task.state}: {task.error or task.reason or ''}".strip(), hint=task.hint)
+
+
+class _Service(Protocol):
+    """What the engine's service and its remote twin have in common."""
+
+    async def submit_many(self, caller: Caller, request: requests.SubmitMany, /) -> views.Submitted: ...
+    async def submit_graph(self, caller: Caller, request: requests.SubmitGraph, /) -> views.Submitted: ...
+    async def submit_map(self, caller: Caller, request: requests.MapTask, /) -> views.Submitted: ...
+    async def wait(
+        self, caller: Caller, request: requests.Wait, progress: Callable[[str], None] | None = None, /
+    ) -> views.WaitReport: ...
+    async def get(self, caller: Caller, request: requests.GetTask, /) -> views.TaskView | views.GroupView: ...
+    async def list(self, caller: Caller, request: requests.ListTasks, /) -> views.TaskPage: ...
+    async def read(self, caller: Caller, request: requests.ReadOutput, /) -> views.OutputPage: ...
+    async def result(self, caller: Caller, id: str, /) -> Any: ...  # noqa: A002 - the word of every door
+    async def cancel(self, caller: Caller, request: requests.Cancel, /) -> views.Changed: ...
+    async def update(self, caller: Caller, request: requests.Update, /) -> views.Changed: ...
+    async def load(self, caller: Caller, /) -> views.LoadView: ...
+    async def functions(self, caller: Caller, request: requests.ListFunctions, /) -> views.FunctionPage: ...
+
+
+class Handle:
+    """A submitted task (or a group of tasks): its id, and ways to wait for it."""
+
+    def __init__(self, scheduler: Scheduler, id: str, view: views.TaskView | views.GroupView) -> None:  # noqa: A002
+        self.id = id
+        self.submitted = view
+        self._scheduler = scheduler
+
+    def __repr__(self) -> str:
+        return f"Handle({self.id!r})"
+
+    async def wait(self, timeout: float | None = None) -> views.TaskView | views.GroupView:  # noqa: ASYNC109 - as in wait_for_tasks
+        """Until it has ended, or `timeout` seconds have passed; how it stands then."""
+        await self._scheduler.wait([self.id], timeout=timeout)
+        return await self._scheduler.get(self.id)
+
+    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as in wait_for_tasks
+        """What it returned; a group's results are a list. `TaskFailed` if it did not succeed; `TimeoutError`."""
+        view = await self.wait(timeout)
+        if isinstance(view, views.TaskView):
+            if view.state in ("failed", "cancelled", "skipped"):
+                raise TaskFailed(view)
+            if view.state != "succeeded":
+                raise TimeoutError(f"{self.id} is {view.state} after {timeout} s")
+            if view.result is not None:
+                return view.result
+        elif view.state != "succeeded":
+            if view.failures:
+                raise TaskFailed(view.failures[0])
+            if view.state == "running":
+                raise TimeoutError(f"{self.id} is not over after {timeout} s")
+        return await self._scheduler.full_result(self.id)
+
+    async def cancel(self) -> views.Changed:
+        return await self._scheduler.cancel([self.id])
+
+
+class Scheduler:
+    """The scheduler's use cases for Python programs. Make one with `Scheduler.open`."""
+
+    def __init__(self, service: _Service, caller: Caller, know: Callable[[str], Caller] | None) -> None:
+        self._service = service
+        self._caller = caller
+        self._know = know
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        home: str | Path | None = None,
+        *,
+        functions: Iterable[str | Path] = (),
+        principal: str = "",
+        python: str = "",
+        where: Where = "here",
+    ) -> AsyncIterator[Scheduler]:
+        """A scheduler over `home` (default: the user's own).
+
+        `functions` names files and modules with functions, beside those that are passed to `submit` as objects.
+        `where="shared"` always uses a separate engine process, which outlives this program and is shared with other
+        doors; "here" runs the engine in this process if no other has the home.
+        """
+        found = Home.find(str(home or ""))
+        sources = tuple(str(source) for source in functions)
+        captured = capture_environment(python=python or sys.executable, functions=sources)
+        captured["path"] = [*captured["path"], *(entry for entry in sys.path if entry and entry not in _own_paths())]
+        name = principal or Path(sys.argv[0] or "python").stem
+        found.prepare()
+        lock = EngineLock.take(found) if where == "here" else None
+        if lock is None:
+            async with _client(found, captured, name) as scheduler:
+                yield scheduler
+            return
+        async with _engine_here(found, lock, captured, name) as scheduler:
+            yield scheduler
+
+    async def submit(
+        self,
+        function: str | Callable[..., Any],
+        /,
+        *,
+        options: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Handle:
+        """Submit one call; returns when it is durable. `options` are the further fields of a task: needs, retry,
+        timeout, after, priority, name, tags, idempotency_key, start_after."""
+        spec = self._spec({"function": self._name(function), "arguments": arguments, **(options or {})})
+        submitted = await self._service.submit_many(self._caller, requests.SubmitMany(tasks=[spec]))
+        return Handle(self, submitted.tasks[0].id, submitted.tasks[0])
+
+    async def submit_many(self, tasks: Sequence[Mapping[str, Any]]) -> list[Handle]:
+        """Submit independent tasks, each as a mapping of its fields, in one transaction."""
+        specs = [self._spec(task) for task in tasks]
+        submitted = await self._service.submit_many(self._caller, requests.SubmitMany.model_construct(tasks=specs))
+        return [Handle(self, view.id, view) for view in submitted.tasks]
+
+    async def submit_graph(self, tasks: Mapping[str, Mapping[str, Any]], **options: Any) -> Handle:
+        """Submit tasks with dependencies by key; see the tool `submit_graph`."""
+        request = _valid(requests.SubmitGraph, {"tasks": dict(tasks), **options})
+        return self._group((await self._service.submit_graph(self._caller, request)).group)
+
+    async def map(
+        self,
+        function: str | Callable[..., Any],
+        items: Sequence[Any],
+        *,
+        argument: str = "",
+        reduce: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Handle:
+        """Call `function` once for each item: an item is a mapping of arguments, or the value of `argument`."""
+        fixed: dict[str, Any] = {"arguments": {argument: {"$item": True}}} if argument else {}
+        template = {"function": self._name(function), **fixed, **(options or {})}
+        body = {"task": template, "over": {"items": list(items)}, "reduce": reduce, "name": name}
+        request = _valid(requests.MapTask, {key: value for key, value in body.items() if value is not None})
+        return self._group((await self._service.submit_map(self._caller, request)).group)
+
+    async def gather(self, handles: Sequence[Handle], timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - as in wait_for_tasks
+        """The results of many, in their order; `TaskFailed` for the first that did not succeed."""
+        if handles:
+            await self.wait([handle.id for handle in handles], timeout=timeout)
+        return list(await asyncio.gather(*(handle.result(0) for handle in handles)))
+
+    async def wait(
+        self,
+        ids: Sequence[str],
+        *,
+        mode: Literal["all", "any", "next"] = "all",
+        timeout: float | None = None,  # noqa: ASYNC109 - as in wait_for_tasks
+        cursor: str | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> views.WaitReport:
+        """Until all (or any, or the next) of the tasks and groups have ended."""
+        request = requests.Wait(ids=list(ids), mode=mode, timeout=timeout, cursor=cursor)
+        return await self._service.wait(self._caller, request, progress)
+
+    async def get(self, id: str, *, detail: bool = False) -> views.TaskView | views.GroupView:  # noqa: A002
+        return await self._service.get(self._caller, requests.GetTask(id=id, detail=detail))
+
+    async def full_result(self, id: str) -> Any:  # noqa: A002 - the word of every door
+        """The whole result of a task that has succeeded; of a group the list of its tasks' results."""
+        return await self._service.result(self._caller, id)
+
+    async def list(self, **query: Any) -> views.TaskPage:
+        """Tasks, newest first; see the tool `list_tasks` for what can be asked."""
+        return await self._service.list(self._caller, _valid(requests.ListTasks, query))
+
+    async def read(self, id: str, what: str = "stdout", **query: Any) -> views.OutputPage:  # noqa: A002
+        """A piece of a result, or of what a task printed."""
+        return await self._service.read(self._caller, _valid(requests.ReadOutput, {"id": id, "what": what, **query}))
+
+    async def cancel(self, ids: Sequence[str] = (), *, tag: str | None = None) -> views.Changed:
+        return await self._service.cancel(self._caller, _valid(requests.Cancel, {"ids": list(ids), "tag": tag}))
+
+    async def update(self, ids: Sequence[str], action: str, value: float | None = None) -> views.Changed:
+        """hold, resume, retry, set_priority."""
+        return await self._service.update(
+            self._caller, _valid(requests.Update, {"ids": list(ids), "action": action, "value": value})
+        )
+
+    async def load(self) -> views.LoadView:
+        """Nodes, their capacity, what is reserved."""
+        return await self._service.load(self._caller)
+
+    async def functions(self, query: str | None = None) -> views.FunctionPage:
+        """What can be called."""
+        return await self._service.functions(self._caller, requests.ListFunctions(query=query, limit=200))
+
+    def _group(self, group: views.GroupView | None) -> Handle:
+        assert group is not None  # a graph and a map are answered with their group
+        return Handle(self, group.id, group)
+
+    def _spec(self, fields: Mapping[str, Any]) -> requests.TaskSpec:
+        return _valid(requests.TaskSpec, fields)
+
+    def _name(self, function: str | Callable[..., Any]) -> str:
+        """The name of a function object, whose module becomes known as a source on its first use."""
+        if isinstance(function, str):
+            return function
+        module = sys.modules.get(function.__module__)
+        file = getattr(module, "__file__", None)
+        name: str = getattr(function, "__name__", "")
+        if file is None or "." in function.__qualname__:
+            raise InvalidRequest(
+                f"{function.__qualname__} is not a function of a module.",
+                hint="Put it at the top level of a file: workers import it from there.",
+            )
+        if self._know is None:
+            raise InvalidRequest(
+                "Function objects cannot be passed to an engine of another process.",
+                hint="Name the file in Scheduler.open(functions=[...]) and the function by its name.",
+            )
+        in_main = function.__module__ == "__main__"
+        self._caller = self._know(str(Path(file).resolve()) if in_main else function.__module__)
+        return f"{Path(file).stem if in_main else function.__module__}.{name}"
+
+
+def _valid(model: type[M], fields: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'request'}: {one['msg']}" for one in error.errors()[:5])
+        raise InvalidRequest(f"{told}.") from None
+
+
+def _own_paths() -> set[str]:
+    """Where Python keeps itself: a worker of the same interpreter has these anyway."""
+    return {entry for entry in sys.path if entry.startswith((sys.prefix, sys.base_prefix))}
+
+
+@asynccontextmanager
+async def _engine_here(
+    home: Home, lock: EngineLock, captured: dict[str, Any], name: str
+) -> AsyncIterator[Scheduler]:
+    from mcp_scheduler.app import Engine, attend  # noqa: PLC0415 - clients of another engine do not need it
+
+    async with await Engine.open(home, lock, embedded=True) as engine:
+        sources: list[str] = list(captured["functions"])
+
+        def know(source: str = "") -> Caller:
+            if source and source not in sources:
+                sources.append(source)
+            told = {**captured, "functions": sources}
+            key = environment_key(told)
+            engine.service.know(
+                Environment(
+                    key, told["python"], told["cwd"], tuple(told["path"]), tuple(sources), told["variables"]
+                )
+            )
+            return Caller(principal=name, environment=key, client="python", any_command=True)
+
+        doors = await attend(engine, home, embedded=True)
+        try:
+            yield Scheduler(engine.service, know(), know)
+        finally:
+            await doors.close()
+
+
+@asynccontextmanager
+async def _client(home: Home, captured: dict[str, Any], name: str) -> AsyncIterator[Scheduler]:
+    from mcp_scheduler.remote import RemoteService  # noqa: PLC0415 - an engine of one's own does not need it
+
+    hello = make_hello("owner", client="python", principal=name, any_command=True, environment=captured)
+    async with RemoteService(home, hello) as service:
+        yield Scheduler(service, Caller(principal=name), None)

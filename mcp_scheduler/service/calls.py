@@ -1,0 +1,141 @@
+"""What a task runs: finding the function, checking its arguments, refusing what this version does not do yet."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from mcp_scheduler import errors
+from mcp_scheduler.ports import Catalogue, FunctionEntry
+from mcp_scheduler.requests import TaskSpec
+
+RESULT = "$result"
+_LATER = (
+    "command", "chat", "tool", "lease", "cache", "reads", "writes", "deadline", "every", "cron", "catch_up",
+    "idle_timeout", "on_failure", "replicas", "hedge", "inputs", "stdin", "cwd", "env",
+)  # fmt: skip
+
+
+def refuse_later(spec: TaskSpec) -> None:
+    """`NotYet` for fields of the task language that this version knows and does not carry out."""
+    named = [name for name in _LATER if name in spec.model_fields_set and getattr(spec, name)]
+    if spec.needs is not None and (spec.needs.gpus or spec.needs.gpu_memory or spec.needs.device):
+        named.append("needs.gpus")
+    if named:
+        raise errors.NotYet(
+            f"This version does not do {', '.join(named)} yet.",
+            hint="Leave it out, or run a function (call list_functions) that does it.",
+            fields=named,
+        )
+
+
+class Functions:
+    """The functions of one environment, with a compiled check of the arguments for each."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._by_name = {entry.name: entry for entry in catalogue.functions}
+        self._by_short_name: dict[str, list[FunctionEntry]] = {}
+        for entry in catalogue.functions:
+            self._by_short_name.setdefault(entry.name.rpartition(".")[2], []).append(entry)
+        self._validators: dict[str, Draft202012Validator] = {}
+
+    def find(self, name: str) -> FunctionEntry:
+        """By `module.function`, or by `function` where only one module has it."""
+        entry = self._by_name.get(name)
+        if entry is not None:
+            return entry
+        short = self._by_short_name.get(name, [])
+        if len(short) == 1:
+            return short[0]
+        if short:
+            choices = ", ".join(sorted(entry.name for entry in short))
+            raise errors.AmbiguousFunction(
+                f"'{name}' could be any of {choices}.", hint="Name the module as well: module.function."
+            )
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> errors.UnknownFunction:
+        near = difflib.get_close_matches(name, [*self._by_name, *self._by_short_name], n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        if not self._by_name:
+            hint = "No functions are known here: start the server with --functions FILE_OR_MODULE. "
+        if self.catalogue.problems:
+            hint += f"These sources could not be loaded: {'; '.join(self.catalogue.problems)}. "
+        return errors.UnknownFunction(
+            f"There is no function '{name}'.", hint=hint + "Call list_functions to see what can be called."
+        )
+
+    def check(self, entry: FunctionEntry, arguments: Mapping[str, Any]) -> None:
+        """`BadArguments` where the arguments do not fit. A `$result` stands for something that is not known yet."""
+        validator = self._validators.get(entry.name)
+        if validator is None:
+            validator = self._validators[entry.name] = Draft202012Validator(dict(entry.parameters))
+        problems = [problem for problem in validator.iter_errors(arguments) if not has_reference(problem.instance)]
+        if problems:
+            raise errors.BadArguments(
+                f"{entry.name}: {'; '.join(_told(problem, entry) for problem in problems[:5])}.",
+                hint=f"It takes {signature(entry.parameters)}.",
+            )
+
+
+def _told(problem: ValidationError, entry: FunctionEntry) -> str:
+    where = ".".join(str(part) for part in problem.absolute_path)
+    match problem.validator:
+        case "required":
+            missing = [name for name in problem.validator_value if name not in problem.instance]
+            return f"{' and '.join(repr(name) for name in missing)} is missing" + (f" in '{where}'" if where else "")
+        case "additionalProperties":
+            known = list(problem.schema.get("properties", {}))
+            extra = [name for name in problem.instance if name not in known]
+            near = [match for name in extra for match in difflib.get_close_matches(name, known, n=1)]
+            did_you_mean = f" (did you mean '{near[0]}'?)" if near else ""
+            return f"there is no argument {', '.join(repr(name) for name in extra)}{did_you_mean}"
+        case "type":
+            return f"'{where or entry.name}' must be {problem.validator_value}, and is {_shown(problem.instance)}"
+        case _:
+            return f"'{where or entry.name}': {problem.message[:200]}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - a line of text
+
+
+def signature(parameters: Mapping[str, Any]) -> str:
+    """`(path: string, depth: integer = 3)` for a JSON Schema of arguments."""
+    required = set(parameters.get("required", ()))
+    parts: list[str] = []
+    for name, schema in parameters.get("properties", {}).items():
+        kind = schema.get("type") or ("one of " + "/".join(map(str, schema["enum"])) if "enum" in schema else "any")
+        text = f"{name}: {'/'.join(kind) if isinstance(kind, list) else kind}"
+        if name not in required:
+            text += f" = {schema.get('default')!r}"
+        parts.append(text)
+    return f"({', '.join(parts)})"
+
+
+def has_reference(value: Any) -> bool:
+    """Whether a `{"$result": …}` stands anywhere in the value."""
+    if isinstance(value, dict):
+        return RESULT in value or any(has_reference(item) for item in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list):
+        return any(has_reference(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    return False
+
+
+def references(value: Any) -> Iterable[dict[str, Any]]:
+    """Every `{"$result": …}` in the value."""
+    if isinstance(value, dict):
+        if RESULT in value:
+            yield value  # pyright: ignore[reportUnknownArgumentType]
+            return
+        for item in value.values():  # pyright: ignore[reportUnknownVariableType]
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from references(item)

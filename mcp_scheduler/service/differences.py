@@ -1,0 +1,32 @@
+"""What differs between two submissions that carry the same idempotency key, in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mcp_scheduler.core.task import Task
+
+
+def differences(old: Task, old_payload: bytes, new: Task, new_payload: bytes) -> list[str]:
+    """A line for each thing that is not the same; empty for an honest repetition."""
+    found: list[str] = []
+    if old.terms.target != new.terms.target:
+        found.append(f"it runs {old.terms.target}, not {new.terms.target}")
+    elif old_payload != new_payload:
+        found += _arguments(json.loads(old_payload or b"{}"), json.loads(new_payload))
+    for name in ("needs", "retry", "timeout"):
+        if getattr(old.terms, name) != getattr(new.terms, name):
+            found.append(f"{name} is not the same")
+    for name in ("name", "after", "tags"):
+        if getattr(old, name) != getattr(new, name):
+            found.append(f"{name} was {getattr(old, name)!r} and is {getattr(new, name)!r}")
+    return found
+
+
+def _arguments(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    before, after = old.get("arguments") or {}, new.get("arguments") or {}
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if names:
+        return [f"argument{'s' if len(names) > 1 else ''} {', '.join(names)}"]
+    return [] if before == after else ["the call"]

@@ -1,0 +1,193 @@
+"""Read models: a task as its owner sees it, and the sentences that say why it waits or what to do about its end."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.events import Outcome
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.states import FINAL, Reason, State
+from mcp_scheduler.core.task import Status, Task
+from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
+from mcp_scheduler.service.compose import told
+from mcp_scheduler.views import AttemptView, TaskView
+
+SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
+_KEPT: Final = 20_000
+_SHOWN: Final = 3  # names in a sentence
+
+HINTS: Final[dict[Reason, str]] = {
+    Reason.ERROR: "Read its stderr with read_output; mend the cause, then update_task retry, or submit it with retry.",
+    Reason.TIMEOUT: "Submit it with a longer timeout, or in smaller pieces.",
+    Reason.IDLE_TIMEOUT: "It printed nothing for too long; see its output, then submit it with a longer idle_timeout.",
+    Reason.OUT_OF_MEMORY: "Submit it with more memory in needs, or in smaller pieces.",
+    Reason.CRASHED: "Its process died without a result. Submit it with retry if it may run twice.",
+    Reason.POISONED: "It crashed three times: it is not tried again by itself. update_task retry starts anew.",
+    Reason.LOST: "Nobody can say how far it came. If it may run twice, submit it with retry or declare it idempotent.",
+    Reason.REJECTED: "It could not be started as described: see the error.",
+    Reason.EXPIRED: "Its time ran out before it could start.",
+}
+
+
+@dataclass(slots=True)
+class LastRun:
+    """What is worth showing of a task's last attempt."""
+
+    started_at: float
+    ended_at: float
+    outcome: Outcome
+
+
+class Look:
+    """Builds views from memory; only the details of old tasks come from the store."""
+
+    def __init__(self, cluster: Cluster, progress: dict[str, Progress], clock: Clock) -> None:
+        self._cluster = cluster
+        self._progress = progress
+        self._clock = clock
+        self._runs: OrderedDict[str, LastRun] = OrderedDict()
+        self._started: dict[AttemptId, float] = {}
+
+    def committed(self, changes: Changes) -> None:
+        """Remember the last run of what has ended."""
+        for attempt in changes.started:
+            self._started[attempt.id] = attempt.at
+        for attempt_id in changes.returned:
+            self._started.pop(attempt_id, None)
+        for ended in changes.ended:
+            outcome = ended.outcome
+            started = self._started.pop(ended.attempt, ended.at - outcome.seconds)
+            self._runs[ended.attempt.task] = LastRun(started, ended.at, outcome)
+        while len(self._runs) > _KEPT:
+            self._runs.popitem(last=False)
+
+    def last_run(self, task_id: str) -> LastRun | None:
+        return self._runs.get(task_id)
+
+    def task(
+        self,
+        task: Task,
+        *,
+        result: Result | None = None,
+        attempts: list[AttemptRow] | None = None,
+        duplicate: bool = False,
+        detail: bool = False,
+    ) -> TaskView:
+        """The view of one task. `result` and `attempts` are what the store knows, where that was asked for."""
+        status = task.status
+        run = self._runs.get(task.id)
+        attempt = self._cluster.attempts.get(AttemptId(task.id, status.number))
+        started = attempt.at if attempt else run.started_at if run else _started(attempts)
+        seconds = run.outcome.seconds if run and attempt is None else _seconds(attempts)
+        progress = self._progress.get(task.id) if attempt else None
+        if result is None and run is not None and status.state is State.SUCCEEDED:
+            result = Result(run.outcome.result, run.outcome.result_file, run.outcome.result_size)
+        return TaskView(
+            id=task.id,
+            state=status.state.value,
+            call=f"{task.terms.kind.value} {task.terms.target}",
+            submitted_at=task.submitted_at,
+            name=task.name,
+            group=task.group,
+            principal=task.terms.principal,
+            tags=task.tags,
+            priority=status.priority,
+            attempt=status.number,
+            max_attempts=task.terms.retry.max_attempts,
+            why=self.why(task, status),
+            reason=status.reason.value if status.reason and status.state is not State.QUEUED else None,
+            error=status.error,
+            hint=HINTS.get(status.reason, "") if status.reason and status.state is State.FAILED else "",
+            progress=progress.fraction if progress else None,
+            progress_text=progress.text if progress else "",
+            started_at=started if status.state is State.RUNNING or status.state in FINAL else None,
+            ended_at=status.at if status.state in FINAL else None,
+            seconds=seconds if status.state in FINAL else None,
+            due=status.due if status.state in (State.SCHEDULED, State.RETRYING) else None,
+            **_result(result, status),
+            duplicate=duplicate,
+            cancel_requested=status.cancel_requested and status.state is State.RUNNING,
+            after=task.after if detail else (),
+            attempts=tuple(_attempt(row) for row in attempts or ()) if detail else (),
+        )
+
+    def why(self, task: Task, status: Status) -> str:
+        """What a waiting task waits for, in one line; "" for one that does not wait."""
+        match status.state:
+            case State.PENDING:
+                open_ones = [name for name in task.after if self._is_open(name)]
+                more = f" and {len(open_ones) - _SHOWN} more" if len(open_ones) > _SHOWN else ""
+                return f"waits for {', '.join(open_ones[:_SHOWN])}{more}"
+            case State.SCHEDULED:
+                return f"starts in {max(0.0, status.due - self._clock.now()):.0f} s"
+            case State.RETRYING:
+                wait = max(0.0, status.due - self._clock.now())
+                return f"attempt {status.number + 1} in {wait:.1f} s, after {status.reason}: {_first_line(status.error)}"
+            case State.HELD:
+                return "held back; update_task resume lets it go on"
+            case State.QUEUED:
+                return self._why_queued(task)
+            case State.RUNNING if status.cancel_requested:
+                return "is being stopped"
+            case _:
+                return ""
+
+    def _why_queued(self, task: Task) -> str:
+        needs = task.terms.needs
+        told_needs = ", ".join(f"{told(name, amount)} {name}" for name, amount in needs.amounts) or "nothing"
+        for room in self._cluster.rooms.values():
+            if not room.could_ever_fit(needs):
+                continue
+            short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name, _ in room.missing(needs)]
+            if short:
+                return f"needs {told_needs}; free now: {', '.join(short)}"
+            return "others go first"
+        return f"needs {told_needs}, more than any node has now"
+
+    def _is_open(self, name: str) -> bool:
+        other = self._cluster.tasks.get(name)
+        return other is not None and other.status.state not in FINAL
+
+
+def _result(result: Result | None, status: Status) -> dict[str, Any]:
+    if status.state is not State.SUCCEEDED or result is None or (result.inline is None and not result.file):
+        return {}
+    if result.inline is not None and len(result.inline) <= SMALL_RESULT:
+        return {"result": json.loads(result.inline), "has_result": True, "result_size": len(result.inline)}
+    return {"has_result": True, "result_size": result.size or len(result.inline or b"")}
+
+
+def _attempt(row: AttemptRow) -> AttemptView:
+    return AttemptView(
+        number=row.id.number,
+        node=row.node,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        reason=row.reason.value if row.reason else None,
+        error=row.error,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        seconds=row.seconds,
+        memory_peak=row.memory_peak,
+        stdout_bytes=row.stdout_bytes,
+        stderr_bytes=row.stderr_bytes,
+        devices=row.devices,
+        returned=row.returned,
+    )
+
+
+def _started(attempts: list[AttemptRow] | None) -> float | None:
+    return attempts[-1].started_at if attempts else None
+
+
+def _seconds(attempts: list[AttemptRow] | None) -> float | None:
+    return attempts[-1].seconds if attempts else None
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:200]

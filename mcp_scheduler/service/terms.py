@@ -1,0 +1,96 @@
+"""From what a client said to the terms of a task: the function's own declarations first, the request's words over
+them, the settings' defaults under both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from mcp_scheduler import errors
+from mcp_scheduler.core.states import Reason
+from mcp_scheduler.core.task import MILLI, Kind, Needs, Retry, Terms
+from mcp_scheduler.ports import FunctionEntry
+from mcp_scheduler.requests import Caller, Moment, NeedsSpec, RetrySpec, TaskSpec, seconds
+
+
+def function_terms(caller: Caller, spec: TaskSpec, entry: FunctionEntry, default_timeout: float | None) -> Terms:
+    """The terms of a call of `entry`."""
+    declared = entry.options
+    given = spec.needs if spec.needs is not None else _declared_needs(entry)
+    timeout = spec.timeout if spec.timeout is not None else declared.get("timeout", default_timeout)
+    return Terms(
+        kind=Kind.FUNCTION,
+        target=entry.name,
+        environment=caller.environment,
+        principal=caller.principal,
+        needs=needs_of(given),
+        retry=retry_of(spec.retry if spec.retry is not None else declared.get("retry")),
+        timeout=timeout,
+        idempotent=bool(declared.get("idempotent", False)),
+    )
+
+
+def _declared_needs(entry: FunctionEntry) -> NeedsSpec | None:
+    declared = entry.options.get("needs")
+    if declared is None:
+        return None
+    try:
+        return NeedsSpec.model_validate(declared)
+    except ValidationError as error:
+        raise errors.Unsatisfiable(f"{entry.name} declares needs that make no sense: {error}") from error
+
+
+def needs_of(spec: NeedsSpec | None) -> Needs:
+    """Amounts in the core's units, sorted by name, zeros left out."""
+    if spec is None:
+        return Needs()
+    amounts = {"cpus": round(spec.cpus * MILLI), "memory": spec.memory}
+    for name, amount in (spec.model_extra or {}).items():
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+            raise errors.InvalidRequest(
+                f"needs.{name} is {amount!r}.", hint="A named resource takes a number that is not negative."
+            )
+        amounts[name] = round(amount * MILLI)
+    kept = tuple(sorted((name, amount) for name, amount in amounts.items() if amount))
+    return Needs(kept, spec.gpus, spec.gpu_memory, spec.device)
+
+
+def retry_of(given: int | RetrySpec | Mapping[str, Any] | None) -> Retry:
+    """`3` is short for three attempts on error, timeout, loss and crash; nothing is one attempt."""
+    if given is None:
+        return Retry()
+    if isinstance(given, int):
+        return Retry(max_attempts=given)
+    spec = given if isinstance(given, RetrySpec) else RetrySpec.model_validate(given)
+    return Retry(
+        max_attempts=spec.max_attempts,
+        delay=spec.delay,
+        factor=spec.factor,
+        max_delay=spec.max_delay,
+        jitter=spec.jitter,
+        on=frozenset(Reason(name) for name in spec.on),
+    )
+
+
+def moment(given: Moment | None, now: float, field: str) -> float:
+    """A time as seconds since the epoch; 0.0 for none. Numbers and durations count from now."""
+    if given is None:
+        return 0.0
+    if isinstance(given, int | float):
+        return now + given
+    try:
+        return now + float(seconds(given))  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        pass
+    try:
+        when = datetime.fromisoformat(given)
+    except ValueError:
+        raise errors.InvalidRequest(
+            f"{field} is '{given}'.", hint="Give seconds from now, a duration such as 10m, or 2026-12-31T18:00:00+01:00."
+        ) from None
+    if when.tzinfo is None:
+        raise errors.InvalidRequest(f"{field} is '{given}', without a zone.", hint="Add the zone: Z or +01:00.")
+    return when.timestamp()

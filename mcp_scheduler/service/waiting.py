@@ -1,0 +1,96 @@
+"""Waiting for the end of tasks and groups: any, all, or what ended since a cursor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from mcp_scheduler import errors
+from mcp_scheduler.core.states import FINAL
+from mcp_scheduler.core.task import Task
+from mcp_scheduler.requests import Wait
+from mcp_scheduler.runtime.watch import Watch
+from mcp_scheduler.service.groups import Tally
+
+_BEAT = 1.0  # seconds between words of progress
+
+
+class Awaited:
+    """What a wait is about. Task objects live on while somebody holds them: their status is replaced in place."""
+
+    def __init__(self, tasks: list[Task], tallies: list[Tally]) -> None:
+        self.tasks = tasks
+        self.tallies = tallies
+        self._open_tasks = tasks
+
+    @property
+    def open(self) -> int:
+        """Tasks and groups that have not ended. Those that have ended are not looked at again."""
+        self._open_tasks = [task for task in self._open_tasks if task.status.state not in FINAL]
+        return len(self._open_tasks) + sum(tally.open > 0 for tally in self.tallies)
+
+    @property
+    def size(self) -> int:
+        return len(self.tasks) + len(self.tallies)
+
+    def sentence(self) -> str:
+        """One line of progress."""
+        total = len(self.tasks) + sum(len(tally.states) for tally in self.tallies)
+        left = len(self._open_tasks) + sum(tally.open for tally in self.tallies)
+        return f"{total - left} of {total} tasks have ended"
+
+
+def cursor_after(tasks: Sequence[Task]) -> str:
+    """Where a `next` goes on: the end time and arrival number of the last task that was told."""
+    if not tasks:
+        return ""
+    last = max(tasks, key=_ended_key)
+    return f"{last.status.at:.6f}:{last.seq}"
+
+
+def since(tasks: Sequence[Task], cursor: str) -> list[Task]:
+    """Those of `tasks` that ended after the cursor, in the order of their ends."""
+    ended = sorted((task for task in tasks if task.status.state in FINAL), key=_ended_key)
+    if not cursor:
+        return ended
+    at, _, seq = cursor.partition(":")
+    try:
+        mark = (float(at), int(seq))
+    except ValueError:
+        raise errors.InvalidRequest(
+            f"'{cursor}' is no cursor.", hint="Pass the cursor of the last answer unchanged, or none."
+        ) from None
+    return [task for task in ended if _ended_key(task) > mark]
+
+
+def _ended_key(task: Task) -> tuple[float, int]:
+    return (round(task.status.at, 6), task.seq)
+
+
+def is_over(request: Wait, awaited: Awaited) -> bool:
+    """Whether the wait has what it asked for."""
+    if request.mode == "all":
+        return awaited.open == 0
+    if request.mode == "any":
+        return awaited.open < awaited.size
+    return awaited.open == 0 or bool(since(awaited.tasks, request.cursor or ""))
+
+
+async def wait_until_over(
+    request: Wait, awaited: Awaited, watch: Watch, progress: Callable[[str], None] | None
+) -> None:
+    """Sleep until something ends or a second has passed, look again; time up is a normal end."""
+    loop = asyncio.get_running_loop()
+    limit = None if request.timeout is None else loop.time() + request.timeout
+    with watch.on(request.ids) as event:
+        while True:
+            event.clear()
+            left = _BEAT if limit is None else limit - loop.time()
+            if is_over(request, awaited) or left <= 0:
+                return
+            if progress is not None:
+                progress(awaited.sentence())
+            try:
+                await asyncio.wait_for(event.wait(), min(left, _BEAT))
+            except TimeoutError:
+                continue

@@ -1,0 +1,104 @@
+"""Settings: frozen, read once at the composition root. TOML in the home, environment variables, then flags.
+
+`MCP_SCHEDULER_POOL__CPUS=4` in the environment is `[pool] cpus = 4` in `config.toml`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Room(BaseModel):
+    """One room's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Pool(Room):
+    """What this host offers to tasks."""
+
+    cpus: Annotated[float, Field(gt=0)] | None = Field(None, description="CPUs for tasks; all that this process may use")
+    memory: int | None = Field(None, description="Bytes of memory for tasks; default 90 % of the host's")
+    resources: dict[str, float] = Field(default_factory=dict, description="Named resources, such as licences")
+    grace: float = Field(5.0, description="Seconds between the polite request to end and the kill")
+    idle_workers: float = Field(300.0, description="Seconds after which an idle warm worker is ended")
+    calls_per_worker: int = Field(20_000, description="Calls after which a worker is replaced by a fresh one")
+    worker_growth: int = Field(2**30, description="Bytes a worker may grow before it is replaced")
+    output_head: int = Field(2**20, description="Bytes kept from the beginning of an attempt's output")
+    output_tail: int = Field(2**20, description="Bytes kept from its end")
+
+
+class Queue(Room):
+    """Order and limits."""
+
+    policy: str = Field("priority", description="fifo or priority")
+    max_queued: int = Field(1_000_000, description="Unfinished tasks at most; beyond that submissions are refused")
+    max_arguments: int = Field(2**20, description="Bytes of one call's JSON at most")
+    keep_days: float = Field(30.0, description="Days that finished tasks are kept")
+    keep_tasks: int = Field(50_000, description="Finished tasks that are kept at most")
+    timeout: float | None = Field(None, description="Seconds; the timeout of tasks that name none")
+
+
+class Engine(Room):
+    """The engine process itself."""
+
+    idle_exit: float = Field(600.0, description="Seconds without a door and without work after which the engine leaves")
+    log_level: str = Field("INFO", description="Level of engine.log")
+    allow_nested: bool = Field(False, description="Whether running tasks may open a door of their own")
+
+
+class Http(Room):
+    """Streamable HTTP (`mcp-scheduler serve`)."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(0, description="Port; 0 picks a free one")
+    allowed_hosts: list[str] = Field(default_factory=list, description="Values of the Host header besides loopback")
+    allowed_origins: list[str] = Field(default_factory=list, description="Values of the Origin header")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="MCP_SCHEDULER_", env_nested_delimiter="__"
+    )
+
+    pool: Pool = Field(default_factory=Pool)
+    queue: Queue = Field(default_factory=Queue)
+    engine: Engine = Field(default_factory=Engine)
+    http: Http = Field(default_factory=Http)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(home: Path, **flags: Any) -> Settings:
+    """The settings of this home; flags win over the environment, the environment over `config.toml`."""
+
+    class OfThisHome(Settings):
+        model_config = SettingsConfigDict(toml_file=home / "config.toml")
+
+    return OfThisHome(**flags)
+
+
+def usable_cpus() -> float:
+    """CPUs this process may run on."""
+    return float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
