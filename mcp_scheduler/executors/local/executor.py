@@ -29,6 +29,8 @@ from mcp_scheduler.executors.local.recovery import Recovery
 from mcp_scheduler.executors.local.worker import Worker
 from mcp_scheduler.ports import Catalogue, Clock, Environment, Progress, Report
 
+ACK_DELAY = 0.02  # seconds that "this is durable" may wait for a frame of calls to go with
+
 
 class LocalExecutor:
     """Implements `ports.Executor` and `ports.Functions`. One engine at a time uses its folders."""
@@ -44,6 +46,8 @@ class LocalExecutor:
         self._where: dict[AttemptId, Worker] = {}
         self._unsettled: dict[AttemptId, Worker | None] = {}
         self._dirty: dict[Worker, None] = {}
+        self._untold: dict[Worker, None] = {}
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._reported: Report | None = None
 
     # -- ports.Executor
@@ -63,7 +67,7 @@ class LocalExecutor:
         refusal = self._refusal(launch)
         if refusal:
             for attempt in fresh:
-                self._end(attempt, Outcome(Reason.REJECTED, refusal), None, None)
+                self._end(attempt, Outcome(Reason.REJECTED, refusal))
             return
         worker = self._slots.get(launch.slot)
         if worker is None or worker.leaving:
@@ -94,14 +98,17 @@ class LocalExecutor:
         for attempt in attempts:
             worker = self._unsettled.pop(attempt, None)
             if worker is not None and worker.ready:
-                worker.ack(str(attempt))
-                self._flush_soon(worker)
+                worker.acks.append(str(attempt))
+                self._untold[worker] = None
             if worker is None or worker.adopted or not worker.ready:
                 on_disk.append(str(attempt))
+        if self._untold and self._ack_timer is None:
+            self._ack_timer = asyncio.get_running_loop().call_later(ACK_DELAY, self._flush_acks)
         if on_disk:
             self._pool.spawn(asyncio.to_thread(records.remove, self._folders.attempts, on_disk))
 
     async def close(self) -> None:
+        self._flush_acks()
         await self._pool.close()
 
     # -- ports.Functions
@@ -124,8 +131,17 @@ class LocalExecutor:
     def progress(self, attempt: AttemptId, fraction: float | None, text: str) -> None:
         self.report(Progress(attempt, fraction, text, self._clock.now()))
 
-    def ended(self, worker: Worker, attempt: AttemptId, outcome: Outcome, at: float | None) -> None:
-        self._end(attempt, outcome, at, worker)
+    def ended(self, worker: Worker, ends: list[tuple[AttemptId, Message]]) -> None:
+        changed_at = self._outputs.changed_at()
+        report = self._reported
+        assert report is not None
+        for attempt, told in ends:
+            outcome, at = outcome_of(told), told["at"]
+            if at - outcome.seconds <= changed_at:
+                self._outputs.count(attempt, outcome)
+            self._where.pop(attempt, None)
+            self._unsettled[attempt] = worker
+            report(Ended(attempt, at, outcome))
 
     def returned(self, attempt: AttemptId) -> None:
         del self._where[attempt]
@@ -159,7 +175,7 @@ class LocalExecutor:
 
     def report_record(self, attempt: AttemptId, record: Message) -> None:
         """This attempt ended while no engine listened, or with its worker."""
-        self._end(attempt, outcome_of(record), record.get("at"), None)
+        self._end(attempt, outcome_of(record), record.get("at"))
 
     def report(self, event: Event | Progress) -> None:
         assert self._reported is not None
@@ -184,13 +200,20 @@ class LocalExecutor:
         for worker in dirty:
             worker.flush()
 
-    def _end(self, attempt: AttemptId, outcome: Outcome, at: float | None, worker: Worker | None) -> None:
+    def _flush_acks(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        untold, self._untold = self._untold, {}
+        for worker in untold:
+            worker.flush()
+
+    def _end(self, attempt: AttemptId, outcome: Outcome, at: float | None = None) -> None:
+        """An end that no worker told: its record, if there is one, lies on disk."""
         self._where.pop(attempt, None)
-        self._unsettled[attempt] = worker
-        if at is None:
-            at = self._clock.now()
-        self._outputs.count(attempt, outcome, at)
-        self.report(Ended(attempt, at, outcome))
+        self._unsettled[attempt] = None
+        self._outputs.count(attempt, outcome)
+        self.report(Ended(attempt, self._clock.now() if at is None else at, outcome))
 
     async def _bury(self, worker: Worker, told: Message | None) -> None:
         """The worker is gone: say of each of its attempts what became of it."""
@@ -200,6 +223,7 @@ class LocalExecutor:
         window, worker.window = worker.window, {}
         for name, attempt in window.items():
             self._account(worker, name, attempt, text)
+        await asyncio.to_thread(records.remove, self._folders.attempts, worker.acks)
         self._catalogues.lost(worker, text)
         self.emptied(worker)
         self._pool.drop(worker)
@@ -210,9 +234,9 @@ class LocalExecutor:
         held = worker.held.get(name)
         record = held or records.read(self._folders.attempts, name)
         if record is not None:
-            self._end(attempt, outcome_of(record), record.get("at"), None)
+            self._end(attempt, outcome_of(record), record.get("at"))
         elif failure:
-            self._end(attempt, Outcome(Reason.REJECTED, failure), None, None)
+            self._end(attempt, Outcome(Reason.REJECTED, failure))
         else:
             del self._where[attempt]
             self.report(Returned(attempt))
@@ -220,7 +244,7 @@ class LocalExecutor:
     def _never_started(self, worker: Worker, reason: str) -> None:
         window, worker.window = worker.window, {}
         for attempt in window.values():
-            self._end(attempt, Outcome(Reason.LOST, reason), None, None)
+            self._end(attempt, Outcome(Reason.LOST, reason))
         self._catalogues.lost(worker, reason)
         self.emptied(worker)
 

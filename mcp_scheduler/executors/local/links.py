@@ -50,9 +50,12 @@ _decode = json.JSONDecoder().raw_decode
 
 
 class FrameLink(asyncio.Protocol):
-    """Frames to and from a worker. A stream that is no longer frames is closed: the worker then keeps its results."""
+    """Frames to and from a worker; `heard` gets those that came together.
 
-    def __init__(self, heard: Callable[[Message], None], gone: Callable[[], None]) -> None:
+    A stream that is no longer frames is closed: the worker then keeps its results.
+    """
+
+    def __init__(self, heard: Callable[[list[Message]], None], gone: Callable[[], None]) -> None:
         self._heard, self._gone = heard, gone
         self._splitter = Splitter()
         self._transport: asyncio.Transport | None = None
@@ -62,11 +65,13 @@ class FrameLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for body in self._splitter.feed(data):
-                self._heard(_decode(body.decode())[0])
+            messages = [_decode(body.decode())[0] for body in self._splitter.feed(data)]
         except (BrokenFrame, ValueError):
             assert self._transport is not None
             self._transport.abort()
+            return
+        if messages:
+            self._heard(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
         self._transport = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -25,6 +26,7 @@ class LocalOutputs:
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
+        self._attempts = str(folders.attempts)
 
     async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> tuple[bytes, int]:
         """Bytes of the stream from `offset` (negative: from its end), and how many were printed in all."""
@@ -41,10 +43,12 @@ class LocalOutputs:
     async def remove(self, pruned: Pruned) -> None:
         await asyncio.to_thread(self._remove, pruned)
 
-    def count(self, attempt: AttemptId, outcome: Outcome, at: float) -> None:
-        """Note in `outcome` how much was printed. One look at the folder tells of most attempts that it was nothing."""
-        if self._folders.attempts.stat().st_mtime < at - outcome.seconds - CLOCK_GRAIN:
-            return
+    def changed_at(self) -> float:
+        """Who began after this time has printed nothing: a first byte makes a file, and that changes the folder."""
+        return os.stat(self._attempts).st_mtime + CLOCK_GRAIN  # noqa: PTH116 (once for every batch of results)
+
+    def count(self, attempt: AttemptId, outcome: Outcome) -> None:
+        """Note in `outcome` how much was printed."""
         outcome.stdout_bytes = log.length(self._place(attempt, "stdout"))
         outcome.stderr_bytes = log.length(self._place(attempt, "stderr"))
 

@@ -42,6 +42,7 @@ class Recovery:
         self._stops: dict[AttemptId, Reason | None] = {}
         self._heard = asyncio.Event()
         self._traceless = False
+        self._deciding = False
 
     async def run(self, attempts: Sequence[Attempt]) -> None:
         """Returns when every attempt is decided or the patience is over."""
@@ -65,7 +66,7 @@ class Recovery:
             if attempt is not None:
                 self._adopt(worker, name, attempt, told)
             elif name != current:
-                worker.ack(name)
+                worker.acks.append(name)
         if not worker.window or (current and current not in worker.window):
             worker.end(self._limits.grace)  # it runs nothing, or something that nobody wants any more
         self.gone(worker)
@@ -88,7 +89,8 @@ class Recovery:
             self._adopter.stop(attempt.id, self._stops.pop(attempt.id))
 
     def _check(self) -> None:
-        if not self._silent:
+        if not self._silent and not self._deciding:
+            self._deciding = True
             self._pool.spawn(self._decide_rest())
 
     async def _decide_rest(self) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from mcp_scheduler.core.events import Outcome
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.executors.local.folders import Berth
 from mcp_scheduler.executors.local.links import FrameLink, LineLink, Message
-from mcp_scheduler.executors.local.outcomes import STOPPED, outcome_of
+from mcp_scheduler.executors.local.outcomes import STOPPED
 
 MISSED_AGAIN = 0.05  # seconds until a stop that met another call is tried once more
 SHIMLESS = 0.5  # seconds in which the last words of a worker without a shim are heard
@@ -22,7 +21,7 @@ class Listener(Protocol):
     def hello(self, worker: Worker, told: Message) -> None: ...
     def began(self, attempt: AttemptId, at: float) -> None: ...
     def progress(self, attempt: AttemptId, fraction: float | None, text: str) -> None: ...
-    def ended(self, worker: Worker, attempt: AttemptId, outcome: Outcome, at: float | None) -> None: ...
+    def ended(self, worker: Worker, ends: list[tuple[AttemptId, Message]]) -> None: ...
     def returned(self, attempt: AttemptId) -> None: ...
     def emptied(self, worker: Worker) -> None: ...
     def catalogue_told(self, worker: Worker, told: Message) -> None: ...
@@ -50,9 +49,9 @@ class Worker:
         self.alive = True
         self.over = asyncio.Event()  # gone, and buried
         self.held: dict[str, Message] = {}  # ends of stopped calls, told when the whole tree is gone
+        self.acks: list[str] = []  # durable results that the worker does not know of as such; `flush` tells it
         self._listener = listener
         self._outbox: list[tuple[str, bytes]] = []  # calls that were not sent yet
-        self._acks: list[str] = []
         self._stopping: dict[str, tuple[str, float]] = {}
         self._shim: LineLink | None = None
         self._calls: FrameLink | None = None
@@ -81,20 +80,19 @@ class Worker:
         self._outbox.append((text, call))
 
     def flush(self) -> None:
-        """Send what has gathered, as one frame of each kind."""
+        """Send what has gathered: what is durable first, then the calls, in one frame."""
         if not self.ready or self._calls is None:
             return
+        parts: list[bytes] = []
+        if self.acks:
+            acks, self.acks = self.acks, []
+            parts.append(b'"ack":["%b"]' % '","'.join(acks).encode())
         if self._outbox:
             outbox, self._outbox = self._outbox, []
             calls = b",".join([b'["%b",%b]' % (text.encode(), call) for text, call in outbox])
-            self._calls.send(b'{"calls":[%b]}' % calls)
-        if self._acks:
-            acks, self._acks = self._acks, []
-            self._calls.send(('{"ack":["' + '","'.join(acks) + '"]}').encode())
-
-    def ack(self, text: str) -> None:
-        """This result is durable; `flush` tells the worker."""
-        self._acks.append(text)
+            parts.append(b'"calls":[%b]' % calls)
+        if parts:
+            self._calls.send(b"{%b}" % b",".join(parts))
 
     def recall(self) -> None:
         """Take back what has not begun."""
@@ -125,6 +123,7 @@ class Worker:
     def end(self, grace: float) -> None:
         """End the worker, whatever it does."""
         self.leaving = True
+        self.flush()
         if self._shim is not None:
             self._shim.send({"stop": {"attempt": None, "reason": "", "grace": grace}})
 
@@ -141,14 +140,18 @@ class Worker:
 
     # -- what the worker says
 
-    def _heard(self, message: Message) -> None:
-        for kind, told in message.items():
-            if kind == "done":
-                for text, outcome in told:
-                    self._done(text, outcome)
-                self._look()
-            else:
-                self._heard_other(kind, told)
+    def _heard(self, messages: list[Message]) -> None:
+        ends: list[tuple[AttemptId, Message]] = []
+        for message in messages:
+            for kind, told in message.items():
+                if kind == "done":
+                    for text, outcome in told:
+                        self._done(text, outcome, ends)
+                else:
+                    self._heard_other(kind, told)
+        if ends:
+            self._listener.ended(self, ends)
+        self._look()
 
     def _heard_other(self, kind: str, told: Any) -> None:
         match kind:
@@ -165,7 +168,6 @@ class Worker:
             case "returned":
                 for text in told:
                     self._return(text)
-                self._look()
             case "catalogue":
                 self._listener.catalogue_told(self, told)
             case "retiring":
@@ -174,7 +176,7 @@ class Worker:
             case _:
                 return  # a word of a newer worker that this engine can do without
 
-    def _done(self, text: str, told: Message) -> None:
+    def _done(self, text: str, told: Message, ends: list[tuple[AttemptId, Message]]) -> None:
         attempt = self.window.get(text)
         if attempt is None:
             return  # said again on a new connection
@@ -184,7 +186,7 @@ class Worker:
         del self.window[text]
         if self._stopping and self._stopping.pop(text, None) and self._shim is not None:
             self._shim.send({"spare": text})  # it was over before the stop came
-        self._listener.ended(self, attempt, outcome_of(told), told.get("at"))
+        ends.append((attempt, told))
 
     def _return(self, text: str) -> None:
         attempt = self.window.pop(text, None)
