@@ -1,0 +1,214 @@
+"""What is wrong with a request, as text: the field, what it is, what would be right, the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mcp_scheduler.errors import InvalidRequest
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+MOST: Final = 4  # complaints in one text; the rest is counted
+
+# What pydantic expected, by its type of error. Its own texts name classes of ours and link to its web pages.
+_EXPECTED: Final = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+
+_BOUNDS: Final = {
+    "greater_than": ("gt", "greater than {}"),
+    "greater_than_equal": ("ge", "at least {}"),
+    "less_than": ("lt", "less than {}"),
+    "less_than_equal": ("le", "at most {}"),
+    "too_long": ("max_length", "a list of at most {} items"),
+    "too_short": ("min_length", "a list of at least {} item(s)"),
+    "string_too_long": ("max_length", "a text of at most {} characters"),
+    "string_too_short": ("min_length", "a text of at least {} character(s)"),
+}
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The known name that `name` was probably meant to be, "" for none."""
+    lowered = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[close[0]] if close else ""
+
+
+@dataclass(slots=True)
+class _Wrong:
+    """One field that does not fit: everything the alternatives of its type had to say about it."""
+
+    path: str
+    expected: list[str]
+    said: list[str]  # whole sentences, which stand for themselves
+    value: Any
+
+
+def read(model: type[ModelT], value: Any, where: str) -> ModelT:
+    """`value` as a request. Errors: `InvalidRequest`, telling all that is wrong with it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidRequest(complaint(error, where, model)) from None
+
+
+def complaint(error: ValidationError, where: str, model: type[BaseModel] | None = None) -> str:
+    """`error` in sentences. `where` names the tool; `model` is what the request was read as."""
+    wrong: dict[str, _Wrong] = {}
+    for detail in error.errors(include_url=False):
+        _note(detail, where, model, wrong)
+    told = [_sentence(one) for one in _without_blind_alternatives(wrong)]
+    rest = len(told) - MOST
+    return " ".join(told[:MOST]) + (f" And {rest} more." if rest > 0 else "")
+
+
+def _note(detail: ErrorDetails, where: str, model: type[BaseModel] | None, wrong: dict[str, _Wrong]) -> None:
+    kind = detail["type"]
+    path, inner = _walk(detail["loc"], model)
+    one = wrong.setdefault(path, _Wrong(path, [], [], detail["input"]))
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        one.said.append(_unknown(path, where, inner))
+    elif kind == "missing":
+        one.said.append(f"`{path}` is missing.")
+    elif kind == "value_error":
+        text = str(context["error"])
+        one.said.append(f"`{path}`: {text}" if path else text)
+    elif kind == "literal_error":
+        one.said.append(_not_among(path, detail["input"], str(context["expected"])))
+    elif kind in _BOUNDS:
+        name, phrase = _BOUNDS[kind]
+        one.expected.append(phrase.format(_number(context[name])))
+    else:
+        one.expected.append(_EXPECTED.get(kind, f"right ({detail['msg'].lower()})"))
+
+
+def _unknown(path: str, where: str, model: type[BaseModel] | None) -> str:
+    owner, _, name = path.rpartition(".")
+    place = f"`{owner}`" if owner else where
+    known = list(model.model_fields) if model is not None else []
+    close = nearest(name, known)
+    if close:
+        return f"{place} has no field `{name}`: did you mean `{close}`?"
+    return f"{place} has no field `{name}`: it takes {', '.join(known) or 'no arguments'}."
+
+
+def _not_among(path: str, value: Any, expected: str) -> str:
+    choices = [choice.strip("' ") for choice in expected.replace(" or ", ", ").split(",")]
+    close = nearest(value, choices) if isinstance(value, str) else ""
+    meant = f" Did you mean '{close}'?" if close else ""
+    return f"`{path}` must be one of {', '.join(choices)}, not {_shown(value)}.{meant}"
+
+
+def _sentence(one: _Wrong) -> str:
+    if one.said:
+        return " ".join(dict.fromkeys(one.said))
+    subject = f"`{one.path}`" if one.path else "The request"
+    return f"{subject} must be {' or '.join(dict.fromkeys(one.expected))}, not {_shown(one.value)}."
+
+
+def _without_blind_alternatives(wrong: dict[str, _Wrong]) -> Iterator[_Wrong]:
+    """A field that may be a number or an object complains twice about a wrong object: as no number at all, and about
+    what is wrong inside. Only the inside helps."""
+    for path, one in wrong.items():
+        inside = path and any(other.startswith((f"{path}.", f"{path}[")) for other in wrong)
+        if not (inside and isinstance(one.value, (dict, list))):
+            yield one
+
+
+def _walk(location: Sequence[int | str], model: type[BaseModel] | None) -> tuple[str, type[BaseModel] | None]:
+    """The path as a client would write it, and the model that owns its last part. The location also names the
+    alternatives of a union that pydantic tried; those are no part of the path."""
+    path = ""
+    owner: type[BaseModel] | None = model
+    current: Any = model
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        model_here = _model_in(current, part)
+        if model_here is not None and isinstance(part, str) and (part in model_here.model_fields or last):
+            owner = model_here
+            path = f"{path}.{part}" if path else part
+            known = model_here.model_fields.get(part)
+            current = known.annotation if known is not None else None
+            continue
+        inner = _item_type(current)
+        if isinstance(part, int):
+            path = f"{path}[{part}]"
+            current = inner
+        elif _is_mapping(current) or current is None:
+            path = f"{path}.{part}" if path else part
+            current = inner
+        else:
+            current = _alternative(current, part)
+    return path, owner
+
+
+def _arms(annotation: Any) -> list[Any]:
+    """The alternatives of a type, `Annotated` taken off."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _arms(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [inner for arm in typing.get_args(annotation) for inner in _arms(arm)]
+    return [annotation]
+
+
+def _model_in(annotation: Any, part: int | str) -> type[BaseModel] | None:
+    models = [arm for arm in _arms(annotation) if isinstance(arm, type) and issubclass(arm, BaseModel)]
+    if any(part == arm.__name__ for arm in models):
+        return None  # the name of an alternative, not of a field
+    return models[0] if models else None
+
+
+def _alternative(annotation: Any, part: int | str) -> Any:
+    named = [arm for arm in _arms(annotation) if isinstance(arm, type) and arm.__name__ == part]
+    if named:
+        return named[0]
+    collections = [arm for arm in _arms(annotation) if typing.get_origin(arm) is not None]
+    return collections[0] if collections else annotation
+
+
+def _is_mapping(annotation: Any) -> bool:
+    return any(typing.get_origin(arm) is dict for arm in _arms(annotation))
+
+
+def _item_type(annotation: Any) -> Any:
+    for arm in _arms(annotation):
+        if typing.get_origin(arm) in (list, dict, tuple, frozenset):
+            return typing.get_args(arm)[-1]
+    return None
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shown(value: Any) -> str:
+    """`value` in a few characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:59] + "…"  # noqa: PLR2004 - as long as a reader can take in at once

@@ -1,0 +1,212 @@
+"""Views → what an agent reads: small objects without empty fields, and the same in one short line per task.
+
+Times: `…_s` counts seconds (`waited_s` since submission, `ran_s` of running, `starts_in_s` from now); `…_at` in the
+detailed view is ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from mcp_scheduler.core.states import FINAL, WAITING, State
+from mcp_scheduler.server.plaintext import one_line
+from mcp_scheduler.views import AttemptView, GroupView, TaskView
+
+Json = dict[str, Any]
+
+BRIEF: Final = 400  # characters of one task's status as JSON
+LISTED: Final = 50  # tasks in one reply
+_TEXTS: Final = ("error", "why", "hint", "progress_text")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer of a tool: `content` for programs and models, `text` the same data in lines."""
+
+    content: Json
+    text: str
+
+
+def compact(value: Any) -> str:
+    """JSON without blanks."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def brief(task: TaskView, now: float, *, result: int = BRIEF) -> Json:
+    """A task's status in at most `BRIEF` characters of JSON. Its small result comes along if the whole then has at
+    most `result` characters; else its size does."""
+    status = _without_empty({
+        "id": task.id,
+        "state": task.state,
+        "group": task.group,
+        "attempt": task.attempt if task.attempt > 1 else None,
+        "reason": task.reason,
+        "error": one_line(task.error, 140),
+        "why": one_line(task.why, 140),
+        "hint": one_line(task.hint, 140),
+        "progress": None if task.progress is None else round(task.progress, 3),
+        "progress_text": one_line(task.progress_text, 60),
+        **_seconds(task, now),
+        "cancel_requested": task.cancel_requested or None,
+        "duplicate": task.duplicate or None,
+        "result_bytes": task.result_size if task.has_result else None,
+    })  # fmt: skip
+    _fit(status)
+    if task.has_result and task.result is not None:
+        whole = {name: value for name, value in status.items() if name != "result_bytes"} | {"result": task.result}
+        if len(compact(whole)) <= result:
+            return whole
+    return status
+
+
+def detailed(task: TaskView, now: float) -> Json:
+    """All that is known of a task, the small result whole."""
+    status = brief(task, now, result=0)
+    status |= _without_empty({
+        "name": task.name,
+        "call": one_line(task.call, 300),
+        "tags": list(task.tags),
+        "priority": task.priority or None,
+        "principal": task.principal,
+        "error": one_line(task.error, 2000),
+        "why": one_line(task.why, 500),
+        "hint": one_line(task.hint, 500),
+        "max_attempts": task.max_attempts if task.max_attempts > 1 else None,
+        "after": list(task.after[:LISTED]),
+        "submitted_at": moment(task.submitted_at),
+        "started_at": moment(task.started_at),
+        "ended_at": moment(task.ended_at),
+        "due_at": moment(task.due),
+        "attempts": [_attempt(attempt) for attempt in task.attempts[-10:]],
+    })  # fmt: skip
+    if task.has_result and task.result is not None:
+        status["result"] = task.result
+        status.pop("result_bytes", None)
+    return status
+
+
+def group_brief(group: GroupView, now: float) -> Json:
+    """A group in a few lines: counts, and the first failures."""
+    return _without_empty({
+        "id": group.id,
+        "kind": group.kind,
+        "state": group.state,
+        "size": group.size,
+        "counts": group.counts,
+        "failures": [brief(task, now) for task in group.failures[:3]],
+        "duplicate": group.duplicate or None,
+    })  # fmt: skip
+
+
+def listed(tasks: tuple[TaskView, ...], now: float, *, result: int = 0) -> list[Json]:
+    """The first tasks of many, briefly."""
+    return [brief(task, now, result=result) for task in tasks[:LISTED]]
+
+
+def line(status: Mapping[str, Any]) -> str:
+    """One status (of a task or a group) as a line."""
+    rest = {name: value for name, value in status.items() if name not in ("id", "state")}
+    said = " ".join(f"{name}={_word(value)}" for name, value in rest.items())
+    return f"{status['id']} {status['state']} {said}".rstrip()
+
+
+def lines(content: Json) -> str:
+    """Any reply as text: one line for each task or other object in it, one for the rest."""
+    told: list[str] = []
+    rest: Json = {}
+    if "id" in content and "state" in content:
+        return "\n".join(_status_lines(content, ""))
+    for name, value in content.items():
+        objects = _objects(value)
+        if objects:
+            told.append(f"{name}:")
+            for one in objects:
+                told += _status_lines(one, "- ") if "state" in one else [f"- {_words(one)}"]
+        else:
+            rest[name] = value
+    if rest:
+        told.insert(0, _words(rest))
+    return "\n".join(told)
+
+
+def _objects(value: Any) -> list[Json]:
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _status_lines(status: Json, start: str) -> list[str]:
+    """A status, and below it what it lists: the failures of a group, the attempts of a task."""
+    flat = {name: value for name, value in status.items() if not _objects(value)}
+    told = [f"{start}{line(flat)}"]
+    for name, value in status.items():
+        told += [f"  {name}: {line(one) if 'state' in one else _words(one)}" for one in _objects(value)]
+    return told
+
+
+def moment(at: float | None) -> str | None:
+    """Seconds since the epoch as ISO 8601."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _seconds(task: TaskView, now: float) -> Json:
+    state = State(task.state)
+    if state in FINAL:
+        return {"ran_s": _tenths(task.seconds)}
+    if state in WAITING:
+        ahead = None if task.due is None or task.due <= now else _tenths(task.due - now)
+        return {"waited_s": _tenths(now - task.submitted_at), "starts_in_s": ahead}
+    return {"ran_s": None if task.started_at is None else _tenths(now - task.started_at)}
+
+
+def _tenths(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    return round(max(seconds, 0.0), 1 if seconds >= 1 else 3)
+
+
+def _fit(status: Json) -> None:
+    """Shorten the long texts of `status`, the longest first, until it has its size."""
+    while (excess := len(compact(status)) - BRIEF) > 0:
+        name = max((name for name in _TEXTS if name in status), key=lambda name: len(status[name]), default="")
+        if not name:
+            status.pop("group", None)
+            return
+        kept = len(status[name]) - max(excess, 8)
+        if kept < 12:  # noqa: PLR2004 - a shorter rest says nothing
+            del status[name]
+        else:
+            status[name] = one_line(status[name], kept)
+
+
+def _attempt(attempt: AttemptView) -> Json:
+    return _without_empty({
+        "number": attempt.number,
+        "started_at": moment(attempt.started_at),
+        "reason": attempt.reason or ("returned" if attempt.returned else None),
+        "error": one_line(attempt.error, 200),
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "ran_s": _tenths(attempt.seconds) or None,
+        "memory_peak": attempt.memory_peak or None,
+        "stdout_bytes": attempt.stdout_bytes or None,
+        "stderr_bytes": attempt.stderr_bytes or None,
+        "devices": list(attempt.devices),
+    })  # fmt: skip
+
+
+def _without_empty(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if value is not None and value not in ("", [])}
+
+
+def _words(fields: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={_word(value)}" for name, value in fields.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and value and not any(letter.isspace() or letter in '"=' for letter in value):
+        return value
+    return compact(value)

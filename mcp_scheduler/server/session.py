@@ -1,0 +1,46 @@
+"""One MCP connection over one door, in whichever protocol era the client speaks.
+
+The MCP SDK takes a second to import. Nothing here imports it before the first client comes or `preload` is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING
+
+from mcp_scheduler.server.callers import Guest
+from mcp_scheduler.server.wire import SocketWire, Wire
+
+if TYPE_CHECKING:
+    from mcp_scheduler.requests import Caller
+    from mcp_scheduler.server.doors import Door
+    from mcp_scheduler.server.protocol import Context
+    from mcp_scheduler.server.tools import Toolbox
+
+
+async def preload() -> None:
+    """Import the SDK in a thread, while the engine already serves others. Without it the first client waits."""
+    await asyncio.to_thread(importlib.import_module, "mcp_scheduler.server.stream")
+    await asyncio.to_thread(importlib.import_module, "mcp_scheduler.server.protocol")
+
+
+async def serve_mcp(door: Door, toolbox: Toolbox) -> None:
+    """Serve the door's client until it leaves. When cancelled, open requests stay unanswered: the relay sends them to
+    the next engine."""
+    toolbox.service.know(door.environment)
+    await serve_wire(SocketWire(door.reader, door.writer), toolbox, Guest.at(door), resent=True)
+
+
+async def serve_wire(wire: Wire, toolbox: Toolbox, guest: Guest, *, resent: bool = False) -> None:
+    """Serve one client over any wire. `resent`: see `protocol.make_server`."""
+    from mcp_scheduler.server.protocol import client_name, make_server  # noqa: PLC0415 - late: imports the SDK
+    from mcp_scheduler.server.stream import WireStream  # noqa: PLC0415 - late: imports the SDK
+
+    def who(context: Context) -> Caller:
+        key = context.request if isinstance(context.request, str) else ""
+        return guest.caller(client_name(context), key)
+
+    server = make_server(toolbox, who, resent=resent)
+    stream = WireStream(wire)
+    await server.run(stream, stream, server.create_initialization_options())
