@@ -1,0 +1,48 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both set up what they need in .venv by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+LINT_STAMP := $(VENV)/.lint-ready
+
+.PHONY: demo test lint format bench docs dist clean help
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . pytest hypothesis
+	touch $@
+
+$(LINT_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ruff pyright import-linter
+	touch $@
+
+demo: $(STAMP)  ## a real MCP client, a real graph, a kill -9 in the middle
+	$(BIN)/mcp-scheduler demo
+
+test: $(STAMP)  ## every test; under ten minutes on two cores
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(LINT_STAMP)  ## ruff, pyright (strict), import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(LINT_STAMP)  ## put the code into its form
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## write the reference pages anew from the code
+	$(BIN)/python docs/reference/generate.py
+
+dist: $(STAMP)  ## wheel and sdist in dist/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --outdir dist .
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist .hypothesis .ruff_cache
