@@ -46,9 +46,7 @@ class Engine:
         self.over = asyncio.Event()
         self._lock = lock
         path = Path(home.path)
-        folders = Folders(
-            path / "attempts", path / "results", Path(home.socket_folder()) / "run", path / "tasks"
-        )
+        folders = Folders(path / "attempts", path / "results", Path(home.socket_folder()) / "run", path / "tasks")
         pool = settings.pool
         limits = Limits(
             grace=pool.grace,
@@ -66,7 +64,11 @@ class Engine:
         self._executor = LocalExecutor(folders, self._clock, limits)
         watch = Watch()
         effects = Effects(
-            self._cluster, self._executor, Payloads(self._store, outputs), self._clock, lambda event: self._loop.report(event)
+            self._cluster,
+            self._executor,
+            Payloads(self._store, outputs),
+            self._clock,
+            lambda event: self._loop.report(event),  # noqa: PLW0108 - the loop is made of the effects
         )
         self._loop = Loop(self._cluster, self._store, effects, self._clock, watch)
         self._upkeep = Upkeep(self._store, outputs, self._clock, settings.queue)
@@ -96,7 +98,9 @@ class Engine:
     async def _boot(self) -> None:
         boot = await self._store.open()
         if not boot.clean:
-            log.warning("The last engine of this home did not close it: %d attempts were under way.", len(boot.attempts))
+            log.warning(
+                "The last engine of this home did not close it: %d attempts were under way.", len(boot.attempts)
+            )
         self._cluster.load(boot.tasks, boot.attempts)
         self.service.composer.next_seq = boot.next_seq
         self._cluster.set_node(self._sensor.node())

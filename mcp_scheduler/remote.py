@@ -132,7 +132,7 @@ class RemoteService:
     async def wait(
         self, _caller: Caller, request: requests.Wait, progress: Callable[[str], None] | None = None
     ) -> views.WaitReport:
-        found = {"done": [], "groups": [], "waiting": [], "cursor": "", "complete": False}
+        found: dict[str, Any] = {"done": [], "groups": [], "waiting": [], "cursor": "", "complete": False}
         return _WAITED.validate_python(found | await self.call("wait", _plain(request), progress))
 
     async def get(self, _caller: Caller, request: requests.GetTask) -> views.TaskView | views.GroupView:
@@ -140,11 +140,11 @@ class RemoteService:
         return _GROUP.validate_python(found) if "kind" in found else _TASK.validate_python(found)
 
     async def list(self, _caller: Caller, request: requests.ListTasks) -> views.TaskPage:
-        found = {"tasks": [], "cursor": "", "counts": {}}
+        found: dict[str, Any] = {"tasks": [], "cursor": "", "counts": {}}
         return _PAGE.validate_python(found | await self.call("list", _plain(request)))
 
     async def read(self, _caller: Caller, request: requests.ReadOutput) -> views.OutputPage:
-        found = {"text": "", "next_offset": None}
+        found: dict[str, Any] = {"text": "", "next_offset": None}
         return _OUTPUT.validate_python(found | await self.call("read", _plain(request)))
 
     async def result(self, _caller: Caller, id: str) -> Any:  # noqa: A002 - the word of every door

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -120,7 +120,7 @@ class Scheduler:
         principal: str = "",
         python: str = "",
         where: Where = "here",
-    ) -> AsyncIterator[Scheduler]:
+    ) -> AsyncGenerator[Scheduler]:
         """A scheduler over `home` (default: the user's own).
 
         `functions` names files and modules with functions, beside those that are passed to `submit` as objects.
@@ -277,9 +277,7 @@ def _own_paths() -> set[str]:
 
 
 @asynccontextmanager
-async def _engine_here(
-    home: Home, lock: EngineLock, captured: dict[str, Any], name: str
-) -> AsyncIterator[Scheduler]:
+async def _engine_here(home: Home, lock: EngineLock, captured: dict[str, Any], name: str) -> AsyncGenerator[Scheduler]:
     from mcp_scheduler.app import Engine, attend  # noqa: PLC0415 - clients of another engine do not need it
 
     async with await Engine.open(home, lock, embedded=True) as engine:
@@ -288,12 +286,10 @@ async def _engine_here(
         def know(source: str = "") -> Caller:
             if source and source not in sources:
                 sources.append(source)
-            told = {**captured, "functions": sources}
+            told: dict[str, Any] = {**captured, "functions": sources}
             key = environment_key(told)
             engine.service.know(
-                Environment(
-                    key, told["python"], told["cwd"], tuple(told["path"]), tuple(sources), told["variables"]
-                )
+                Environment(key, told["python"], told["cwd"], tuple(told["path"]), tuple(sources), told["variables"])
             )
             return Caller(principal=name, environment=key, client="python", any_command=True)
 
@@ -305,7 +301,7 @@ async def _engine_here(
 
 
 @asynccontextmanager
-async def _client(home: Home, captured: dict[str, Any], name: str) -> AsyncIterator[Scheduler]:
+async def _client(home: Home, captured: dict[str, Any], name: str) -> AsyncGenerator[Scheduler]:
     from mcp_scheduler.remote import RemoteService  # noqa: PLC0415 - an engine of one's own does not need it
 
     hello = make_hello("owner", client="python", principal=name, any_command=True, environment=captured)

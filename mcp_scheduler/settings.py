@@ -27,41 +27,47 @@ class Room(BaseModel):
 class Pool(Room):
     """What this host offers to tasks."""
 
-    cpus: Annotated[float, Field(gt=0)] | None = Field(None, description="CPUs for tasks; all that this process may use")
-    memory: int | None = Field(None, description="Bytes of memory for tasks; default 90 % of the host's")
+    cpus: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="CPUs for tasks; all that this process may use"
+    )
+    memory: int | None = Field(default=None, description="Bytes of memory for tasks; default 90 % of the host's")
     resources: dict[str, float] = Field(default_factory=dict, description="Named resources, such as licences")
-    grace: float = Field(5.0, description="Seconds between the polite request to end and the kill")
-    idle_workers: float = Field(300.0, description="Seconds after which an idle warm worker is ended")
-    calls_per_worker: int = Field(20_000, description="Calls after which a worker is replaced by a fresh one")
-    worker_growth: int = Field(2**30, description="Bytes a worker may grow before it is replaced")
-    output_head: int = Field(2**20, description="Bytes kept from the beginning of an attempt's output")
-    output_tail: int = Field(2**20, description="Bytes kept from its end")
+    grace: float = Field(default=5.0, description="Seconds between the polite request to end and the kill")
+    idle_workers: float = Field(default=300.0, description="Seconds after which an idle warm worker is ended")
+    calls_per_worker: int = Field(default=20_000, description="Calls after which a worker is replaced by a fresh one")
+    worker_growth: int = Field(default=2**30, description="Bytes a worker may grow before it is replaced")
+    output_head: int = Field(default=2**20, description="Bytes kept from the beginning of an attempt's output")
+    output_tail: int = Field(default=2**20, description="Bytes kept from its end")
 
 
 class Queue(Room):
     """Order and limits."""
 
-    policy: str = Field("priority", description="fifo or priority")
-    max_queued: int = Field(1_000_000, description="Unfinished tasks at most; beyond that submissions are refused")
-    max_arguments: int = Field(2**20, description="Bytes of one call's JSON at most")
-    keep_days: float = Field(30.0, description="Days that finished tasks are kept")
-    keep_tasks: int = Field(50_000, description="Finished tasks that are kept at most")
-    timeout: float | None = Field(None, description="Seconds; the timeout of tasks that name none")
+    policy: str = Field(default="priority", description="fifo or priority")
+    max_queued: int = Field(
+        default=1_000_000, description="Unfinished tasks at most; beyond that submissions are refused"
+    )
+    max_arguments: int = Field(default=2**20, description="Bytes of one call's JSON at most")
+    keep_days: float = Field(default=30.0, description="Days that finished tasks are kept")
+    keep_tasks: int = Field(default=50_000, description="Finished tasks that are kept at most")
+    timeout: float | None = Field(default=None, description="Seconds; the timeout of tasks that name none")
 
 
 class Engine(Room):
     """The engine process itself."""
 
-    idle_exit: float = Field(600.0, description="Seconds without a door and without work after which the engine leaves")
-    log_level: str = Field("INFO", description="Level of engine.log")
-    allow_nested: bool = Field(False, description="Whether running tasks may open a door of their own")
+    idle_exit: float = Field(
+        default=600.0, description="Seconds without a door and without work after which the engine leaves"
+    )
+    log_level: str = Field(default="INFO", description="Level of engine.log")
+    allow_nested: bool = Field(default=False, description="Whether running tasks may open a door of their own")
 
 
 class Http(Room):
     """Streamable HTTP (`mcp-scheduler serve`)."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(0, description="Port; 0 picks a free one")
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(default=0, description="Port; 0 picks a free one")
     allowed_hosts: list[str] = Field(default_factory=list, description="Values of the Host header besides loopback")
     allowed_origins: list[str] = Field(default_factory=list, description="Values of the Origin header")
 
@@ -84,8 +90,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 

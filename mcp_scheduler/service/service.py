@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mcp_scheduler import __version__, errors, views
+from mcp_scheduler import errors, views
+from mcp_scheduler._version import __version__
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Action, CancelAsked, Group, NewTask, Origin, Submitted, UpdateAsked
 from mcp_scheduler.core.states import FINAL, State
