@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mcp_scheduler.requests import Caller
 
 if TYPE_CHECKING:
-    from mcp_scheduler.server.doors import Door
+    from mcp_scheduler.server.hello import Door
 
 LOCAL = "local"  # the principal of a client that says nothing about itself
 

@@ -14,7 +14,7 @@ from mcp_scheduler.server.wire import SocketWire, Wire
 
 if TYPE_CHECKING:
     from mcp_scheduler.requests import Caller
-    from mcp_scheduler.server.doors import Door
+    from mcp_scheduler.server.hello import Door
     from mcp_scheduler.server.protocol import Context
     from mcp_scheduler.server.tools import Toolbox
 
