@@ -138,7 +138,7 @@ class Calls:
         try:
             self._stops.arm(sequence)
             value = offered.call(**offered.convert(arguments))
-            if hasattr(type(value), "__await__"):
+            if hasattr(value.__class__, "__await__"):
                 value = self._awaited(value)
             self._stops.disarm()
         except Stopped:
@@ -195,7 +195,7 @@ class Calls:
         error_text = _quoted(end.error) if end.error else '""'
         return (
             f'{{"reason":{reason},"error":{error_text},"result":{text},"result_file":"{name}","result_size":{size},'
-            f'"seconds":{seconds:.7f},"at":{wall_time():.6f},"memory_peak":{self._peak.take()},'
+            f'"seconds":{seconds:.7f},"at":{wall_time():.6f},"memory_peak":{self._peak.take(seconds)},'
             f'"fingerprint":"{self.fingerprint}"}}'
         )
 

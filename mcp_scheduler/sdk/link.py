@@ -25,7 +25,7 @@ from mcp_scheduler.sdk.frames import BrokenFrame, Splitter, frame
 from mcp_scheduler.sdk.now import Now, boot_time, wall_time
 from mcp_scheduler.sdk.output import private
 
-CHUNK: Final = 1 << 18
+CHUNK: Final = 1 << 16  # bytes; larger ones would be mapped and unmapped for every frame
 BUFFER: Final = 1 << 20
 SEND_PATIENCE: Final = 60  # seconds an engine may leave the socket full before it counts as gone
 
@@ -206,10 +206,12 @@ class Link:
 
     def _forget(self, attempts: list[str]) -> None:
         with self._lock:
+            was_full = self._now.is_full
             for attempt in attempts:
                 self._owed.pop(attempt, None)
                 self._now.forget(attempt)
-        self._acknowledged.set()
+        if was_full:
+            self._acknowledged.set()
 
     def _give_back(self) -> None:
         with self._lock:

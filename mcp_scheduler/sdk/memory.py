@@ -8,6 +8,7 @@ from typing import Final
 
 _RESET: Final = b"5"  # to clear_refs: the highest mark of resident memory starts anew
 _SLACK: Final = 4 << 20  # bytes: below that, two calls' peaks are as good as equal
+_SHORT: Final = 0.001  # seconds, in which a call can touch a few MiB at most
 
 
 def resident_bytes() -> int:
@@ -29,8 +30,10 @@ class Peak:
     def __init__(self) -> None:
         self._floor = _highest()
 
-    def take(self) -> int:
-        """Bytes at the highest point since the last call ended."""
+    def take(self, seconds: float) -> int:
+        """Bytes at the highest point of a call that took `seconds`. A very short one is not measured."""
+        if seconds < _SHORT:
+            return self._floor
         highest = _highest()
         if highest > self._floor + _SLACK:
             self._reset()

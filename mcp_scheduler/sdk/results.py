@@ -67,7 +67,7 @@ def store(folder: Path, raw: bytes) -> str:
 
 
 def _depth(text: str) -> int:
-    return max(accumulate(_STEPS.get(mark, 0) for mark in _TEXTS.sub("", text)))
+    return max(accumulate(_STEPS.get(mark, 0) for mark in _TEXTS.sub("", text)), default=0)
 
 
 def _plainer(value: Any) -> Any:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from mcp_scheduler.sdk.now import END, Now
+
+# Asked after every call: without `signal`'s dressing up as an enumeration, which takes ten times as long.
+SIGTERM: Final = int(signal.SIGTERM)
+_installed: Callable[[int], Any] = sys.modules.get("_signal", signal).getsignal
 
 
 class Stopped(BaseException):
@@ -30,12 +35,13 @@ class Stops:
         self._cancel: Callable[[], object] | None = None
         self.reason = ""
         self.ending = False
+        self._catch = self._on_term  # one object: told apart by identity
         self.install()
 
     def install(self) -> None:
         """Listen, again if user code has put something else there."""
-        if signal.getsignal(signal.SIGTERM) != self._on_term:
-            signal.signal(signal.SIGTERM, self._on_term)
+        if _installed(SIGTERM) is not self._catch:
+            signal.signal(signal.SIGTERM, self._catch)
 
     def arm(self, sequence: int) -> None:
         """From here on a stop of this run raises Stopped. One that came since it began is raised now."""
