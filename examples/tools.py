@@ -1,4 +1,4 @@
-"""Functions for an agent to call: `mcp-scheduler --functions examples/tools.py`. They need the standard library only."""
+"""Functions for agents: `mcp-scheduler --functions examples/tools.py`. They need only the standard library."""
 
 from __future__ import annotations
 

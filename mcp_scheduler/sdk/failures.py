@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +35,12 @@ def _headline(error: BaseException) -> str:
     return f"{kind}: {text}"[:LONGEST_HEAD] if text else kind
 
 
+def _is_machinery(file: str) -> bool:
+    return file.startswith(OURS) or f"{os.sep}asyncio{os.sep}" in file
+
+
 def _frames(error: BaseException) -> Iterator[str]:
-    entries = [entry for entry in traceback.extract_tb(error.__traceback__) if not entry.filename.startswith(OURS)]
+    entries = [entry for entry in traceback.extract_tb(error.__traceback__) if not _is_machinery(entry.filename)]
     if len(entries) > MOST_FRAMES:
         yield f"  ({len(entries) - MOST_FRAMES} outer frames left out)"
     for entry in entries[-MOST_FRAMES:]:

@@ -20,6 +20,7 @@ from mcp_scheduler.sdk.frames import Splitter, frame
 from mcp_scheduler.sdk.now import END, Now
 
 PATIENCE = 20.0
+PYTHON = os.environ.get("WORKER_PYTHON", sys.executable)
 
 
 class Engine:
@@ -77,7 +78,7 @@ class Engine:
 class Bench:
     """A worker over a folder of its own, with a pump for its output. WORKER_PYTHON names another interpreter for it."""
 
-    def __init__(self, folder: Path, python=os.environ.get("WORKER_PYTHON", sys.executable)):
+    def __init__(self, folder: Path, python=PYTHON):
         self.folder = folder
         self.python = python
         for name in ("attempts", "results", "tasks"):
