@@ -123,6 +123,23 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class NewerSchema(Unavailable):
+    """The database was written by a newer version of mcp-scheduler."""
+
+    code = "new_schema"
+    hint = "Start the newer version: this one would not understand what it reads, and leaves the file as it is."
+
+
+class StoreDamaged(Unavailable):
+    """The database file is damaged."""
+
+    code = "store_damaged"
+    hint = (
+        "Nothing was changed. Restore a backup, or move the file and its -wal and -shm files aside"
+        " and start again with an empty store."
+    )
+
+
 class ExecutorUnavailable(Unavailable):
     """The executor cannot start work right now."""
 

@@ -1,0 +1,72 @@
+"""Keeps the log short. Only the writer's thread checkpoints: no checkpoint ever runs beside a commit.
+
+PASSIVE moves the log into the database and waits for nobody; the next commit then begins the log anew, in the same
+file. TRUNCATE gives its space back, and makes the next commits dearer: for idle times, and when the file is too long.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from mcp_scheduler.store.opening import BUSY_MS, WAL_LIMIT
+from mcp_scheduler.store.transaction import raw
+
+LOG: Final = logging.getLogger(__name__)
+COMMITS: Final = 200
+PAGES: Final = 1024  # 4 MiB
+PATIENCE_MS: Final = 100  # how long TRUNCATE waits for readers, and every commit behind it for TRUNCATE
+FREE_PAGES: Final = 2_000  # given back to the file system in one go
+
+
+class Checkpoints:
+    """When and how. SQLite does not tell the length of the log at a commit: it is estimated from the rows written, with
+    the pages per row that the last checkpoint found."""
+
+    def __init__(self, connection: Connection, path: Path) -> None:
+        self._connection = connection
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._commits = 0
+        self._rows = 0
+        self._pages_per_row = 0.5
+
+    def committed(self, rows: int, size: int) -> bool:
+        """Counts a commit of `rows` rows and `size` bytes of content; whether a checkpoint is due."""
+        self._commits += 1
+        self._rows += rows + size // 2048
+        return self._commits >= COMMITS or self._rows * self._pages_per_row >= PAGES
+
+    def passive(self) -> None:
+        """Raises nothing: what is committed stays in the log, and the next checkpoint tries again."""
+        try:
+            _, pages, moved = self._checkpoint("PASSIVE")
+            if self._rows >= COMMITS:
+                self._pages_per_row = min(max(pages / self._rows, 0.05), 10.0)
+            self._commits = self._rows = 0
+            if pages != moved:
+                LOG.debug("A reader keeps %d pages of %s from being moved.", pages - moved, self._wal)
+            if self._wal.stat().st_size > WAL_LIMIT:
+                self._truncate()
+        except (DBAPIError, OSError) as error:
+            LOG.warning("Checkpoint of %s failed, to be tried again: %s", self._wal, error)
+
+    def idle(self) -> None:
+        """Moves everything, gives back the log's space and some of the database's free pages."""
+        self._truncate()
+        # Frees a page for each row fetched, and the rows have no columns: only the driver can fetch such.
+        raw(self._connection).execute(f"PRAGMA incremental_vacuum({FREE_PAGES})").fetchall()
+
+    def _truncate(self) -> None:
+        self._connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+        try:
+            self._checkpoint("TRUNCATE")
+        finally:
+            self._connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+    def _checkpoint(self, kind: str) -> tuple[int, int, int]:
+        busy, pages, moved = self._connection.exec_driver_sql(f"PRAGMA wal_checkpoint({kind})").one()
+        return busy, pages, moved

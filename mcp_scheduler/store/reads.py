@@ -1,0 +1,182 @@
+"""Reads: each is one statement on a read-only connection of its own, and sees the last commit; no read waits for the
+writer, none keeps a transaction open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, ColumnElement, Executable, bindparam, event, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from mcp_scheduler.core.events import Group, Origin
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import Task, Terms
+from mcp_scheduler.ports import AttemptRow, Remembered, Result, TaskQuery
+from mcp_scheduler.store.opening import SAFE_PRAGMAS
+from mcp_scheduler.store.rows import (
+    ATTEMPT_COLUMNS,
+    STATE_TEXT,
+    STATES,
+    TASK_COLUMNS,
+    TaskReader,
+    attempt_from,
+    names_from,
+    terms_from,
+)
+from mcp_scheduler.store.schema import attempts, groups, payloads, remembered, settings, task_tags, tasks
+from mcp_scheduler.store.terms import SELECT_TERMS, TermsBook
+from mcp_scheduler.store.thread import to_the_end
+from mcp_scheduler.store.transaction import meaning
+
+CONNECTIONS: Final = 2
+
+_IDS: Final = select(func.json_each(bindparam("ids")).table_valued("value").c.value)
+_TASKS: Final = select(*TASK_COLUMNS)
+_TASKS_BY_ID: Final = _TASKS.where(tasks.c.id.in_(_IDS))
+_PAYLOADS: Final = (
+    select(tasks.c.id, payloads.c.body)
+    .join_from(tasks, payloads, payloads.c.task == tasks.c.seq)
+    .where(tasks.c.id.in_(_IDS))
+)
+_RESULTS: Final = select(tasks.c.id, tasks.c.result, tasks.c.result_file, tasks.c.result_size).where(
+    tasks.c.id.in_(_IDS)
+)
+_ATTEMPTS: Final = (
+    select(*ATTEMPT_COLUMNS)
+    .join_from(attempts, tasks, tasks.c.seq == attempts.c.task)
+    .where(tasks.c.id == bindparam("task"))
+    .order_by(attempts.c.number)
+)
+_COUNTS: Final = select(tasks.c.state, func.count()).group_by(tasks.c.state)
+_GROUP: Final = select(
+    groups.c.id, groups.c.name, groups.c.kind, groups.c.principal, groups.c.size, groups.c.submitted_at
+).where(groups.c.id == bindparam("group"))
+_MEMBERS: Final = _TASKS.where(tasks.c.group_id == bindparam("group"), tasks.c.group_id != "").order_by(tasks.c.seq)
+_BY_KEY: Final = _TASKS.where(
+    tasks.c.principal == bindparam("principal"), tasks.c.key == bindparam("name"), tasks.c.key != ""
+)
+_REMEMBERED: Final = select(remembered.c.verb, remembered.c.tasks).where(
+    remembered.c.door == bindparam("door"), remembered.c.request == bindparam("request")
+)
+_SETTING: Final = select(settings.c.value).where(settings.c.name == bindparam("name"))
+
+
+class Reads:
+    def __init__(self, path: Path, book: TermsBook) -> None:
+        self._path = path
+        self._book = book
+        self._engine = _engine(path)
+
+    async def tasks(self, ids: Sequence[str]) -> dict[str, Task]:
+        found = {task.id: task for task in await self._tasks(_TASKS_BY_ID, ids=json.dumps(list(ids)))}
+        return {name: found[name] for name in ids if name in found}
+
+    async def payloads(self, ids: Sequence[str]) -> dict[str, bytes]:
+        return dict(await self._rows(_PAYLOADS, ids=json.dumps(list(ids))))
+
+    async def results(self, ids: Sequence[str]) -> dict[str, Result]:
+        rows = await self._rows(_RESULTS, ids=json.dumps(list(ids)))
+        return {name: Result(inline, file, size) for name, inline, file, size in rows}
+
+    async def attempts(self, task: str) -> list[AttemptRow]:
+        return [attempt_from(task, row) for row in await self._rows(_ATTEMPTS, task=task)]
+
+    async def find(self, query: TaskQuery) -> list[Task]:
+        return await self._tasks(_search(query))
+
+    async def counts(self) -> dict[State, int]:
+        return {STATES[state]: count for state, count in await self._rows(_COUNTS)}
+
+    async def group(self, group: str) -> Group | None:
+        rows = await self._rows(_GROUP, group=group)
+        return Group(*rows[0]) if rows else None
+
+    async def members(self, group: str) -> list[Task]:
+        return await self._tasks(_MEMBERS, group=group)
+
+    async def by_key(self, principal: str, key: str) -> Task | None:
+        found = await self._tasks(_BY_KEY, principal=principal, name=key)
+        return found[0] if found else None
+
+    async def remembered(self, origin: Origin) -> Remembered | None:
+        rows = await self._rows(_REMEMBERED, door=origin.door, request=origin.request)
+        return Remembered(origin, rows[0][0], names_from(rows[0][1])) if rows else None
+
+    async def setting(self, name: str) -> str | None:
+        rows = await self._rows(_SETTING, name=name)
+        return rows[0][0] if rows else None
+
+    async def close(self) -> None:
+        await to_the_end(asyncio.ensure_future(self._engine.dispose()))
+
+    async def _tasks(self, statement: Executable, **values: Any) -> list[Task]:
+        rows = await self._rows(statement, **values)
+        missing = self._book.unknown(row.terms for row in rows)
+        known: dict[int, Terms] = {}
+        if missing is not None:
+            known = {row: terms_from(body) for row, body in await self._rows(SELECT_TERMS, ids=missing)}
+            self._book.learn(known.items())
+        reader = TaskReader(self._book.by_row)
+        return [reader.task(row) for row in rows]
+
+    async def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
+        """Never broken off: a driver that is cancelled half-way loses its connection."""
+        return await to_the_end(asyncio.ensure_future(self._read(statement, values)))
+
+    async def _read(self, statement: Executable, values: dict[str, Any]) -> Sequence[Any]:
+        try:
+            async with self._engine.connect() as connection:
+                return (await connection.execute(statement, values)).all()
+        except DBAPIError as error:
+            raise meaning(error, self._path) from error
+
+
+def _engine(path: Path) -> AsyncEngine:
+    file = path.resolve().as_uri()
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=file, query={"mode": "ro", "uri": "true"}),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+    )
+
+    def prepare(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (*SAFE_PRAGMAS, "query_only = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    return engine
+
+
+def _search(query: TaskQuery) -> Executable:
+    seq: ColumnElement[int] = tasks.c.seq
+    statement = _TASKS
+    if query.tag:
+        seq = task_tags.c.task  # walks the tag's own tasks, newest first
+        statement = statement.join_from(task_tags, tasks, tasks.c.seq == seq).where(task_tags.c.tag == query.tag)
+    if query.states:
+        statement = statement.where(tasks.c.state.in_([STATE_TEXT[state] for state in query.states]))
+        if query.states.isdisjoint(FINAL):
+            statement = statement.where(tasks.c.ended_at.is_(None))
+    if query.principal:
+        statement = statement.where(tasks.c.principal == query.principal)
+    if query.group:
+        statement = statement.where(tasks.c.group_id == query.group, tasks.c.group_id != "")
+    if query.name:
+        wanted = func.lower(query.name)
+        statement = statement.where(
+            (func.instr(func.lower(tasks.c.name), wanted) > 0) | (func.instr(func.lower(tasks.c.id), wanted) > 0)
+        )
+    if query.before_seq is not None:
+        statement = statement.where(seq < query.before_seq)
+    return statement.order_by(seq.desc()).limit(query.limit)

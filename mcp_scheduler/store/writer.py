@@ -1,0 +1,114 @@
+"""What the writer's thread does. Every method runs there, on the one connection that writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DBAPIError
+
+from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.errors import StoreUnavailable
+from mcp_scheduler.ports import Boot, Pruned
+from mcp_scheduler.store.booting import boot, newest_time, remember_seq
+from mcp_scheduler.store.checkpoints import Checkpoints
+from mcp_scheduler.store.opening import begin_session, mark_clean, open_database
+from mcp_scheduler.store.pruning import prune
+from mcp_scheduler.store.schema import settings
+from mcp_scheduler.store.terms import TermsBook, sweep
+from mcp_scheduler.store.transaction import meaning, raw, transaction
+from mcp_scheduler.store.writing import moment, write
+
+
+class Writer:
+    def __init__(self, path: Path, book: TermsBook) -> None:
+        self._path = path
+        self._book = book
+        self._open: tuple[Connection, Checkpoints] | None = None
+        self._latest = 0.0
+
+    def open(self) -> Boot:
+        with self._meaning():
+            connection, clean = open_database(self._path)
+            try:
+                begin_session(connection)
+                with transaction(connection):
+                    sweep(connection)
+                found = boot(connection, self._book, clean=clean)
+                self._latest = newest_time(connection, found)
+            except BaseException:
+                connection.close()
+                raise
+            self._open = connection, Checkpoints(connection, self._path)
+            return found
+
+    def commit(self, changes: Changes) -> bool:
+        """Writes the changes durably; whether a checkpoint is due."""
+        with self._meaning():
+            connection, checkpoints = self._opened()
+            before = raw(connection).total_changes
+            latest = moment(changes, self._latest)
+            with transaction(connection):
+                learnt = write(connection, changes, self._book, latest)
+            self._book.learn(learnt)
+            self._latest = latest
+            return checkpoints.committed(raw(connection).total_changes - before, _size(changes))
+
+    def set_setting(self, name: str, value: str) -> None:
+        with self._meaning():
+            connection, _ = self._opened()
+            statement = insert(settings).values(name=name, value=value)
+            statement = statement.on_conflict_do_update(index_elements=[settings.c.name], set_={"value": value})
+            with transaction(connection):
+                connection.execute(statement)
+
+    def prune(self, *, ended_before: float, keep: int, limit: int) -> Pruned:
+        with self._meaning():
+            connection, _ = self._opened()
+            with transaction(connection):
+                return prune(connection, ended_before=ended_before, keep=keep, limit=limit)
+
+    def checkpoint_passive(self) -> None:
+        if self._open is not None:  # closed in order: closing has checkpointed
+            self._open[1].passive()
+
+    def checkpoint_idle(self) -> None:
+        with self._meaning():
+            self._opened()[1].idle()
+
+    def close(self) -> None:
+        """Marks the store as closed in order, and closes it. A second time it does nothing."""
+        if self._open is None:
+            return
+        connection, checkpoints = self._open
+        self._open = None
+        with self._meaning():
+            try:
+                with transaction(connection):
+                    remember_seq(connection)
+                    mark_clean(connection, clean=True)
+                checkpoints.idle()
+            finally:
+                connection.close()
+
+    def _opened(self) -> tuple[Connection, Checkpoints]:
+        if self._open is None:
+            raise StoreUnavailable(f"The database {self._path} is not open.")
+        return self._open
+
+    @contextmanager
+    def _meaning(self) -> Generator[None]:
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            raise meaning(error, self._path) from error
+
+
+def _size(changes: Changes) -> int:
+    """Bytes of content: what makes rows long."""
+    payloads = sum(len(new.payload) for new in changes.added)
+    return payloads + sum(len(ended.outcome.result or b"") for ended in changes.ended)
