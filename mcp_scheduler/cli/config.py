@@ -18,6 +18,7 @@ from mcp_scheduler.cli import options, out
 from mcp_scheduler.cli.connect import captured
 from mcp_scheduler.cli.text import Json
 from mcp_scheduler.home import Home
+from mcp_scheduler.start import package_folder
 
 Client = Literal["claude-desktop", "claude-code", "cursor", "vscode"]
 
@@ -113,8 +114,12 @@ class Server:
 
 def own_program(environ: Mapping[str, str]) -> list[str]:
     """How a client starts this installation: the console script beside this interpreter, `uvx` where that runs us from
-    its cache (which it clears at will), else the interpreter with -m."""
+    its cache (which it clears at will), else the interpreter with -m (which finds a source tree by its path only)."""
     if "/uv/archive-v" in sys.prefix and (uvx := shutil.which("uvx", path=environ.get("PATH"))):
         return [os.path.abspath(uvx), "mcp-scheduler"]  # noqa: PTH100 - pathlib would resolve nothing more
     script = Path(sysconfig.get_path("scripts"), "mcp-scheduler")
-    return [str(script)] if script.is_file() else [sys.executable, "-m", "mcp_scheduler"]
+    if script.is_file():
+        return [str(script)]
+    folder = package_folder()
+    tree = ["/usr/bin/env", f"PYTHONPATH={folder}"] if folder else []
+    return [*tree, sys.executable, "-m", "mcp_scheduler"]

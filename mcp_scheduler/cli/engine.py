@@ -79,6 +79,7 @@ def nodes(as_json: options.AsJson = False, home: options.Home = None) -> None:
 def _rows(node: Json) -> list[tuple[str, ...]]:
     """A row for each resource; loads that belong to none of them have a row of their own."""
     total, reserved, load = node.get("total", {}), node.get("reserved", {}), node.get("load", {})
+    load = {f"{name}s" if f"{name}s" in total else name: share for name, share in load.items()}  # cpu → cpus
     rows: list[tuple[str, ...]] = []
     for place, name in enumerate([*total, *(name for name in load if name not in total)]):
         held = amount(name, reserved.get(name, 0)) if name in total else ""

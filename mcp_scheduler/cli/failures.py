@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mcp_scheduler.cli import out
-from mcp_scheduler.cli.text import one_line
+from mcp_scheduler.cli.text import for_people, one_line, printable
 from mcp_scheduler.errors import Conflict, InvalidRequest, SchedulerError
 
 SUCCESS: Final = 0
@@ -16,22 +16,16 @@ TIME_UP: Final = 124  # as timeout(1)
 INTERRUPTED: Final = 130  # 128 + SIGINT
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
 
-_HINTS: Final = {  # the engine's own hints name tools of MCP; a person at a shell has verbs
-    "unknown_task": "`mcp-scheduler list` shows the ids of your tasks.",
-    "unknown_function": "`mcp-scheduler functions` shows what can be called; --functions FILE adds more.",
-    "unsatisfiable": "`mcp-scheduler nodes` shows what there is.",
-}
-
 
 def told(error: SchedulerError) -> int:
     """Write the error; answers with the exit code."""
-    hint = _HINTS.get(error.code, error.hint) if error.hint in ("", type(error).hint) else error.hint
-    complain(error.message, hint)
+    complain(error.message, error.hint)
     return INVALID if isinstance(error, (InvalidRequest, Conflict)) else UNAVAILABLE
 
 
 def complain(message: str, hint: str = "") -> None:
-    """`error:` and, where there is one, `hint:`, each on its own line."""
+    """`error:` and, where there is one, `hint:`, each on its own line; the lines of a log follow theirs indented."""
     out.aside(f"error: {one_line(message)}")
     if hint:
-        out.aside(f"hint: {one_line(hint)}")
+        first, *others = for_people(hint).splitlines()
+        out.aside("\n      ".join([f"hint: {printable(first)}", *(printable(line) for line in others)]))

@@ -49,9 +49,8 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         console().print(drawn(columns, rows))
         return
     columns, rows = _filled(columns, rows)
-    lines = [[column.title for column in columns], *rows]
-    widths = _widths(lines)
-    for cells in lines:
+    widths = _widths(columns, rows)
+    for cells in [[column.title for column in columns], *rows]:
         padded = (
             cell.rjust(width) if column.right else cell.ljust(width)
             for column, cell, width in zip(columns, cells, widths, strict=True)
@@ -79,8 +78,8 @@ def drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
     from rich.table import Table  # noqa: PLC0415 - as in `console`
     from rich.text import Text  # noqa: PLC0415 - as in `console`
 
-    columns, rows = _filled(columns, rows)
-    limits = _limits(columns, _widths([[column.title for column in columns], *rows]), get_terminal_size().columns)
+    columns, rows = _fitting(*_filled(columns, rows), get_terminal_size().columns)
+    limits = _limits(columns, _widths(columns, rows), get_terminal_size().columns)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column, limit in zip(columns, limits, strict=True):
         table.add_column(
@@ -96,22 +95,45 @@ def drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _filled(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
-    kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    """The table without columns in which no row has anything."""
+    return _only([index for index in range(len(columns)) if any(row[index] for row in rows)], columns, rows)
+
+
+def _fitting(columns: list[Column], rows: list[list[str]], width: int) -> tuple[list[Column], list[list[str]]]:
+    """The table without the first of the `cut` columns, as long as there is no room for all of them."""
+    while cut := [index for index, column in enumerate(columns) if column.cut]:
+        if _left(columns, _widths(columns, rows), width) >= _NARROWEST * len(cut):
+            break
+        columns, rows = _only([index for index in range(len(columns)) if index != cut[0]], columns, rows)
+    return columns, rows
+
+
+def _only(
+    kept: Sequence[int], columns: Sequence[Column], rows: Sequence[Sequence[str]]
+) -> tuple[list[Column], list[list[str]]]:
     return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
-def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    lines = [[column.title for column in columns], *rows]
     return [max(len(cell) for cell in cells) for cells in zip(*lines, strict=True)]
+
+
+def _left(columns: Sequence[Column], widths: Sequence[int], width: int) -> int:
+    """What the other columns leave to the `cut` ones."""
+    taken = sum(own for column, own in zip(columns, widths, strict=True) if not column.cut)
+    return width - _GAP * (len(columns) - 1) - taken
 
 
 def _limits(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int | None]:
     """The widest that each column may be: what the others leave goes to the `cut` ones, in fair shares."""
-    left = width - _GAP * (len(columns) - 1) - sum(w for c, w in zip(columns, widths, strict=True) if not c.cut)
+    left = _left(columns, widths, width)
     cut = [index for index, column in enumerate(columns) if column.cut]
     limits: list[int | None] = [None] * len(columns)
     for place, index in enumerate(cut):
         fair = left // (len(cut) - place)
         spare = left - sum(min(widths[later], fair) for later in cut[place + 1 :])
-        limits[index] = max(_NARROWEST, min(widths[index], max(fair, spare)))
-        left -= limits[index] or 0
+        limit = max(_NARROWEST, min(widths[index], max(fair, spare)))
+        limits[index] = limit
+        left -= limit
     return limits

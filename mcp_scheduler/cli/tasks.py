@@ -20,6 +20,7 @@ from mcp_scheduler.cli.text import (
     clock,
     counted,
     duration,
+    for_people,
     note,
     one_line,
     plural,
@@ -155,10 +156,10 @@ def _show_task(task: Json) -> None:
         ("ended", clock(task.get("ended_at"))),
         ("time", took(task, now)),
         ("progress", _progress(task)),
-        ("why", one_line(task.get("why", ""))),
+        ("why", one_line(for_people(task.get("why", "")))),
         ("reason", task.get("reason")),
         ("error", task.get("error", "").rstrip()),
-        ("hint", one_line(task.get("hint", ""))),
+        ("hint", one_line(for_people(task.get("hint", "")))),
         ("result", _result(task)),
     ]
     _show_facts(facts)
@@ -189,7 +190,7 @@ def _compact(value: Any) -> str:
 
 def _show_attempts(attempts: list[Json], now: float) -> None:
     columns = (
-        Column("ATTEMPT", right=True), Column("NODE"), Column("STARTED"), Column("TIME", right=True), Column("ENDED"),
+        Column("#", right=True), Column("NODE"), Column("STARTED"), Column("TIME", right=True), Column("ENDED"),
         Column("MEMORY", right=True), Column("OUTPUT", right=True), Column("DEVICES", cut=True),
     )  # fmt: skip
     rows = [

@@ -12,10 +12,22 @@ Json = dict[str, Any]
 FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "skipped"})  # the states in which a task has ended
 
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
+_VERBS: Final = {
+    "submit_task": "submit", "submit_graph": "submit", "wait_for_tasks": "wait", "get_task": "show",
+    "list_tasks": "list", "read_output": "logs", "cancel_task": "cancel", "get_node_load": "nodes",
+    "list_functions": "functions",
+}  # fmt: skip
+_TOOL: Final = re.compile(rf"\b({'|'.join(_VERBS)}|update_task (hold|resume|retry))\b")
 _SIZES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+_SHORTEST: Final = 0.001
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
+
+
+def for_people(text: str) -> str:
+    """The engine's advice with verbs in place of MCP's tools: `list_tasks` → `mcp-scheduler list`."""
+    return _TOOL.sub(lambda found: f"`mcp-scheduler {_VERBS.get(found[1]) or found[2]}`", text)
 
 
 def printable(text: str) -> str:
@@ -34,13 +46,16 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return "<1 ms" if seconds < _SHORTEST else f"{seconds * 1000:.0f} ms"
     if seconds < _MINUTE:
         return f"{seconds:.1f} s"
-    whole = int(seconds)
-    if seconds < _HOUR:
+    return _long(int(seconds))
+
+
+def _long(whole: int) -> str:
+    if whole < _HOUR:
         return f"{whole // _MINUTE}m{whole % _MINUTE:02d}s"
-    if seconds < _DAY:
+    if whole < _DAY:
         return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02d}m"
     return f"{whole // _DAY}d{whole % _DAY // _HOUR:02d}h"
 
@@ -109,5 +124,5 @@ def note(task: Json) -> str:
         parts.append(str(reason))
     elif reason and reason != "error":  # an error speaks for itself
         parts.append(f"{reason}:")
-    parts.extend(str(text) for text in (error, "" if error else task.get("why")) if text)
+    parts.extend(str(text) for text in (error, "" if error else for_people(task.get("why", ""))) if text)
     return one_line(" ".join(parts))

@@ -14,7 +14,7 @@ import typer
 from mcp_scheduler.cli import arguments, options, out
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import INTERRUPTED, SUCCESS, TASK_FAILED, TIME_UP
-from mcp_scheduler.cli.text import Json, counted, note, one_line, plural, took
+from mcp_scheduler.cli.text import Json, counted, for_people, note, one_line, plural, took
 from mcp_scheduler.owner import OwnerClient
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _QUIET: Final = 30.0  # seconds of one question to the engine when nobody looks
 _LIVE: Final = 0.5  # and when somebody does
 _GOING_ON: Final = ("running", "held")  # states of a group that has not ended
 _SHOWN: Final = 12  # waiting tasks on the screen
-_RESULT: Final = 200  # characters of a result on its line
+_SAID: Final = 300  # characters of a result or an error on its line
 _BAR: Final = 16  # characters of a progress bar
 
 
@@ -104,7 +104,7 @@ def follow(client: OwnerClient, wanted: Wanted, *, as_json: bool = False) -> int
                 if not as_json:
                     _tell(fresh, wanted, screen)
                 if screen is not None:
-                    screen.update(_picture(seen))
+                    screen.update(_picture(seen), refresh=True)
     except KeyboardInterrupt:
         out.aside(f"Stopped waiting; the tasks go on. Wait again: mcp-scheduler wait {' '.join(wanted.ids)}")
         return INTERRUPTED
@@ -154,7 +154,7 @@ def _tell(fresh: Sequence[Json], wanted: Wanted, screen: Live | None) -> None:
         line = f"{task['id']} {task['state']}"
         if spent := took(task, task.get("ended_at") or 0):
             line += f" in {spent}"
-        if said := note(task) or _result(task):
+        if said := one_line(note(task), _SAID) or _result(task):
             line += f": {said}"
         if screen is None:
             out.line(line)
@@ -164,7 +164,7 @@ def _tell(fresh: Sequence[Json], wanted: Wanted, screen: Live | None) -> None:
 
 
 def _result(task: Json) -> str:
-    return one_line(json.dumps(task["result"], ensure_ascii=False), _RESULT) if task.get("result") is not None else ""
+    return one_line(json.dumps(task["result"], ensure_ascii=False), _SAID) if task.get("result") is not None else ""
 
 
 def _tell_groups(seen: Seen, wanted: Wanted) -> None:
@@ -206,7 +206,7 @@ def _picture(seen: Seen) -> Group:
 
 
 def _text(task: Json) -> str:
-    return task.get("progress_text") or task.get("why") or ""
+    return task.get("progress_text") or for_people(task.get("why", ""))
 
 
 def _share(group: Json) -> float:

@@ -16,6 +16,7 @@ _PACKAGES: Final = (
     "mcp", "anyio", "pydantic", "pydantic-settings", "sqlalchemy", "aiosqlite", "psutil", "typer", "rich", "jmespath",
     "jsonschema", "nvidia-ml-py",
 )  # fmt: skip
+_SHOWN: Final = ("mcp", "pydantic", "sqlalchemy")
 _SYSTEMS: Final = ("Linux",)
 
 
@@ -31,18 +32,18 @@ def check_python() -> Finding:
 
 def check_packages() -> Finding:
     """What the engine imports, with versions."""
-    found: list[str] = []
+    found: dict[str, str] = {}
     missing: list[str] = []
     for name in _PACKAGES:
         try:
-            found.append(f"{name} {version(name)}")
+            found[name] = version(name)
         except PackageNotFoundError:
             missing.append(name)
-    text = f"mcp-scheduler {__version__}, " + ", ".join(found)
     if missing:
         todo = f"Reinstall: {sys.executable} -m pip install --force-reinstall mcp-scheduler"
         return Finding("FAIL", "packages", f"missing: {', '.join(missing)}", todo)
-    return Finding("OK", "packages", text)
+    shown = ", ".join(f"{name} {found[name]}" for name in _SHOWN)
+    return Finding("OK", "packages", f"mcp-scheduler {__version__}, {shown}; all {len(found)} are there")
 
 
 def check_sqlite(linked: tuple[int, int, int] | None = None) -> Finding:
@@ -54,7 +55,7 @@ def check_sqlite(linked: tuple[int, int, int] | None = None) -> Finding:
     return Finding(
         "OK",
         "sqlite",
-        f"{text}, which has the WAL-reset defect (fixed in 3.51.3): harmless here, for the engine is the only opener",
+        f"{text}, which has the WAL-reset defect (fixed in 3.51.3): harmless while the engine alone opens its file",
         "Never open scheduler.db with another program while an engine runs; copy it after `mcp-scheduler stop`.",
     )
 
