@@ -56,7 +56,7 @@ def _door(words: list[str]) -> int:
         from mcp_scheduler.app import main_embedded  # noqa: PLC0415 - heavy
 
         return main_embedded(home, hello)
-    if not words and sys.stdin.isatty():
+    if not words and os.isatty(0):
         _complain("this speaks MCP to a program on standard input; mcp-scheduler --help lists the verbs for people", 0)
     from mcp_scheduler import relay  # noqa: PLC0415
 

@@ -86,16 +86,18 @@ class Opening:
 
     def step(self) -> Connection | None:
         """Do what can be done now; the connection once the engine has said welcome."""
-        if time.monotonic() > self._begun + self._limit:
-            self.close()
-            raise self._too_late()
         try:
+            if time.monotonic() > self._begun + self._limit:
+                raise self._too_late()
             if self.socket is None and not self._connect():
                 return None
             return self._greet()
         except (BrokenPipeError, ConnectionResetError):
             self._again()  # the engine left, or died, between our connect and its welcome
             return None
+        except DoorError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give up. An engine that was started goes on."""
@@ -115,7 +117,7 @@ class Opening:
         except BlockingIOError:  # it runs, and its queue of new connections is full
             sock.close()
             self._listens = True
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             sock.close()
             self._listens = False
             self._ensure_engine()
@@ -190,7 +192,6 @@ class Opening:
             self._again()
             return None
         if error:
-            self.close()
             raise DoorError(str(error.get("message", "")), code=str(error.get("code")), hint=str(error.get("hint", "")))
         engine: dict[str, Any] = welcome.get("engine") or {}
         if self._hello.pop("hand_over", False):

@@ -131,17 +131,21 @@ class Home:
 
     def engine_address(self) -> str:
         """The socket that the home's engine listens on, if one runs. `DoorError` if somebody else could own it."""
-        if _fits(self.path):
-            return self.file("engine.sock")
-        record = self.engine_record()  # an engine with another XDG_RUNTIME_DIR or TMPDIR than ours tells its address
-        if record.get("home") == self.path and (recorded := str(record.get("socket", ""))):
-            address = recorded
-        else:
-            address = os.path.join(self._socket_folder(), "engine.sock")
-        for folder in (os.path.dirname(address), os.path.dirname(os.path.dirname(address))):
+        folders = [self.path]
+        address = self.file("engine.sock")
+        if not _fits(self.path):
+            address = self._distant_address()
+            folders += [os.path.dirname(address), os.path.dirname(os.path.dirname(address))]
+        for folder in folders:
             if os.path.lexists(folder):
                 _check_owner(folder, os.lstat(folder))
         return address
+
+    def _distant_address(self) -> str:
+        record = self.engine_record()  # an engine with another XDG_RUNTIME_DIR or TMPDIR than ours tells its address
+        if record.get("home") == self.path and (recorded := str(record.get("socket", ""))):
+            return recorded
+        return os.path.join(self._socket_folder(), "engine.sock")
 
     def engine_record(self) -> dict[str, Any]:
         """What the engine that holds the lock, or held it last, wrote about itself; {} if there is nothing to read."""

@@ -8,8 +8,8 @@ SAMPLE = 4096  # bytes kept of either end of a line that is too long
 _ID = rb'"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")'
 _VERSION = rb'"jsonrpc"\s*:\s*"2.0"'
 # Ids that stand first or last in the outermost object: where every known client writes them.
-_ID_FIRST = re.compile(rb"\s*\{\s*(?:" + _VERSION + rb"\s*,\s*)?" + _ID)
-_ID_LAST = re.compile(_ID + rb"\s*(?:,\s*" + _VERSION + rb"\s*)?\}\s*$")
+_ID_FIRST = rb"\s*\{\s*(?:" + _VERSION + rb"\s*,\s*)?" + _ID
+_ID_LAST = _ID + rb"\s*(?:,\s*" + _VERSION + rb"\s*)?\}\s*$"
 
 
 class TooLong:
@@ -31,7 +31,7 @@ class TooLong:
         """The JSON text of the request's id, or "" if it stands where it is not cheaply found."""
         if b'"method"' not in self.head + self.tail:
             return ""
-        found = _ID_FIRST.match(self.head) or _ID_LAST.search(self.tail)
+        found = re.match(_ID_FIRST, self.head) or re.search(_ID_LAST, self.tail)
         return found.group(1).decode() if found else ""
 
 

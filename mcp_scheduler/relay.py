@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import stat
-import sys
 import time
 
 from mcp_scheduler.conversation import INTERNAL_ERROR, Conversation
@@ -31,7 +30,7 @@ MIB = 1024 * 1024
 LINE_LIMIT = 16 * MIB  # bytes of one message from the client
 CLIENT_LIMIT = 64 * MIB  # bytes from the client that may wait for an engine
 WAITING_LIMIT = 8 * MIB  # bytes that may wait for a slow reader, either way
-CHUNK = 256 * 1024
+CHUNK = 64 * 1024  # bytes at once; a larger buffer would be mapped anew by the C library at every read
 ATOMIC = 4096  # a blocking pipe that polls writable takes so many bytes without blocking
 ANSWER_TIME = 1.2  # seconds after the client's last word in which answers may still come
 EXIT_TIME = 1.5  # seconds after which the relay is gone in any case
@@ -71,6 +70,8 @@ class Relay:
         self._client_gone = False
         self._half_closed = False
         self._atomic = not _unblock(stdout)
+        self._poll = select.poll()
+        self._interest: dict[int, int] = {}
 
     def run(self) -> int:
         """Relay until the client has closed its end; the exit code."""
@@ -84,14 +85,16 @@ class Relay:
 
     def _wait(self) -> None:
         """Wait until something can be done, and do the reading and writing that can."""
-        poll = select.poll()
+        interest = {self._stdout: select.POLLOUT if self._to_client else 0}
         if self._eof_at is None and self._from_client.size < CLIENT_LIMIT:
-            poll.register(self._stdin, select.POLLIN)
-        poll.register(self._stdout, select.POLLOUT if self._to_client else 0)
-        engine = self._engine_events()
-        if engine is not None:
-            poll.register(*engine)
-        for file, events in poll.poll(self._patience()):
+            interest[self._stdin] = select.POLLIN
+        self._add_engine(interest)
+        if interest != self._interest:
+            self._poll = select.poll()
+            for file, events in interest.items():
+                self._poll.register(file, events)
+            self._interest = interest
+        for file, events in self._poll.poll(self._patience()):
             if file == self._stdout:
                 if events & CLOSED:
                     self._client_gone = True
@@ -102,15 +105,15 @@ class Relay:
             elif self._connection is not None:
                 self._exchange(self._connection.socket, events)
 
-    def _engine_events(self) -> tuple[socket.socket, int] | None:
-        if self._opening is not None and self._opening.socket is not None:
-            return self._opening.socket, self._opening.events
-        if self._connection is None:
-            return None
-        events = select.POLLIN if len(self._to_client) < WAITING_LIMIT else 0
-        events |= select.POLLOUT if self._to_engine else 0
-        # Without events the socket stays out of the poll: its end would be reported again and again, unread.
-        return (self._connection.socket, events) if events else None
+    def _add_engine(self, interest: dict[int, int]) -> None:
+        if self._connection is not None:
+            events = select.POLLIN if len(self._to_client) < WAITING_LIMIT else 0
+            events |= select.POLLOUT if self._to_engine else 0
+            # Without events the socket stays out of the poll: its end would be reported again and again, unread.
+            if events:
+                interest[self._connection.socket.fileno()] = events
+        elif self._opening is not None and self._opening.socket is not None:
+            interest[self._opening.socket.fileno()] = self._opening.events
 
     def _patience(self) -> float | None:
         """Milliseconds until something is to be done that no file announces."""
@@ -187,7 +190,8 @@ class Relay:
             connection = self._opening.step()
         except DoorError as error:
             self._end_opening()
-            self._fail(str(error))
+            again = " Then repeat the call: each call tries to start the engine." if error.code == "unavailable" else ""
+            self._fail(f"{error}{again}")
             return
         if connection is None:
             return
@@ -207,12 +211,11 @@ class Relay:
         self._started = [started for started in [*self._started, *self._opening.started] if not started.ended()]
         self._opening = None
 
-    def _fail(self, why: str) -> None:
-        """No engine: everything that waits for one is answered with the reason."""
+    def _fail(self, text: str) -> None:
+        """No engine: everything that waits for one is answered with `text`."""
         while (line := self._from_client.take()) is not None:
             self._accept(line)
         self._to_engine.clear()
-        text = f"{why} Then repeat the call: each call tries to start the engine again."
         self._to_client += self._talk.give_up(text)
 
     def _lose_engine(self) -> None:
@@ -293,7 +296,7 @@ class Relay:
         text = f"A message of {line.size} bytes is too long: {LINE_LIMIT} are allowed. Pass large data as files."
         number = line.request_id()
         if not number:
-            print(f"mcp-scheduler: {text}", file=sys.stderr)  # noqa: T201 - stdout is the client's
+            _murmur(f"mcp-scheduler: {text}\n")
             return
         error = {"code": INTERNAL_ERROR, "message": text}
         self._to_client += b'{"jsonrpc":"2.0","id":%s,"error":%s}\n' % (number.encode(), json.dumps(error).encode())
@@ -309,6 +312,14 @@ def _unblock(file: int) -> bool:
         return False
     fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_NONBLOCK)
     return True
+
+
+def _murmur(text: str) -> None:
+    """Tell whoever reads our standard error, if anybody does."""
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        return  # closed: the client does not want to know
 
 
 def _shut(sock: socket.socket) -> None:

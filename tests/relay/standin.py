@@ -69,7 +69,7 @@ class Talk:
         if not self.is_ready and MODERN not in params.get("_meta", {}):
             return {"error": {"code": -32600, "message": "not initialized"}}
         if method == "wait_for_file":
-            while not Path(params["file"]).exists():
+            while not exists(params["file"]):  # noqa: ASYNC110 - the sign comes from another process
                 await asyncio.sleep(0.005)
             return {"result": {"pid": os.getpid(), "seen": True}}
         if method == "subscriptions/listen":
@@ -84,9 +84,7 @@ class Talk:
 
     async def ask(self, params):
         """Ask the client something; with `die_after_asking`, end before it can answer, once."""
-        once = HOME.file("died")
-        if params.get("die_after_asking") and not os.path.exists(once):
-            Path(once).touch()
+        if params.get("die_after_asking") and first_time():
             self.send({"id": 1, "method": "elicitation/create", "params": {"message": "first"}})
             await self.door.writer.drain()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -95,8 +93,20 @@ class Talk:
         return (await self.questions[1])["result"]
 
 
+def exists(path):
+    return Path(path).exists()
+
+
+def first_time():
+    """True once in a home's life, whichever engine asks."""
+    marker = Path(HOME.file("once"))
+    is_first = not marker.exists()
+    marker.touch()
+    return is_first
+
+
 def note(text):
-    with open(HOME.file("notes"), "a") as file:
+    with Path(HOME.file("notes")).open("a") as file:
         file.write(f"{os.getpid()} {text}\n")
 
 
@@ -112,8 +122,7 @@ async def serve_owner(door):
         if method == "fail":
             error = {"code": -32000, "message": "No such task.", "data": {"code": "unknown_task", "facts": {"id": "a"}}}
             answer = {"error": error}
-        elif method == "die" and not os.path.exists(HOME.file("died")):
-            Path(HOME.file("died")).touch()
+        elif method == "die" and first_time():
             os.kill(os.getpid(), signal.SIGKILL)
         elif method == "silence":
             continue
@@ -146,7 +155,6 @@ HOME.prepare()
 lock = EngineLock.take(HOME, wait=1.0)
 if lock is None:
     sys.exit(EXIT_LOCKED)
-if "--broken" in sys.argv or os.path.exists(option("--broken-while")):
-    print("the database is on fire", file=sys.stderr)
-    sys.exit(1)
+if "--broken" in sys.argv or exists(option("--broken-while", "/nowhere")):
+    sys.exit("the database is on fire")
 asyncio.run(main())

@@ -1,9 +1,19 @@
 """What a client sees of a relay while the engine lives: nothing at all."""
 
+import fcntl
 import json
+import os
+import signal
+import struct
+import termios
+import threading
+from pathlib import Path
+
+from standin_client import wait_until
 
 from mcp_scheduler.hello import make_hello
 
+MIB = 1024 * 1024
 MODERN = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
 
 
@@ -73,20 +83,49 @@ def test_a_line_just_within_the_limit_arrives_whole(connect):
     assert client.call("tools/call", 7, text=text)["result"]["echo"]["text"] == text
 
 
-def test_a_client_that_does_not_read_for_a_while_loses_nothing(connect):
+def peak_memory(pid):
+    """Bytes, the most the process has ever held."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def test_a_client_that_does_not_read_for_a_while_loses_nothing_and_fills_no_memory(connect, home):
     client = connect()
     client.handshake()
-    sizes = [3_000_000] * 12  # more than relay, pipe and socket hold together
-    for number, size in enumerate(sizes, 100):
+    count, size = 50, 3_000_000
+    for number in range(count):
         client.send("big", number, size=size)
-    last = 100 + len(sizes)
-    client.send("tools/call", last)
+    home.wait_for_note(f"request {count - 1} big")
     received = {}
-    while len(received) <= len(sizes):
+    while len(received) < count:
         message = client.receive()
-        received[message["id"]] = message
-    assert [len(received[100 + index]["result"]) for index in range(len(sizes))] == sizes
-    assert last in received
+        received[message["id"]] = len(message["result"])
+    assert received == dict.fromkeys(range(count), size)
+    assert peak_memory(client.process.pid) < 80 * MIB
+
+
+def is_blocked(client):
+    """Whether the relay sleeps although its client's pipe is full."""
+    waiting = struct.unpack("i", fcntl.ioctl(client.process.stdin, termios.FIONREAD, b"1234"))[0]
+    state = Path(f"/proc/{client.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return waiting >= 65536 and state == "S"
+
+
+def test_an_engine_that_does_not_read_for_a_while_loses_nothing_and_fills_no_memory(connect, home):
+    client = connect()
+    client.handshake()
+    pid, count = home.engines()[0], 8
+    os.kill(pid, signal.SIGSTOP)
+    text = "x" * (15 * MIB)
+    writer = threading.Thread(target=lambda: [client.send("tools/call", number, text=text) for number in range(count)])
+    writer.start()
+    wait_until(lambda: peak_memory(client.process.pid) > 64 * MIB and is_blocked(client), "the relay's buffer is full")
+    peak = peak_memory(client.process.pid)
+    os.kill(pid, signal.SIGCONT)
+    answered = {client.receive()["id"] for _ in range(count)}
+    writer.join()
+    assert answered == set(range(count))
+    assert peak < (64 + 8 + 5 * 15) * MIB  # what waits, what is on its way, and what it takes to read one such line
 
 
 def test_the_hello_says_who_asks_and_where_work_runs(monkeypatch, tmp_path):

@@ -1,12 +1,14 @@
 """A relay ends when its client has gone, however it went, and leaves nothing behind."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from standin_client import HERE, LIMIT
 
 EXIT = 2.0  # seconds
 
@@ -80,8 +82,6 @@ def test_a_signal_ends_it_while_it_waits_for_an_engine(connect, home):
 
 def test_a_killed_client_takes_its_relay_along(home):
     """The client is a process of its own here; its relay's process id comes through a pipe."""
-    from conftest import HERE, LIMIT
-
     read, write = os.pipe()
     program = (
         "import os, subprocess, sys\n"
@@ -102,8 +102,6 @@ def test_a_killed_client_takes_its_relay_along(home):
     home.wait_for_note("listens")
     client.kill()
     client.wait()
-    import select
-
     assert select.select([handle], [], [], LIMIT)[0]
     os.close(handle)
 

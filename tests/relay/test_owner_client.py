@@ -1,0 +1,88 @@
+"""The owner's client: calls, errors of the right class, engines that come and go."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcp_scheduler.errors import SchedulerError, Unavailable, UnknownTask
+from mcp_scheduler.hello import make_hello
+from mcp_scheduler.owner import OwnerClient, to_error
+
+STANDIN = str(Path(__file__).with_name("standin.py"))
+
+
+@pytest.fixture
+def owner(home):
+    with OwnerClient(
+        home, make_hello("owner", client="cli"), commands=[[sys.executable, STANDIN, home.path]]
+    ) as client:
+        yield client
+    os.waitpid(home.engines()[-1], os.WNOHANG)
+
+
+def test_a_call_starts_the_engine_and_is_answered(owner, home):
+    texts = []
+    result = owner.call("submit", {"name": "größer"}, progress=texts.append)
+    assert result["params"] == {"name": "größer"}
+    assert result["pid"] == home.engines()[0] == owner.engine["pid"]
+    assert texts == ["half"]
+
+
+def test_an_error_comes_back_as_its_own_class(owner):
+    with pytest.raises(UnknownTask, match="No such task") as caught:
+        owner.call("fail", {})
+    assert caught.value.facts == {"id": "a"}
+    assert "list_tasks" in caught.value.hint
+    assert owner.call("submit", {})
+
+
+def test_a_call_goes_on_with_the_next_engine_when_its_own_dies(owner, home):
+    result = owner.call("die", {})
+    assert result["resumed"] is True
+    assert len(home.engines()) == 2
+
+
+def test_a_call_can_be_given_a_limit(owner):
+    with pytest.raises(Unavailable, match="in time"):
+        owner.call("silence", {}, timeout=0.1)
+    assert owner.call("submit", {"n": 2})["params"] == {"n": 2}
+
+
+def test_a_large_call_and_its_large_answer_arrive_whole(owner):
+    text = "x" * 3_000_000
+    assert owner.call("submit", {"text": text})["params"]["text"] == text
+
+
+def test_where_no_engine_shall_be_started_none_is(home):
+    with OwnerClient(home, start=False) as client, pytest.raises(Unavailable, match="No engine runs"):
+        client.call("status", {})
+    assert home.engines() == []
+
+
+def test_an_engine_that_does_not_answer_is_named_by_its_process(owner, home):
+    pid = owner.call("submit", {})["pid"]
+    os.kill(pid, 19)
+    try:
+        with OwnerClient(home, limit=0.2) as second, pytest.raises(Unavailable, match=f"process {pid}"):
+            second.call("status", {})
+    finally:
+        os.kill(pid, 18)
+
+
+def test_an_unknown_code_is_still_an_error_of_the_scheduler():
+    error = to_error("from_the_future", "Words.", "A hint.")
+    assert type(error) is SchedulerError
+    assert str(error) == "Words. A hint."
+
+
+def test_the_client_imports_nothing_heavy():
+    code = (
+        "import sys, mcp_scheduler.owner\n"
+        "heavy = {'asyncio', 'pydantic', 'mcp', 'sqlalchemy', 'typer', 'subprocess', 'dataclasses'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
