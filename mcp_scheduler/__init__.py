@@ -6,11 +6,12 @@ door. Names are loaded on first use: the first two are light enough for any inte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from mcp_scheduler._version import __version__
 
+TYPE_CHECKING = False  # known to type checkers; `typing` itself would cost more than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from mcp_scheduler.scheduler import Scheduler
     from mcp_scheduler.sdk.current import current_task
     from mcp_scheduler.sdk.function import function

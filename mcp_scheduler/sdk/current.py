@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final, Optional
 
-ProgressReport = Callable[[Optional[float], str], None]
+TYPE_CHECKING = False  # known to type checkers; `typing` itself would cost more than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Final
 
 PROGRESS_INTERVAL: Final = 0.1  # seconds between two reports of progress; what comes faster is dropped
 LONGEST_TEXT: Final = 500
@@ -29,7 +29,7 @@ class CurrentTask:
         *,
         name: str = "",
         devices: tuple[str, ...] = (),
-        report: ProgressReport | None = None,
+        report: Callable[[float | None, str], None] | None = None,
         stop_asked: Callable[[], bool] | None = None,
     ) -> None:
         self.id = id
@@ -44,8 +44,12 @@ class CurrentTask:
     @property
     def folder(self) -> Path:
         """The task's own folder, the same for all its attempts: checkpoints and files to hand on. Made on first use."""
+        from pathlib import Path  # noqa: PLC0415 (every import of the decorator would pay for it)
+
         if not self._folder:
-            self._folder = tempfile.mkdtemp(prefix="task-")
+            from tempfile import mkdtemp  # noqa: PLC0415
+
+            self._folder = mkdtemp(prefix="task-")
         folder = Path(self._folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar, overload
-
 from mcp_scheduler.sdk.options import BadOption, checked, checked_name
 
-F = TypeVar("F", bound=Callable[..., Any])
+TYPE_CHECKING = False  # known to type checkers; `typing` itself would cost more than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final, TypeVar, overload
+
+    F = TypeVar("F", bound=Callable[..., Any])
+else:
+
+    def overload(call):  # noqa: ANN001, ANN201 (what `typing` does at run time)
+        return call
+
 
 MARK: Final = "__mcp_scheduler__"
 
 
-class Declaration(NamedTuple):
+class Declaration:
     """What the decorator said: the function's public name in its module, and its options as plain JSON."""
 
-    name: str
-    options: Mapping[str, Any]
+    __slots__ = ("name", "options")
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self.options = options
 
 
 @overload
@@ -24,7 +34,7 @@ def function(call: F, /) -> F: ...
 
 
 @overload
-def function(
+def function(  # noqa: F811 (an overload)
     *,
     name: str | None = None,
     needs: Mapping[str, float | str] | None = None,
@@ -42,7 +52,7 @@ def function(
 ) -> Callable[[F], F]: ...
 
 
-def function(
+def function(  # noqa: F811 (what the overloads describe)
     call: F | None = None,
     /,
     *,

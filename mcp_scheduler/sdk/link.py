@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
@@ -58,6 +58,7 @@ class Link:
         self._acknowledged = threading.Event()
         self._greeted = False
         self.catalogue = "{}"
+        self.code_changed: Callable[[], str] = lambda: ""
         self.ending = False
 
     # -- the main thread
@@ -199,10 +200,17 @@ class Link:
             elif verb == "recall":
                 self._give_back()
             elif verb == "describe":
-                with self._lock:
-                    self._send(self.catalogue)
+                self._describe()
             elif verb == "bye":
                 self.end()
+
+    def _describe(self) -> None:
+        """The catalogue as it was loaded; if the code has changed since, a fresh worker is the one to ask."""
+        if self.code_changed():
+            self.end()
+            return
+        with self._lock:
+            self._send(self.catalogue)
 
     def _forget(self, attempts: list[str]) -> None:
         with self._lock:

@@ -5,16 +5,16 @@ The checked options are plain JSON in the words of a submission; what was not gi
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+TYPE_CHECKING = False  # known to type checkers; `typing` itself would cost more than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Final
 
-Check = Callable[[str, Any], Any]
+    Check = Callable[[str, Any], Any]
 
-_DURATION: Final = re.compile(r"(\d+(\.\d+)?\s*(ms|min|s|m|h|d)\s*)+", re.IGNORECASE)
-_SIZE: Final = re.compile(r"\d+(\.\d+)?\s*([kmgt]i?)?b?", re.IGNORECASE)
+_DURATION: Final = r"(\d+(\.\d+)?\s*(ms|min|s|m|h|d)\s*)+"
+_SIZE: Final = r"\d+(\.\d+)?\s*([kmgt]i?)?b?"
 _REASONS: Final = ("error", "timeout", "idle_timeout", "out_of_memory", "lost", "crashed")
-_NAME: Final = re.compile(r"[^\W\d][\w-]*")
 _LONGEST_TAG: Final = 60
 _MOST_TAGS: Final = 20
 _MOST_ATTEMPTS: Final = 100
@@ -31,7 +31,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def checked_name(name: str) -> str:
     """A function's public name: letters, digits, `_` and `-`, not starting with a digit."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance] callers are users
+    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():  # pyright: ignore[reportUnnecessaryIsInstance] callers are users
         raise BadOption(f"name must be made of letters, digits, _ and -, not {name!r}")
     return name
 
@@ -40,8 +40,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import re  # noqa: PLC0415 (every import of the decorator would pay for it)
+
+    return re.fullmatch(pattern, text.strip(), re.IGNORECASE) is not None
 
 
 def _listed(value: Any) -> list[Any]:
@@ -61,7 +67,7 @@ def _number(least: float, most: float, *, whole: bool = False) -> Check:
 
 def _duration(least: float, most: float) -> Check:
     def check(name: str, value: Any) -> Any:
-        fits = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else _is_number(value)
+        fits = _matches(_DURATION, value) if isinstance(value, str) else _is_number(value)
         if not fits or (not isinstance(value, str) and not least <= value <= most):
             raise BadOption(
                 f"{name} must be seconds (up to {most:g}) or a text such as '90s' or '1h30m', not {value!r}"
@@ -72,7 +78,7 @@ def _duration(least: float, most: float) -> Check:
 
 
 def _size(name: str, value: Any) -> Any:
-    fits = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else _is_number(value) and value >= 0
+    fits = _matches(_SIZE, value) if isinstance(value, str) else _is_number(value) and value >= 0
     if not fits or isinstance(value, float):
         raise BadOption(f"{name} must be a whole number of bytes or a text such as '512MiB' or '2GB', not {value!r}")
     return value
@@ -113,13 +119,13 @@ def _known(where: str, given: Mapping[Any, Any], checks: Mapping[str, Check]) ->
 
 
 def _retry(name: str, value: Any) -> Any:
-    if _is_mapping(value):
+    if _is_dict(value):
         return _known(name, value, _RETRY)
     return _number(1, _MOST_ATTEMPTS, whole=True)(name, value)
 
 
 def _needs(name: str, value: Any) -> Any:
-    if not _is_mapping(value):
+    if not _is_dict(value):
         raise BadOption(f"{name} must be a dict such as {{'cpus': 2, 'gpus': 1}}, not {value!r}")
     checked_needs: dict[str, Any] = {}
     for key, amount in value.items():

@@ -46,7 +46,7 @@ class Code:
     def changed(self) -> str:
         """A file that is no longer what was loaded, or "". Its cached byte code goes: within one second of a write it
         can pass for fresh."""
-        for file, stamp in self._files.items():
+        for file, stamp in list(self._files.items()):  # asked by either thread
             if _stamp(file) != stamp:
                 with contextlib.suppress(OSError, NotImplementedError):
                     Path(cache_from_source(file)).unlink()

@@ -71,6 +71,7 @@ def main() -> None:
             "problems": loaded.problems,
         }
     })  # fmt: skip
+    link.code_changed = code.changed
     threading.Thread(target=_attend, args=(link,), name="attendant", daemon=True).start()
     calls.serve(Renewal(code, most_calls=limits.calls, most_growth=limits.growth))
     _leave()
