@@ -141,33 +141,33 @@ def _without_blind_alternatives(wrong: dict[str, _Wrong]) -> Iterator[_Wrong]:
 
 def _walk(location: Sequence[int | str], model: type[BaseModel] | None) -> tuple[str, type[BaseModel] | None]:
     """The path as a client would write it, and the model that owns its last part. The location also names the
-    alternatives of a union that pydantic tried; those are no part of the path."""
+    alternative of a union that pydantic tried; that is no part of the path."""
     path = ""
-    owner: type[BaseModel] | None = model
+    owner = model
     current: Any = model
-    for index, part in enumerate(location):
-        last = index == len(location) - 1
-        model_here = _model_in(current, part)
-        if model_here is not None and isinstance(part, str) and (part in model_here.model_fields or last):
-            owner = model_here
-            path = f"{path}.{part}" if path else part
-            known = model_here.model_fields.get(part)
-            current = known.annotation if known is not None else None
+    for part in location:
+        arms = _arms(current)
+        if len(arms) > 1:
+            current = _alternative(arms, str(part))
             continue
-        inner = _item_type(current)
+        arm = arms[0] if arms else None
+        if isinstance(arm, type) and issubclass(arm, BaseModel):
+            owner = arm
+            known = arm.model_fields.get(str(part))
+            current = known.annotation if known is not None else None
+        else:
+            current = _item_type(arm)
         if isinstance(part, int):
             path = f"{path}[{part}]"
-            current = inner
-        elif _is_mapping(current) or current is None:
+        elif part != "[key]":  # pydantic's mark for a key that is wrong in itself
             path = f"{path}.{part}" if path else part
-            current = inner
-        else:
-            current = _alternative(current, part)
     return path, owner
 
 
 def _arms(annotation: Any) -> list[Any]:
-    """The alternatives of a type, `Annotated` taken off."""
+    """The alternatives of a type, `None` left out, `Annotated` taken off."""
+    if annotation is None or annotation is type(None):
+        return []
     if typing.get_origin(annotation) is typing.Annotated:
         return _arms(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -175,30 +175,18 @@ def _arms(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _model_in(annotation: Any, part: int | str) -> type[BaseModel] | None:
-    models = [arm for arm in _arms(annotation) if isinstance(arm, type) and issubclass(arm, BaseModel)]
-    if any(part == arm.__name__ for arm in models):
-        return None  # the name of an alternative, not of a field
-    return models[0] if models else None
-
-
-def _alternative(annotation: Any, part: int | str) -> Any:
-    named = [arm for arm in _arms(annotation) if isinstance(arm, type) and arm.__name__ == part]
-    if named:
-        return named[0]
-    collections = [arm for arm in _arms(annotation) if typing.get_origin(arm) is not None]
-    return collections[0] if collections else annotation
-
-
-def _is_mapping(annotation: Any) -> bool:
-    return any(typing.get_origin(arm) is dict for arm in _arms(annotation))
-
-
-def _item_type(annotation: Any) -> Any:
-    for arm in _arms(annotation):
-        if typing.get_origin(arm) in (list, dict, tuple, frozenset):
-            return typing.get_args(arm)[-1]
+def _alternative(arms: Sequence[Any], label: str) -> Any:
+    """The alternative that pydantic calls `label`: a model by its name, a collection by its kind, else a plain type."""
+    for arm in arms:
+        name = getattr(typing.get_origin(arm) or arm, "__name__", "")
+        if label == name or label.startswith(f"{name}["):
+            return arm
     return None
+
+
+def _item_type(arm: Any) -> Any:
+    """What a list holds, or a dict under its keys."""
+    return typing.get_args(arm)[-1] if typing.get_origin(arm) in (list, dict, tuple, frozenset) else None
 
 
 def _number(value: Any) -> str:

@@ -25,7 +25,8 @@ MAP_TASK: Final = (
 )
 WAIT_FOR_TASKS: Final = (
     "Wait until all (or any) of the tasks have ended, or for the next that ends; answers with small results. "
-    "Time up is a normal answer: do other work, then call again with the same ids and the cursor. It never stops a task."
+    "Time up is a normal answer: do other work, then call again with the same ids and the cursor. It never "
+    "stops a task."
 )
 GET_TASK: Final = (
     "Status of one task or group: state, why it waits or failed, progress, small result. To wait use wait_for_tasks, "

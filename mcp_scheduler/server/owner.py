@@ -20,8 +20,8 @@ from mcp_scheduler.errors import InvalidRequest, TooLarge
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.server.callers import Guest, request_key
 from mcp_scheduler.server.complaints import nearest, read
-from mcp_scheduler.server.hello import Door
 from mcp_scheduler.server.failures import failure_of, is_our_end
+from mcp_scheduler.server.hello import Door
 from mcp_scheduler.server.salvage import request_of
 from mcp_scheduler.server.service_port import SchedulerService
 from mcp_scheduler.server.wire import LONGEST_LINE, SocketWire, Wire, lines_of

@@ -31,9 +31,12 @@ class Reply:
     text: str
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def compact(value: Any) -> str:
     """JSON without blanks."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def brief(task: TaskView, now: float, *, result: int = BRIEF) -> Json:

@@ -6,11 +6,11 @@ from contextlib import AbstractAsyncContextManager
 import mcp_types
 import pytest
 from mcp import Client
+from service_double import ServiceDouble
 
 from mcp_scheduler.server.callers import Guest
 from mcp_scheduler.server.protocol import client_name, make_server
 from mcp_scheduler.server.tools import Toolbox
-from service_double import ServiceDouble
 
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
 

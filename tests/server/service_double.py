@@ -42,6 +42,9 @@ class ServiceDouble:
         self.keys: dict[tuple[str, str], str] = {}
         self.raises: BaseException | None = None
         self.stopped: list[bool] = []
+        self.asked = asyncio.Event()
+        self.waiting = asyncio.Event()
+        self.over = asyncio.Event()
         self._ended = asyncio.Event()
 
     def end(self, ident: str, *, result: Any = None, error: str = "") -> None:
@@ -102,6 +105,7 @@ class ServiceDouble:
     ) -> views.WaitReport:
         self._note(caller)
         self.waits.append(request)
+        self.waiting.set()
         found = [self._find(ident) for ident in request.ids]
         until = None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout
         while True:
@@ -187,9 +191,11 @@ class ServiceDouble:
 
     async def stop(self, caller: Caller, *, force: bool = False) -> None:
         self.stopped.append(force)
+        self.over.set()
 
     def _note(self, caller: Caller) -> None:
         self.callers.append(caller)
+        self.asked.set()
         if self.raises is not None:
             raise self.raises
 

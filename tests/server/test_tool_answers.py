@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import jsonschema
 import pytest
@@ -106,9 +108,11 @@ async def test_no_wait_is_longer_than_clients_bear(connect, service: ServiceDoub
 
 async def test_a_wait_tells_its_progress(connect, service: ServiceDouble):
     notes: list[str] = []
+    told = anyio.Event()
 
     async def note(progress: float, total: float | None, message: str | None) -> None:
         notes.append(message or "")
+        told.set()
 
     async with connect() as client:
         submitted, _ = await call(client, "submit_task", function="tools.add")
@@ -121,8 +125,7 @@ async def test_a_wait_tells_its_progress(connect, service: ServiceDouble):
 
             group.start_soon(wait)
             with anyio.fail_after(10):
-                while not notes:
-                    await anyio.sleep(0.01)
+                await told.wait()
             service.end(submitted["id"])
     assert notes[0] == "0 of 1 done"
 
@@ -134,8 +137,7 @@ async def test_a_cancelled_wait_leaves_the_task_alone(connect, service: ServiceD
             async with anyio.create_task_group() as group:
                 group.start_soon(client.call_tool, "wait_for_tasks", {"ids": [submitted["id"]], "timeout": 40})
                 with anyio.fail_after(5):
-                    while not service.waits:
-                        await anyio.sleep(0.01)
+                    await service.waiting.wait()
                 group.cancel_scope.cancel()
         assert not scope.cancelled_caught
         content, _ = await call(client, "get_task", id=submitted["id"])
@@ -268,8 +270,6 @@ async def test_any_other_exception_becomes_an_incident(connect, service: Service
 
 
 async def test_a_foreign_cancellation_is_answered_too(connect, service: ServiceDouble):
-    import asyncio
-
     async with connect() as client:
         service.raises = asyncio.CancelledError()
         assert "incident" in await failed(client, "get_node_load")
