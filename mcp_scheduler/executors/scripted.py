@@ -150,4 +150,4 @@ class ScriptedExecutor:
 
 
 def _stopped(reason: Reason | None) -> Outcome:
-    return Outcome(reason or Reason.ERROR, "The call was cancelled." if reason is None else "The call was stopped.")
+    return Outcome(reason or Reason.CANCELLED, "The call was asked to stop.")

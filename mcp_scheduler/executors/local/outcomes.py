@@ -8,12 +8,7 @@ from typing import Any, Final
 from mcp_scheduler.core.events import Outcome
 from mcp_scheduler.core.states import Reason
 
-# A cancelled call did not succeed; that somebody asked for it the core knows by itself.
-REASONS: Final[dict[str | None, Reason | None]] = {
-    None: None,
-    "cancelled": Reason.ERROR,
-    **{reason.value: reason for reason in Reason},
-}
+REASONS: Final[dict[str | None, Reason | None]] = {None: None, **{reason.value: reason for reason in Reason}}
 STOPPED: Final = frozenset({"cancelled", "timeout", "idle_timeout", "crashed"})  # the worker ends after these
 
 

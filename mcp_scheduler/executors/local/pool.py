@@ -86,15 +86,16 @@ class Pool:
         if self._clean_up is not None:
             self._clean_up.cancel()
         await asyncio.gather(*self._tasks)
-        workers = list(self.workers)
-        for worker in workers:
+        ending: list[Worker] = []
+        for worker in self.workers:
             if worker.window:
                 worker.disconnect()
             else:
                 worker.end(self._limits.grace)
+                ending.append(worker)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.grace + LAST_PATIENCE):
-                await asyncio.gather(*[worker.over.wait() for worker in workers])
+                await asyncio.gather(*[worker.over.wait() for worker in ending])
         await asyncio.gather(*self._tasks)
         await self.zygote.close()
 

@@ -129,6 +129,7 @@ class Worker:
 
     def disconnect(self) -> None:
         """Leave it alone: it finishes its call, and its results wait on disk for the next engine."""
+        self.alive = self.ready = False
         for link in (self._calls, self._shim):
             if link is not None:
                 link.close()
@@ -213,7 +214,7 @@ class Worker:
         self._link_gone()
 
     def _calls_gone(self) -> None:
-        if self._told is None:  # most likely it is ending; if not, an unreachable worker is of no use
+        if self._told is None and self.alive:  # most likely it is ending; if not, an unreachable worker is of no use
             self.end(grace=1.0)
         self._link_gone()
 

@@ -1,0 +1,106 @@
+"""Functions that tests run in real workers. Gates are FIFOs: a call tells through one that it has begun, and waits at
+the other until the test opens it."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from mcp_scheduler import current_task, function
+
+
+@function
+def echo(value: object = None) -> object:
+    return value
+
+
+@function
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@function
+def say(text: str, error: str = "") -> None:
+    print(text)  # noqa: T201 (printing is what this function is for)
+    sys.stderr.write(error)
+
+
+@function
+def wait(gate: str, began: str = "") -> str:
+    """Tells its pid through `began`, then waits at the gate."""
+    with Path(gate).open() as opened:
+        _tell(began)
+        return opened.read()
+
+
+@function
+def ignore_stop(gate: str, began: str) -> None:
+    """Waits at the gate whatever SIGTERM and exceptions say."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with Path(gate).open() as opened:
+        _tell(began)
+        opened.read()
+
+
+@function
+def leave_daemon(gate: str, began: str) -> None:
+    """A double fork with a session of its own, deaf to SIGTERM; then waits."""
+    code = (
+        "import os, signal, sys\n"
+        "if os.fork(): os._exit(0)\n"
+        "os.setsid()\n"
+        "if os.fork(): os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "signal.pause()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, began], check=True)
+    with Path(gate).open() as opened:
+        opened.read()
+
+
+@function
+def exit_hard(code: int) -> None:
+    sys.stdout.write("on the way out\n")
+    os._exit(code)
+
+
+@function
+def kill_self(signum: int) -> None:
+    os.kill(os.getpid(), signum)
+
+
+@function
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@function
+def flood(mebibytes: int) -> int:
+    """Prints numbered lines of 1,024 bytes; how many."""
+    for number in range(mebibytes * 1024):
+        sys.stdout.write(f"{number:01023d}\n")
+    return mebibytes * 1024
+
+
+@function
+def big(size: int) -> str:
+    return "x" * size
+
+
+@function(timeout=60)
+def attempt_and_folder() -> list:
+    task = current_task()
+    return [task.id, task.attempt, str(task.folder), list(task.devices), os.environ["MCP_SCHEDULER_ATTEMPT"]]
+
+
+def _tell(began: str) -> None:
+    if began:
+        Path(began).write_text(str(os.getpid()))
+
+
+@function
+def unspeakable() -> object:
+    return object()
