@@ -1,0 +1,167 @@
+"""Each verb once against the real engine, as a process of its own."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def gate(program, name):
+    """A file that a waiting function waits for."""
+    return program.folder / name
+
+
+def waiting_for(program, task):
+    """A `wait` whose door is open."""
+    program.until(lambda: program("status", "--json").json["doors"] == 1, "only that of `status` is open")
+    waiting = program.start("wait", task)
+    program.until(lambda: program("status", "--json").json["doors"] == 2, "it waits")
+    return waiting
+
+
+def test_status_before_anything_starts_no_engine(program):
+    assert program("status").code == 3
+    assert not Path(program.home.path).exists()
+
+
+def test_a_function_is_submitted_waited_for_and_its_result_read(program):
+    ran = program("submit", "--functions", "tools.py", "tools.add", "a=2", "b=3", "--wait")
+    assert ran.code == 0, ran.err
+    task, ended = ran.out.splitlines()
+    assert ended.startswith(f"{task} succeeded in ")
+    assert ended.endswith(": 5")
+    assert program("result", task).out == "5\n"
+    assert program("show", task, "--json").json["state"] == "succeeded"
+    assert "state      succeeded" in program("show", task).out
+    assert any(line.startswith(task) for line in program("list").out.splitlines())
+
+
+def test_a_failure_has_exit_code_1_and_its_output_is_kept(program):
+    task = program.submit("tools.say", "text=oh no")
+    ran = program("wait", task)
+    assert ran.code == 1
+    assert "ValueError: oh no" in ran.out
+    logs = program("logs", task)
+    assert (logs.code, logs.out, logs.err) == (0, "out: oh no\n", "err: oh no\n")
+    assert program("logs", task, "--json").json["stdout"] == "out: oh no\n"
+    failed = program("result", task)
+    assert (failed.code, failed.out) == (1, "")
+
+
+def test_logs_follow_a_running_task_to_its_end(program):
+    file = gate(program, "gate-logs")
+    task = program.submit("tools.wait_for", f"file={file}")
+    with program.start("logs", "-f", task) as following:
+        assert following.stdout.readline() == "begun\n"
+        file.touch()
+        out, _ = following.communicate(timeout=60)
+    assert (out, following.returncode) == ("found\n", 0)
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_task(program):
+    file = gate(program, "gate-wait")
+    task = program.submit("tools.wait_for", f"file={file}")
+    program.until(lambda: program("show", task, "--json").json.get("progress") == 0.5, "it runs")
+    with waiting_for(program, task) as waiting:
+        waiting.send_signal(signal.SIGINT)
+        _, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130
+    assert "the tasks go on" in err
+    assert program("show", task, "--json").json["state"] == "running"
+    assert program("wait", task, "--timeout", "0.05").code == 124
+    file.touch()
+    assert program("wait", task).code == 0
+
+
+def test_a_wait_outlives_the_engine(program):
+    task = program.submit("tools.add", "a=1", "--hold")
+    with waiting_for(program, task) as waiting:
+        os.kill(program.home.engine_record()["pid"], signal.SIGKILL)
+        assert program("resume", task).code == 0
+        out, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, err
+    assert out.startswith(f"{task} succeeded")
+
+
+def test_tasks_are_held_reordered_resumed_cancelled_and_retried(program):
+    task = program.submit("tools.add", "a=1", "--hold", "--tag", "batch")
+    assert program("list", "--state", "held", "--json").json["tasks"][0]["id"] == task
+    assert program("priority", "7", task).code == 0
+    assert program("show", task, "--json").json["priority"] == 7
+    assert program("cancel", "--tag", "batch").out == f"{task} cancelled\n"
+    assert program("wait", task).code == 1
+    assert program("retry", task).code == 0
+    program.until(lambda: program("show", task, "--json").json["state"] in ("held", "succeeded"), "it was revived")
+    program("resume", task)
+    assert program("wait", task).code == 0
+    assert program("hold", task).code == 2
+
+
+def test_one_key_makes_one_task(program):
+    first = program.submit("tools.add", "a=9", "--key", "once")
+    assert program.submit("tools.add", "a=9", "--key", "once") == first
+    ran = program("submit", "--functions", "tools.py", "tools.add", "a=10", "--key", "once")
+    assert ran.code == 2
+    assert ran.err.startswith("error: ")
+
+
+def test_functions_and_nodes_tell_what_there_is(program):
+    found = program("functions", "--functions", "tools.py", "--json").json["functions"]
+    assert {"tools.add", "tools.say", "tools.wait_for"} <= {function["name"] for function in found}
+    assert "a: integer, b: integer = 1" in program("functions", "--functions", "tools.py").out
+    assert program("nodes", "--json").json["nodes"][0]["total"]["cpus"] > 0
+    assert program("nodes").out.splitlines()[1].split()[1] == "cpus"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("show", "nope"), 2),
+        (("wait", "nope"), 2),
+        (("submit", "tools.ad", "--functions", "tools.py"), 2),
+        (("submit", "tools.add", "a=x", "--functions", "tools.py"), 2),
+        (("submit", "tools.add", "a=1", "--functions", "tools.py", "--needs", "cpus=9999"), 2),
+        (("submit", "tools.add", "a=1", "--functions", "tools.py", "--timeout", "soon"), 2),
+    ],
+)
+def test_errors_are_two_lines_on_standard_error(program, words, code):
+    ran = program(*words)
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err.startswith("error: ")
+    assert len(ran.err.splitlines()) <= 2
+
+
+def test_doctor_finds_everything_in_order(program):
+    ran = program("doctor", "--functions", "tools.py")
+    assert ran.code == 0, ran.out
+    assert "3 functions can be called" in ran.out
+
+
+def test_what_config_prints_starts_a_server_that_answers(program):
+    server = program("config", "cursor", "--functions", "tools.py").json["mcpServers"]["scheduler"]
+    request = (
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
+        '"clientInfo":{"name":"test","version":"0"}}}\n'
+    )
+    ended = subprocess.run(
+        [server["command"], *server["args"]], input=request, cwd="/", env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert '"serverInfo"' in ended.stdout
+
+
+def test_a_file_in_place_of_a_home_is_unavailable(program, tmp_path):
+    (tmp_path / "file").touch()
+    ran = program("list", "--home", tmp_path / "file")
+    assert ran.code == 3
+    assert ran.err.startswith("error: ")
+
+
+def test_stop_ends_the_engine_and_the_next_verb_starts_another(program):
+    pid = program("status", "--json").json["pid"]
+    assert program("stop").code == 0
+    program.until(lambda: program("status").code == 3, "the engine ends")
+    assert program("list").code == 0
+    assert program("status", "--json").json["pid"] != pid
