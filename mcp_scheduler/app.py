@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import contextlib
 import logging
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from mcp_scheduler import options
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.states import State
 from mcp_scheduler.errors import InvalidRequest, SchedulerError
@@ -17,7 +19,7 @@ from mcp_scheduler.executors.local.executor import LocalExecutor
 from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
-from mcp_scheduler.home import EngineLock, Home
+from mcp_scheduler.home import DoorError, EngineLock, Home
 from mcp_scheduler.policies.order import ORDERS
 from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
@@ -25,7 +27,13 @@ from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.payloads import Payloads
 from mcp_scheduler.runtime.upkeep import Upkeep
 from mcp_scheduler.runtime.watch import Watch
+from mcp_scheduler.server import http
 from mcp_scheduler.server.doors import Doors
+from mcp_scheduler.server.owner import serve_owner
+from mcp_scheduler.server.session import preload, serve_mcp
+from mcp_scheduler.server.stdio import guest_of, serve_stdio
+from mcp_scheduler.server.tokens import read_or_make_token, token_authenticator
+from mcp_scheduler.server.tools import Toolbox
 from mcp_scheduler.service import Service
 from mcp_scheduler.settings import Settings, load
 from mcp_scheduler.store.sqlite import SqliteStore
@@ -92,6 +100,7 @@ class Engine:
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
         """Start from what the home holds: read the queue, take over what runs, go on."""
         engine = cls(home, lock, load(Path(home.path), **flags), embedded=embedded)
+        logging.getLogger("mcp_scheduler").setLevel(engine.settings.engine.log_level)
         await engine._boot()
         return engine
 
@@ -126,7 +135,7 @@ class Engine:
         finally:
             self.over.set()
 
-    async def has_reason_to_stay(self) -> bool:
+    def has_reason_to_stay(self) -> bool:
         """Unfinished work, other than what a person holds back."""
         return self._cluster.unfinished > self._cluster.counts[State.HELD]
 
@@ -154,13 +163,8 @@ def _order(name: str) -> Any:
         raise InvalidRequest(f"There is no policy '{name}'.", hint=f"Choose one of {', '.join(ORDERS)}.") from None
 
 
-async def attend(engine: Engine, home: Home, *, embedded: bool = False) -> Doors:
+async def attend(engine: Engine, home: Home, toolbox: Toolbox, *, embedded: bool = False) -> Doors:
     """Open the socket of an engine's home for MCP clients and owners."""
-    from mcp_scheduler.server.owner import serve_owner  # noqa: PLC0415 - not before the lock is ours
-    from mcp_scheduler.server.session import serve_mcp  # noqa: PLC0415
-    from mcp_scheduler.server.tools import Toolbox  # noqa: PLC0415
-
-    toolbox = Toolbox(engine.service)
     doors = Doors(
         home,
         {"mcp": lambda door: serve_mcp(door, toolbox), "owner": lambda door: serve_owner(door, engine.service)},
@@ -175,39 +179,113 @@ async def attend(engine: Engine, home: Home, *, embedded: bool = False) -> Doors
 
 def main_engine(home: Home, lock: EngineLock) -> int:
     """The engine process: until it is stopped, or nobody needs it any more."""
-    _log_to_stderr()
+    return _run(_engine(home, lock))
+
+
+def main_embedded(home: Home, hello: dict[str, Any]) -> int:
+    """Engine and stdio door in one process; where the home is served already, a relay like any other."""
+    home.prepare()
+    lock = EngineLock.take(home)
+    if lock is None:
+        from mcp_scheduler import relay  # noqa: PLC0415 - the other road
+
+        return relay.main(home, hello)
+    return _run(_embedded(home, lock, hello))
+
+
+def main_serve(words: Sequence[str]) -> int:
+    """`mcp-scheduler serve`: the engine in the foreground, with streamable HTTP."""
+    parser = argparse.ArgumentParser("mcp-scheduler serve", description=main_serve.__doc__, add_help=False)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    own, rest = parser.parse_known_args(words)
     try:
-        return asyncio.run(_engine(home, lock))
+        chosen = options.parse(rest)
+        hello = chosen.hello("mcp")
+        home = Home.find(chosen.home)
+        home.prepare()
+    except (options.UsageError, DoorError) as error:
+        sys.stderr.write(f"mcp-scheduler serve: {error}\n")
+        return 2
+    lock = EngineLock.take(home, wait=1.0)
+    if lock is None:
+        sys.stderr.write(f"Another engine serves {home.path}. End it with `mcp-scheduler stop`, then say this again.\n")
+        return 3
+    given = {name: value for name, value in (("host", own.host), ("port", own.port)) if value is not None}
+    return _run(_serve(home, lock, hello, given))
+
+
+def _run(engine: Coroutine[Any, Any, int]) -> int:
+    """Everything is told on stderr: standard output belongs to the protocol."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("mcp_scheduler").setLevel(logging.INFO)
+    try:
+        return asyncio.run(engine)
     except SchedulerError as error:
         log.error("%s", error)  # noqa: TRY400 - the text is the message for the door that started us
         return 1
 
 
 async def _engine(home: Home, lock: EngineLock) -> int:
-    from mcp_scheduler.server.session import preload  # noqa: PLC0415 - pulls in the server room
-
     async with await Engine.open(home, lock) as engine:
-        logging.getLogger("mcp_scheduler").setLevel(engine.settings.engine.log_level)
-        _end_on_signals(engine)
-        doors = await attend(engine, home)
-        warm = asyncio.create_task(preload(), name="preload")
-        leave = asyncio.create_task(_leave_when_idle(engine, doors), name="idle")
-        log.info("engine ready home=%s", home.path)
-        await engine.over.wait()
-        doors.stop_accepting()
-        for task in (warm, leave):
-            task.cancel()
-        await asyncio.gather(warm, leave, return_exceptions=True)
-        await asyncio.sleep(0)  # answers that are ready go out first
-        await doors.close()
-    log.info("engine ends")
+        toolbox = Toolbox(engine.service)
+        doors = await attend(engine, home, toolbox)
+        beside = [
+            asyncio.create_task(preload(), name="preload"),
+            asyncio.create_task(_leave_when_idle(engine, doors), name="idle"),
+        ]
+        await _until_over(engine, doors, beside)
     return 0
 
 
-def _end_on_signals(engine: Engine) -> None:
+async def _serve(home: Home, lock: EngineLock, hello: dict[str, Any], given: dict[str, Any]) -> int:
+    async with await Engine.open(home, lock) as engine:
+        settings = engine.settings.http.model_copy(update=given)
+        http.check_bind(settings.host, has_authenticator=False, allowed_hosts=settings.allowed_hosts)
+        toolbox = Toolbox(engine.service)
+        doors = await attend(engine, home, toolbox)
+        token_file = Path(home.file("http.token"))
+        authenticator = token_authenticator(read_or_make_token(token_file))
+        guest = guest_of(engine.service, hello)
+        app = http.http_app(
+            toolbox,
+            authenticator,
+            host=settings.host,
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
+            guest=guest,
+        )
+        sock = http.listen(settings.host, settings.port)
+        host, port = sock.getsockname()[:2]
+        async with http.serve_http(app, sock):
+            sys.stderr.write(f"Serving MCP at http://{host}:{port}{http.PATH}; the bearer token is in {token_file}\n")
+            await _until_over(engine, doors, [])
+    return 0
+
+
+async def _embedded(home: Home, lock: EngineLock, hello: dict[str, Any]) -> int:
+    async with await Engine.open(home, lock, embedded=True) as engine:
+        toolbox = Toolbox(engine.service)
+        doors = await attend(engine, home, toolbox, embedded=True)
+        client = asyncio.create_task(serve_stdio(toolbox, hello), name="stdio")
+        client.add_done_callback(lambda _: engine.over.set())
+        await _until_over(engine, doors, [client])
+    return 0
+
+
+async def _until_over(engine: Engine, doors: Doors, beside: Sequence[asyncio.Task[None]]) -> None:
+    """The life of an engine process. At its end nobody new is let in, and answers that are ready go out first."""
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(name, engine.over.set)
+    log.info("engine ready")
+    await engine.over.wait()
+    doors.stop_accepting()
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
+    await doors.close()
+    log.info("engine ends")
 
 
 async def _leave_when_idle(engine: Engine, doors: Doors) -> None:
@@ -216,50 +294,6 @@ async def _leave_when_idle(engine: Engine, doors: Doors) -> None:
     while True:
         await doors.none_open.wait()
         await asyncio.sleep(quiet)
-        if doors.none_open.is_set() and not await engine.has_reason_to_stay():
+        if doors.none_open.is_set() and not engine.has_reason_to_stay():
             log.info("No door is open and nothing is to be done: the engine leaves.")
             engine.over.set()
-
-
-def main_embedded(home: Home, hello: dict[str, Any]) -> int:
-    """Engine and stdio door in one process; where the home is served already, a relay like any other."""
-    from mcp_scheduler import relay  # noqa: PLC0415 - the other road
-
-    home.prepare()
-    lock = EngineLock.take(home)
-    if lock is None:
-        return relay.main(home, hello)
-    _log_to_stderr()
-    return asyncio.run(_embedded(home, lock, hello))
-
-
-async def _embedded(home: Home, lock: EngineLock, hello: dict[str, Any]) -> int:
-    from mcp_scheduler.server.stdio import serve_stdio  # noqa: PLC0415 - pulls in the SDK
-    from mcp_scheduler.server.tools import Toolbox  # noqa: PLC0415
-
-    async with await Engine.open(home, lock, embedded=True) as engine:
-        _end_on_signals(engine)
-        doors = await attend(engine, home, embedded=True)
-        client = asyncio.create_task(serve_stdio(Toolbox(engine.service), hello), name="stdio")
-        over = asyncio.create_task(engine.over.wait(), name="over")
-        await asyncio.wait((client, over), return_when=asyncio.FIRST_COMPLETED)
-        for task in (client, over):
-            task.cancel()
-        await asyncio.gather(client, over, return_exceptions=True)
-        await doors.close()
-    return 0
-
-
-def main_serve(words: Sequence[str]) -> int:
-    """`mcp-scheduler serve`: the engine in the foreground with streamable HTTP."""
-    from mcp_scheduler.server.http import main  # noqa: PLC0415 - pulls in the web server
-
-    return main(words)
-
-
-def _log_to_stderr() -> None:
-    """Everything is told on stderr: standard output belongs to the protocol."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("mcp_scheduler").setLevel(logging.INFO)
-    with contextlib.suppress(OSError, ValueError):
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)

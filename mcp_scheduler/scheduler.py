@@ -279,6 +279,7 @@ def _own_paths() -> set[str]:
 @asynccontextmanager
 async def _engine_here(home: Home, lock: EngineLock, captured: dict[str, Any], name: str) -> AsyncGenerator[Scheduler]:
     from mcp_scheduler.app import Engine, attend  # noqa: PLC0415 - clients of another engine do not need it
+    from mcp_scheduler.server.tools import Toolbox  # noqa: PLC0415
 
     async with await Engine.open(home, lock, embedded=True) as engine:
         sources: list[str] = list(captured["functions"])
@@ -293,7 +294,7 @@ async def _engine_here(home: Home, lock: EngineLock, captured: dict[str, Any], n
             )
             return Caller(principal=name, environment=key, client="python", any_command=True)
 
-        doors = await attend(engine, home, embedded=True)
+        doors = await attend(engine, home, Toolbox(engine.service), embedded=True)
         try:
             yield Scheduler(engine.service, know(), know)
         finally:

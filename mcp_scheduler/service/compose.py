@@ -34,6 +34,10 @@ class Names:
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])  # group id → its members
     outside: dict[str, State] = field(default_factory=dict[str, State])  # tasks that are no longer in memory
 
+    def knows(self, name: str) -> bool:
+        """Whether the name belongs to this submission itself."""
+        return name in self.keys or name in self.groups
+
 
 class Composer:
     """Makes tasks of specs for one engine."""
@@ -57,15 +61,20 @@ class Composer:
             self._plain_terms.clear()
         return known
 
-    async def names(self, specs: Iterable[TaskSpec], keys: Mapping[str, str]) -> Names:
-        """Look up everything that the specs name outside of this submission."""
+    async def names(
+        self, specs: Iterable[TaskSpec], keys: Mapping[str, str], items: tuple[str, ...] | None = None
+    ) -> Names:
+        """Look up everything that the specs name outside of this submission. `items` are a map's tasks, which its
+        reduce may name."""
         names = Names(keys=dict(keys))
+        if items is not None:
+            names.groups["items"] = items
         wanted: set[str] = set()
         for spec in specs:
             wanted.update(spec.after)
             if spec.arguments is not None and has_reference(spec.arguments):
                 wanted.update(_named(reference) for reference in references(spec.arguments))
-        unknown = [name for name in wanted if name not in names.keys and name not in self._cluster.tasks]
+        unknown = [name for name in wanted if not names.knows(name) and name not in self._cluster.tasks]
         found = await self._store.tasks(unknown) if unknown else {}
         for name in unknown:
             if name in found:

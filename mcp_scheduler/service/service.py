@@ -156,9 +156,8 @@ class Service:
         order = self.composer.order(specs)
         group_id = self.composer.fresh_id(request.name or kind)
         ids = {key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in order}
-        names = await self.composer.names(specs.values(), ids)
-        if kind == "map":
-            names.groups["items"] = tuple(task_id for key, task_id in ids.items() if key != mapping.REDUCE)
+        items = tuple(ids[key] for key in specs if key != mapping.REDUCE) if kind == "map" else None
+        names = await self.composer.names(specs.values(), ids, items)
         new = [
             self.composer.task(caller, _in_group(key, specs[key], request), functions, names, ids[key], group_id)
             for key in order
@@ -171,7 +170,8 @@ class Service:
         tally = await self._groups.get(known.group if known else group_id)
         if tally is None:
             raise errors.UnknownTask(f"There is no group {known.group if known else group_id}.")
-        keys = None if known or kind == "map" else ids
+        named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
+        keys = None if known else named
         return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))
 
     async def _already_told(self, caller: Caller) -> list[Task] | None:
