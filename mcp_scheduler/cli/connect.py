@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mcp_scheduler.errors import Unavailable
 from mcp_scheduler.hello import capture_environment, make_hello
 from mcp_scheduler.home import DoorError, Home
 from mcp_scheduler.owner import OwnerClient, to_error
@@ -49,4 +50,6 @@ def is_engine_running(home: Path | None) -> bool:
             return True  # it has more callers than it can take right now
         except DoorError as error:
             raise to_error(error.code, error.message, error.hint) from None
+        except OSError as error:
+            raise Unavailable(f"The engine's socket cannot be used: {error.strerror}.") from None
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from mcp_scheduler.cli import options, out
 from mcp_scheduler.cli.checks import folder, machine, program, reach
@@ -15,6 +16,8 @@ from mcp_scheduler.cli.tables import coloured
 from mcp_scheduler.cli.text import one_line
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.home import Home
+
+_HEAD: Final = 19  # columns before the text of a finding
 
 
 def doctor(
@@ -62,7 +65,7 @@ def _findings(home: Path | None, python: str | None, functions: list[str]) -> It
 
 def _tell(finding: Finding) -> None:
     """As soon as it is known: a check that hangs shows by the line that is missing."""
-    out.line(f"{coloured(finding.level, 4)}  {finding.what:<11}  {one_line(finding.text)}")
+    out.hanging(f"{coloured(finding.level, 4)}  {finding.what:<11}  ", one_line(finding.text), _HEAD)
     if finding.todo:
-        out.line(f"      {'':<11}  {one_line(finding.todo)}")
+        out.hanging(" " * _HEAD, one_line(finding.todo))
     out.flush()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from typing import Any
 
 
@@ -21,6 +23,17 @@ def aside(text: str) -> None:
 def flush() -> None:
     """Hand over what was written so far: in a pipe it would wait for more."""
     sys.stdout.flush()
+
+
+def hanging(head: str, text: str, width: int | None = None) -> None:
+    """`text` behind `head`, which takes `width` columns (default: its length); on a terminal what does not fit goes on
+    below the text's beginning."""
+    if not on_terminal():
+        line(head + text)
+        return
+    indent = len(head) if width is None else width
+    lines = textwrap.wrap(text, max(20, shutil.get_terminal_size().columns - indent), break_on_hyphens=False) or [""]
+    line(head + ("\n" + " " * indent).join(lines))
 
 
 def as_json(value: Any) -> None:

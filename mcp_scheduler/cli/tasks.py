@@ -88,7 +88,7 @@ def show_tasks(found: list[Json]) -> None:
         (
             task["id"],
             task["state"],
-            one_line(task["call"]),
+            _call(task),
             age(now - task["submitted_at"]),
             took(task, now),
             note(task),
@@ -96,6 +96,11 @@ def show_tasks(found: list[Json]) -> None:
         for task in found
     ]
     tables.show(columns, rows)
+
+
+def _call(task: Json) -> str:
+    """What the task runs, without the two words that nearly every task has."""
+    return one_line(task["call"]).removeprefix("function ").removeprefix("command ")
 
 
 def show_task(
@@ -119,6 +124,7 @@ def show_task(
 def result(
     id: options.TaskId,  # noqa: A002 - as above
     raw: Annotated[bool, typer.Option("--raw", help="A result that is a text: without quotes.")] = False,
+    as_json: options.AsJson = False,
     home: options.Home = None,
 ) -> int:
     """Print the whole result of a task as JSON. Exit code 1 if it failed."""
@@ -131,7 +137,7 @@ def result(
                 raise
             complain(f"{id} {task['state']}: {note(task)}".rstrip(": "), task.get("hint", ""))
             return TASK_FAILED
-    if raw and isinstance(found, str):
+    if raw and not as_json and isinstance(found, str):
         out.line(found)
     else:
         out.as_json(found)
@@ -247,6 +253,6 @@ def _show_facts(facts: list[tuple[str, Any]]) -> None:
     width = max(len(name) for name, _ in kept)
     for name, value in kept:
         first, *others = value.splitlines()
-        out.line(f"{name:<{width}}  {printable(first)}")
+        out.hanging(f"{name:<{width}}  ", printable(first))
         for other in others:
             out.line(" " * (width + 2) + printable(other))

@@ -111,6 +111,14 @@ def test_a_home_is_a_closed_folder_of_one_s_own(tmp_path):
     assert folder.check_home(str(link)).level == "FAIL"
 
 
+def test_a_file_in_place_of_the_home_fails_in_every_line_that_it_concerns(cli, tmp_path):
+    (tmp_path / "file").touch()
+    ran = cli("doctor", "--home", tmp_path / "file")
+    assert ran.code == 1
+    assert [line[6:12] for line in ran.out.splitlines() if line.startswith("FAIL")] == ["home  ", "socket", "engine"]
+    assert cli("status", "--home", tmp_path / "file").code == 3
+
+
 def test_little_room_is_told(tmp_path):
     assert [folder.check_disk(str(tmp_path / "new"), free).level for free in (1 << 20, 1 << 29, 1 << 40)] == [
         "FAIL", "WARN", "OK",

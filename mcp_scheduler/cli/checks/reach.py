@@ -42,6 +42,8 @@ def check_socket(home: Home) -> Finding:
         return Finding("OK", "socket", "none: no engine runs")
     except DoorError as error:
         return Finding("FAIL", "socket", error.message, error.hint)
+    except OSError as error:
+        return Finding("FAIL", "socket", f"{home.path}: {error.strerror}", "Name a real folder: --home DIR.")
     if not stat.S_ISSOCK(found.st_mode):
         return Finding("FAIL", "socket", f"{address} is no socket", f"Remove it: rm {address}")
     if stat.S_IMODE(found.st_mode) & 0o077:
@@ -53,9 +55,9 @@ def check_socket(home: Home) -> Finding:
 
 def check_engine(home: Path | None) -> Finding:
     """Whether an engine runs, answers, and is of this version."""
-    if not is_engine_running(home):
-        return Finding("OK", "engine", "none runs; the first client starts one")
     try:
+        if not is_engine_running(home):
+            return Finding("OK", "engine", "none runs; the first client starts one")
         with engine(home, start=False) as client:
             found = client.call("status", {})
     except SchedulerError as error:
