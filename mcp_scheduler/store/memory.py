@@ -20,6 +20,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Status, Task
 from mcp_scheduler.errors import InvariantBroken, StoreUnavailable
 from mcp_scheduler.ports import AttemptRow, Boot, Pruned, Result, TaskQuery
+from mcp_scheduler.store.rows import storable
 from mcp_scheduler.store.writing import moment, results_of
 
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)  # SQLite's lower() knows no other letters
@@ -79,7 +80,8 @@ class MemoryStore:
         """Nothing here can fail: everything was looked at before."""
         self._groups.update((group.id, group) for group in changes.groups)
         for new in changes.added:
-            task = replace(new.task)
+            status = new.task.status
+            task = replace(new.task, name=storable(new.task.name), status=replace(status, error=storable(status.error)))
             self._rows[task.id] = _Row(task, bytes(new.payload))
             self._seqs.add(task.seq)
             self._next_seq = max(self._next_seq, task.seq + 1)
@@ -97,7 +99,7 @@ class MemoryStore:
         outcomes = results_of(changes)
         for name, status in changes.statuses.items():
             row, outcome = self._rows[name], outcomes.get(name)
-            row.task.status = status
+            row.task.status = replace(status, error=storable(status.error))
             row.result = _NOTHING
             if outcome is not None:
                 size = outcome.result_size or len(outcome.result or b"")
@@ -304,7 +306,7 @@ def _ended(row: AttemptRow, ended: Ended) -> AttemptRow:
         row,
         ended_at=ended.at,
         reason=outcome.reason,
-        error=outcome.error,
+        error=storable(outcome.error),
         exit_code=outcome.exit_code,
         signal=outcome.signal,
         seconds=outcome.seconds,

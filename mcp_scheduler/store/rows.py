@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from functools import lru_cache
 from sys import intern
 from typing import Any, Final
@@ -91,13 +92,17 @@ def terms_text(terms: Terms) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
+_TERMS_FIELDS: Final = frozenset(field.name for field in dataclass_fields(Terms))
+
+
 def terms_from(text: str) -> Terms:
+    """A field that this version does not know any more is passed over."""
     fields: dict[str, Any] = json.loads(text)
     needs, retry = fields.pop("needs"), fields.pop("retry")
     needs["amounts"] = tuple((intern(name), amount) for name, amount in needs["amounts"])
     retry["on"] = frozenset(map(Reason, retry["on"]))
-    kind = Kind(fields.pop("kind"))
-    return Terms(kind=kind, needs=Needs(**needs), retry=Retry(**retry), **fields)
+    fields |= {"kind": Kind(fields["kind"]), "needs": Needs(**needs), "retry": Retry(**retry)}
+    return Terms(**{name: value for name, value in fields.items() if name in _TERMS_FIELDS})
 
 
 class TaskReader:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from mcp_scheduler.core.changes import Changes
-from mcp_scheduler.errors import StoreUnavailable
+from mcp_scheduler.errors import InvariantBroken, StoreUnavailable
 from mcp_scheduler.ports import Boot, Pruned
 from mcp_scheduler.store.booting import boot, newest_time, remember_seq
 from mcp_scheduler.store.checkpoints import Checkpoints
@@ -106,6 +106,8 @@ class Writer:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             raise meaning(error, self._path) from error
+        except UnicodeEncodeError as error:
+            raise InvariantBroken(f"A name or key is no text that can be stored: {error}.") from error
 
 
 def _size(changes: Changes) -> int:

@@ -132,7 +132,7 @@ def _plain_row(task: Task, terms_row: int) -> Row:
         task.id,
         terms_row,
         task.terms.principal,
-        task.name,
+        storable(task.name),
         task.group,
         task.submitted_at,
         STATE_TEXT[status.state],
