@@ -44,6 +44,7 @@ Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=366 * 86400)
 Size = Annotated[int, BeforeValidator(size), Field(ge=0)]
 Moment = float | str  # seconds from now (number, or "5m"), or an ISO 8601 time with its zone
 Text = Annotated[str, Field(max_length=200)]
+Word = str | dict[str, Any]  # of a command: a text, or {"$result": …}
 
 
 class Request(BaseModel):
@@ -82,7 +83,7 @@ class TaskSpec(Request):
 
     function: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     arguments: dict[str, Any] | None = None
-    command: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] | None = None
+    command: Annotated[str, Field(min_length=1)] | Annotated[list[Word], Field(min_length=1)] | None = None
     chat: dict[str, Any] | None = None
     tool: Text | None = None
     lease: bool | None = None
@@ -108,7 +109,7 @@ class TaskSpec(Request):
     hedge: bool = False
     cwd: str | None = None
     env: dict[str, str] = {}
-    stdin: str | None = None
+    stdin: str | dict[str, Any] | None = None
     inputs: list[str] = []
     hold: bool = False
 

@@ -12,11 +12,11 @@ from jsonschema.exceptions import ValidationError
 from mcp_scheduler import errors
 from mcp_scheduler.ports import Catalogue, FunctionEntry
 from mcp_scheduler.requests import TaskSpec
+from mcp_scheduler.service.references import has_reference
 
-RESULT = "$result"
 _LATER = (
-    "command", "chat", "tool", "lease", "cache", "reads", "writes", "deadline", "every", "cron", "catch_up",
-    "idle_timeout", "on_failure", "replicas", "hedge", "inputs", "stdin", "cwd", "env",
+    "chat", "tool", "lease", "cache", "reads", "writes", "deadline", "every", "cron", "catch_up",
+    "on_failure", "replicas", "hedge", "inputs",
 )  # fmt: skip
 
 
@@ -25,6 +25,12 @@ def refuse_later(spec: TaskSpec) -> None:
     named = [name for name in _LATER if name in spec.model_fields_set and getattr(spec, name)]
     if spec.needs is not None and (spec.needs.gpus or spec.needs.gpu_memory or spec.needs.device):
         named.append("needs.gpus")
+    if spec.command is None:
+        misplaced = [name for name in ("cwd", "env", "stdin") if name in spec.model_fields_set and getattr(spec, name)]
+        if misplaced:
+            raise errors.InvalidRequest(
+                f"`{'`, `'.join(misplaced)}` belongs to a command.", hint="Pass it to a function as an argument."
+            )
     if named:
         raise errors.NotYet(
             f"This version does not do {', '.join(named)} yet.",
@@ -75,7 +81,8 @@ class Functions:
         validator = self._validators.get(entry.name)
         if validator is None:
             validator = self._validators[entry.name] = Draft202012Validator(dict(entry.parameters))
-        problems = [problem for problem in validator.iter_errors(arguments) if not has_reference(problem.instance)]
+        found: Iterable[ValidationError] = validator.iter_errors(arguments)  # pyright: ignore[reportUnknownMemberType]
+        problems = [problem for problem in found if not has_reference(problem.instance)]
         if problems:
             raise errors.BadArguments(
                 f"{entry.name}: {'; '.join(_told(problem, entry) for problem in problems[:5])}.",
@@ -85,18 +92,21 @@ class Functions:
 
 def _told(problem: ValidationError, entry: FunctionEntry) -> str:
     where = ".".join(str(part) for part in problem.absolute_path)
+    instance: Any = problem.instance  # JSON, as are schema and rule
+    schema: Any = problem.schema
+    rule: Any = problem.validator_value
     match problem.validator:
         case "required":
-            missing = [name for name in problem.validator_value if name not in problem.instance]
+            missing: list[str] = [name for name in rule if name not in instance]
             return f"{' and '.join(repr(name) for name in missing)} is missing" + (f" in '{where}'" if where else "")
         case "additionalProperties":
-            known = list(problem.schema.get("properties", {}))
-            extra = [name for name in problem.instance if name not in known]
+            known: list[str] = list(schema.get("properties", {}))
+            extra = [str(name) for name in instance if name not in known]
             near = [match for name in extra for match in difflib.get_close_matches(name, known, n=1)]
             did_you_mean = f" (did you mean '{near[0]}'?)" if near else ""
             return f"there is no argument {', '.join(repr(name) for name in extra)}{did_you_mean}"
         case "type":
-            return f"'{where or entry.name}' must be {problem.validator_value}, and is {_shown(problem.instance)}"
+            return f"'{where or entry.name}' must be {rule}, and is {_shown(instance)}"
         case _:
             return f"'{where or entry.name}': {problem.message[:200]}"
 
@@ -112,30 +122,8 @@ def signature(parameters: Mapping[str, Any]) -> str:
     parts: list[str] = []
     for name, schema in parameters.get("properties", {}).items():
         kind = schema.get("type") or ("one of " + "/".join(map(str, schema["enum"])) if "enum" in schema else "any")
-        text = f"{name}: {'/'.join(kind) if isinstance(kind, list) else kind}"
+        text = f"{name}: {'/'.join(map(str, kind)) if isinstance(kind, list) else kind}"
         if name not in required:
             text += f" = {schema.get('default')!r}"
         parts.append(text)
     return f"({', '.join(parts)})"
-
-
-def has_reference(value: Any) -> bool:
-    """Whether a `{"$result": …}` stands anywhere in the value."""
-    if isinstance(value, dict):
-        return RESULT in value or any(has_reference(item) for item in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, list):
-        return any(has_reference(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
-    return False
-
-
-def references(value: Any) -> Iterable[dict[str, Any]]:
-    """Every `{"$result": …}` in the value."""
-    if isinstance(value, dict):
-        if RESULT in value:
-            yield value  # pyright: ignore[reportUnknownArgumentType]
-            return
-        for item in value.values():  # pyright: ignore[reportUnknownVariableType]
-            yield from references(item)
-    elif isinstance(value, list):
-        for item in value:  # pyright: ignore[reportUnknownVariableType]
-            yield from references(item)

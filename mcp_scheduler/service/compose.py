@@ -1,4 +1,4 @@
-"""From requests to tasks: ids, terms, dependencies, payloads. Nothing is changed here; what is wrong is refused here."""
+"""From requests to tasks: ids, terms, dependencies, payloads. What is wrong is refused here; nothing is changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -19,38 +19,48 @@ from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.ports import Clock, FunctionEntry, Store
 from mcp_scheduler.ports import Functions as FunctionsPort
 from mcp_scheduler.requests import Caller, TaskSpec
-from mcp_scheduler.service.calls import RESULT, Functions, has_reference, references, refuse_later
-from mcp_scheduler.service.terms import function_terms, moment
+from mcp_scheduler.service.calls import Functions, refuse_later
+from mcp_scheduler.service.commands import command_call, head_of
+from mcp_scheduler.service.environments import Environments
+from mcp_scheduler.service.references import Names, dependencies, names_in
+from mcp_scheduler.service.terms import command_terms, function_terms, moment
 from mcp_scheduler.settings import Queue
 
-_MARK = b'"$result"'
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a task runs, on which terms, and what the function itself has declared."""
 
-@dataclass(slots=True)
-class Names:
-    """What `after` and `$result` may name in a submission: keys of the graph at hand, ids of tasks, ids of groups."""
-
-    keys: dict[str, str] = field(default_factory=dict[str, str])  # graph key → task id
-    groups: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])  # group id → its members
-    outside: dict[str, State] = field(default_factory=dict[str, State])  # tasks that are no longer in memory
-
-    def knows(self, name: str) -> bool:
-        """Whether the name belongs to this submission itself."""
-        return name in self.keys or name in self.groups
+    terms: Terms
+    call: dict[str, Any]
+    declared: Mapping[str, Any]
 
 
 class Composer:
     """Makes tasks of specs for one engine."""
 
-    def __init__(self, cluster: Cluster, store: Store, functions: FunctionsPort, clock: Clock, limits: Queue) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        functions: FunctionsPort,
+        environments: Environments,
+        clock: Clock,
+        limits: Queue,
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._functions = functions
+        self._environments = environments
         self._clock = clock
         self._limits = limits
         self._known: dict[str, Functions] = {}
         self._plain_terms: dict[tuple[str, str, str, str], Terms] = {}
         self.next_seq = 1
+
+    async def functions_for(self, environment: str, specs: Iterable[TaskSpec]) -> Functions | None:
+        """The environment's functions, where one of the specs calls one: a command alone starts no worker."""
+        return await self.functions(environment) if any(spec.function is not None for spec in specs) else None
 
     async def functions(self, environment: str) -> Functions:
         """What the environment offers, as last described."""
@@ -71,9 +81,7 @@ class Composer:
             names.groups["items"] = items
         wanted: set[str] = set()
         for spec in specs:
-            wanted.update(spec.after)
-            if spec.arguments is not None and has_reference(spec.arguments):
-                wanted.update(_named(reference) for reference in references(spec.arguments))
+            wanted |= names_in(spec)
         unknown = [name for name in wanted if not names.knows(name) and name not in self._cluster.tasks]
         found = await self._store.tasks(unknown) if unknown else {}
         for name in unknown:
@@ -101,8 +109,7 @@ class Composer:
         """The keys of a graph, dependencies first. `CycleFound` names the tasks that wait for each other."""
         sorter: TopologicalSorter[str] = TopologicalSorter()
         for key, spec in specs.items():
-            named = [*spec.after, *(_named(reference) for reference in references(spec.arguments or {}))]
-            sorter.add(key, *(name for name in named if name in specs))
+            sorter.add(key, *(name for name in sorted(names_in(spec)) if name in specs))
         try:
             return list(sorter.static_order())
         except CycleError as error:
@@ -118,22 +125,19 @@ class Composer:
         return found
 
     def task(
-        self, caller: Caller, spec: TaskSpec, functions: Functions, names: Names, task_id: str, group: str = ""
+        self, caller: Caller, spec: TaskSpec, functions: Functions | None, names: Names, task_id: str, group: str = ""
     ) -> NewTask:
         """One task, checked from all sides."""
         refuse_later(spec)
-        entry = functions.find(spec.function or "")
-        arguments = spec.arguments or {}
-        functions.check(entry, arguments)
-        after, arguments = self._dependencies(spec, arguments, names)
-        payload = self._payload(entry, spec, arguments)
+        plan = self._plan(caller, spec, functions)
+        after, call = dependencies(spec, plan.call, names)
         now = self._clock.now()
-        declared = entry.options
+        declared = plan.declared
         priority = spec.priority if spec.priority is not None else int(declared.get("priority", 0))
         task = Task(
             id=task_id,
             seq=self.next_seq,
-            terms=self._terms(caller, spec, entry),
+            terms=plan.terms,
             submitted_at=now,
             status=Status(State.PENDING, now, held=spec.hold, priority=priority),
             name=spec.name or "",
@@ -144,7 +148,20 @@ class Composer:
             key=spec.idempotency_key or "",
         )
         self.next_seq += 1
-        return NewTask(task, payload)
+        return NewTask(task, self._payload(call))
+
+    def _plan(self, caller: Caller, spec: TaskSpec, functions: Functions | None) -> Plan:
+        if spec.command is not None:
+            environment = self._environments.get(caller.environment)
+            call = command_call(caller, spec, environment)
+            terms = self._checked(command_terms(caller, spec, head_of(call["command"]), self._limits.timeout))
+            return Plan(terms, _with_limits(call, spec, terms), {})
+        assert functions is not None, "a submission with functions has a catalogue"
+        entry = functions.find(spec.function or "")
+        functions.check(entry, spec.arguments or {})
+        terms = self._terms(caller, spec, entry)
+        call = {"function": entry.name, "arguments": spec.arguments or {}}
+        return Plan(terms, _with_limits(call, spec, terms), entry.options)
 
     def _terms(self, caller: Caller, spec: TaskSpec, entry: FunctionEntry) -> Terms:
         """Terms are shared: a thousand equal calls make them once."""
@@ -176,17 +193,11 @@ class Composer:
             hint=f"Ask for less. This scheduler knows these resources: {', '.join(sorted(have))}.",
         )
 
-    def _payload(self, entry: FunctionEntry, spec: TaskSpec, arguments: Mapping[str, Any]) -> bytes:
-        call: dict[str, Any] = {"function": entry.name, "arguments": arguments}
-        if spec.name:
-            call["name"] = spec.name
-        timeout = spec.timeout if spec.timeout is not None else entry.options.get("timeout", self._limits.timeout)
-        if timeout is not None:
-            call["timeout"] = timeout
+    def _payload(self, call: Mapping[str, Any]) -> bytes:
         try:
             payload = json.dumps(call, separators=(",", ":"), allow_nan=False).encode()
         except (ValueError, UnicodeEncodeError) as error:
-            raise errors.BadArguments(f"The arguments are not JSON: {error}.") from None
+            raise errors.BadArguments(f"The call is not JSON: {error}.") from None
         if len(payload) > self._limits.max_arguments:
             raise errors.TooLarge(
                 f"The call has {len(payload):,} bytes; {self._limits.max_arguments:,} are accepted.",
@@ -194,53 +205,16 @@ class Composer:
             )
         return payload
 
-    def _dependencies(
-        self, spec: TaskSpec, arguments: dict[str, Any], names: Names
-    ) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """The ids the task waits for, and its arguments with every `$result` in the form that the runtime reads."""
-        after: dict[str, None] = {}
-        spans: dict[str, list[int]] = {}
 
-        def add(name: str) -> None:
-            if name in names.groups:
-                if name not in spans:
-                    members = [member for member in names.groups[name] if member not in after]
-                    spans[name] = [len(after), len(after) + len(members)]
-                    after.update(dict.fromkeys(members))
-            else:
-                after.setdefault(names.keys.get(name, name))
-
-        found = list(references(arguments)) if has_reference(arguments) else []
-        for reference in found:  # groups first: their members must stand together
-            if _named(reference) in names.groups:
-                add(_named(reference))
-        for name in (*(_named(reference) for reference in found), *spec.after):
-            add(name)
-        if not found:
-            return tuple(after), arguments
-        return tuple(after), _rewritten(arguments, names, spans)
-
-
-def _rewritten(value: Any, names: Names, spans: Mapping[str, list[int]]) -> Any:
-    if isinstance(value, dict):
-        if RESULT in value:
-            name = _named(value)  # pyright: ignore[reportUnknownArgumentType]
-            return {**value, RESULT: spans.get(name) or names.keys.get(name, name)}
-        return {key: _rewritten(item, names, spans) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [_rewritten(item, names, spans) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
-
-
-def _named(reference: Mapping[str, Any]) -> str:
-    """The name in a `{"$result": name, "path": …}`; refuses any other form."""
-    name, extra = reference.get(RESULT), set(reference) - {RESULT, "path"}
-    if not isinstance(name, str) or extra or not isinstance(reference.get("path", ""), str):
-        raise errors.InvalidRequest(
-            f"{json.dumps(dict(reference))[:200]} is no reference.",
-            hint='Write {"$result": "<task id or graph key>", "path": "<JMESPath, optional>"}.',
-        )
-    return name
+def _with_limits(call: dict[str, Any], spec: TaskSpec, terms: Terms) -> dict[str, Any]:
+    """What the executor needs to know beside the call itself."""
+    if spec.name:
+        call["name"] = spec.name
+    if terms.timeout is not None:
+        call["timeout"] = terms.timeout
+    if terms.idle_timeout is not None:
+        call["idle_timeout"] = terms.idle_timeout
+    return call
 
 
 def told(name: str, amount: int) -> str:

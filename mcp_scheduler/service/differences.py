@@ -25,7 +25,8 @@ def differences(old: Task, old_payload: bytes, new: Task, new_payload: bytes) ->
 
 
 def _arguments(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    before, after = old.get("arguments") or {}, new.get("arguments") or {}
+    before: dict[str, Any] = old.get("arguments") or {}
+    after: dict[str, Any] = new.get("arguments") or {}
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     if names:
         return [f"argument{'s' if len(names) > 1 else ''} {', '.join(names)}"]

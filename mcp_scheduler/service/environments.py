@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from mcp_scheduler.errors import Unavailable
 from mcp_scheduler.ports import Environment, Functions, Store
 
 _PREFIX = "environment:"
@@ -23,6 +24,16 @@ class Environments:
         """A door has brought it."""
         self._known[environment.key] = environment
         self._functions.know(environment)
+
+    def get(self, key: str) -> Environment:
+        """The environment of a caller."""
+        found = self._known.get(key)
+        if found is None:
+            raise Unavailable(
+                "This client's environment is not known to the engine.",
+                hint="Restart the client, then repeat the call.",
+            )
+        return found
 
     async def keep(self, key: str) -> None:
         """Make it durable, once."""

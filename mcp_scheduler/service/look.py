@@ -127,7 +127,9 @@ class Look:
                 return f"starts in {max(0.0, status.due - self._clock.now()):.0f} s"
             case State.RETRYING:
                 wait = max(0.0, status.due - self._clock.now())
-                return f"attempt {status.number + 1} in {wait:.1f} s, after {status.reason}: {_first_line(status.error)}"
+                return (
+                    f"attempt {status.number + 1} in {wait:.1f} s, after {status.reason}: {_first_line(status.error)}"
+                )
             case State.HELD:
                 return "held back; update_task resume lets it go on"
             case State.QUEUED:
@@ -143,7 +145,7 @@ class Look:
         for room in self._cluster.rooms.values():
             if not room.could_ever_fit(needs):
                 continue
-            short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name, _ in room.missing(needs)]
+            short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name in room.missing(needs)]
             if short:
                 return f"needs {told_needs}; free now: {', '.join(short)}"
             return "others go first"

@@ -26,7 +26,9 @@ def items_of(over: MapOver) -> list[Any]:
     elif over.zip is not None:
         lengths = {name: len(values) for name, values in over.zip.items()}
         if len(set(lengths.values())) > 1:
-            raise errors.InvalidRequest(f"The lists of zip differ in length: {lengths}.", hint="Make them equally long.")
+            raise errors.InvalidRequest(
+                f"The lists of zip differ in length: {lengths}.", hint="Make them equally long."
+            )
         names = list(over.zip)
         items = [dict(zip(names, values, strict=True)) for values in zip(*over.zip.values(), strict=True)]
     else:
@@ -100,4 +102,6 @@ def _part(item: Any, key: object) -> Any:
         return item
     if isinstance(item, dict) and key in item:
         return item[key]  # pyright: ignore[reportUnknownVariableType]
-    raise errors.InvalidRequest(f"The item {json.dumps(item)[:80]} has no '{key}'.", hint="Use true for the whole item.")
+    raise errors.InvalidRequest(
+        f"The item {json.dumps(item)[:80]} has no '{key}'.", hint="Use true for the whole item."
+    )

@@ -72,4 +72,6 @@ def _matching(content: bytes, pattern: str) -> bytes:
 
 
 def _note(kept: int, total: int) -> str:
-    return f"{total:,} bytes were printed; {kept:,} of them are kept (the beginning and the end)." if kept < total else ""
+    return (
+        f"{total:,} bytes were printed; {kept:,} of them are kept (the beginning and the end)." if kept < total else ""
+    )

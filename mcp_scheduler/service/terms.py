@@ -29,7 +29,22 @@ def function_terms(caller: Caller, spec: TaskSpec, entry: FunctionEntry, default
         needs=needs_of(given),
         retry=retry_of(spec.retry if spec.retry is not None else declared.get("retry")),
         timeout=timeout,
+        idle_timeout=spec.idle_timeout if spec.idle_timeout is not None else declared.get("idle_timeout"),
         idempotent=bool(declared.get("idempotent", False)),
+    )
+
+
+def command_terms(caller: Caller, spec: TaskSpec, head: str, default_timeout: float | None) -> Terms:
+    """The terms of a command of this head."""
+    return Terms(
+        kind=Kind.COMMAND,
+        target=head,
+        environment=caller.environment,
+        principal=caller.principal,
+        needs=needs_of(spec.needs),
+        retry=retry_of(spec.retry),
+        timeout=spec.timeout if spec.timeout is not None else default_timeout,
+        idle_timeout=spec.idle_timeout,
     )
 
 
@@ -89,7 +104,8 @@ def moment(given: Moment | None, now: float, field: str) -> float:
         when = datetime.fromisoformat(given)
     except ValueError:
         raise errors.InvalidRequest(
-            f"{field} is '{given}'.", hint="Give seconds from now, a duration such as 10m, or 2026-12-31T18:00:00+01:00."
+            f"{field} is '{given}'.",
+            hint="Give seconds from now, a duration such as 10m, or 2026-12-31T18:00:00+01:00.",
         ) from None
     if when.tzinfo is None:
         raise errors.InvalidRequest(f"{field} is '{given}', without a zone.", hint="Add the zone: Z or +01:00.")

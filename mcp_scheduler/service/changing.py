@@ -1,0 +1,86 @@
+"""Changing what is here: cancel, hold, resume, retry, another priority."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcp_scheduler import errors, views
+from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import Task
+from mcp_scheduler.requests import Caller, Cancel, Update
+from mcp_scheduler.service.desk import Desk, origin_of
+
+
+class Changing(Desk):
+    """The use cases that ask for something to happen to tasks."""
+
+    async def cancel(self, caller: Caller, request: Cancel) -> views.Changed:
+        """Ask for the end of tasks. Waiting ones are ended when this returns, running ones have been told."""
+        if request.tag is not None:
+            tasks = self._find.by_tag(caller, request.tag)
+        else:
+            tasks = await self._find.members(caller, request.ids)
+        wanted = [task for task in tasks if task.status.state not in FINAL]
+        unchanged = {task.id: f"has already ended: {task.status.state}" for task in tasks if task.status.state in FINAL}
+        if wanted:
+            await self._loop.ask(CancelAsked(tuple(task.id for task in wanted), origin_of(caller)))
+        return self._changed(wanted, unchanged)
+
+    async def update(self, caller: Caller, request: Update) -> views.Changed:
+        """Hold, resume, retry, reprioritise."""
+        action = Action(request.action)
+        if action in (Action.RELEASE, Action.SET_DEADLINE):
+            raise errors.NotYet(
+                f"This version does not do {action} yet.", hint="hold, resume, retry, set_priority work."
+            )
+        if await self._already_told(caller) is not None:
+            tasks = await self._find.members(caller, request.ids)
+            return self._changed(tasks, {})
+        value = _number(request) if action is Action.SET_PRIORITY else None
+        tasks = await self._find.members(caller, request.ids)
+        unchanged = {task.id: why for task in tasks if (why := _why_not(action, task))}
+        wanted = [task for task in tasks if task.id not in unchanged]
+        if wanted:
+            revived = tuple(task for task in wanted if task.id not in self._cluster.tasks)
+            names = tuple(task.id for task in wanted)
+            outside = await self._ended_dependencies(wanted) if action is Action.RETRY else {}
+            await self._loop.ask(UpdateAsked(names, action, value, revived, outside, origin_of(caller)))
+        return self._changed([self._cluster.tasks.get(task.id, task) for task in wanted], unchanged)
+
+    async def _ended_dependencies(self, tasks: Sequence[Task]) -> dict[str, State]:
+        """How those dependencies ended that have left memory."""
+        gone = {name for task in tasks for name in task.after if name not in self._cluster.tasks}
+        stored = await self._store.tasks(list(gone)) if gone else {}
+        return {name: task.status.state for name, task in stored.items()}
+
+    def _changed(self, tasks: Sequence[Task], unchanged: dict[str, str]) -> views.Changed:
+        return views.Changed(tuple(self._look.task(task) for task in tasks[:20]), unchanged, len(tasks))
+
+
+def _why_not(action: Action, task: Task) -> str:
+    """Why the action does not apply to the task now; "" where it does."""
+    state = task.status.state
+    if action is Action.RETRY:
+        return (
+            ""
+            if state in (State.FAILED, State.CANCELLED, State.SKIPPED)
+            else f"is {state}, only ended tasks are retried"
+        )
+    if state in FINAL:
+        return f"has already ended: {state}"
+    if action is Action.HOLD and state is State.RUNNING:
+        return "is running; cancel it instead"
+    if action is Action.RESUME and not task.status.held:
+        return f"is not held back; it is {state}"
+    return ""
+
+
+def _number(request: Update) -> float:
+    try:
+        value = float(request.value) if request.value is not None else None
+    except ValueError:
+        value = None
+    if value is None or not -100 <= value <= 100 or value != int(value):  # noqa: PLR2004 - the range of priorities
+        raise errors.InvalidRequest(f"The priority is {request.value!r}.", hint="Give a whole number from -100 to 100.")
+    return value

@@ -1,0 +1,112 @@
+"""What the use cases have in common: the collaborators, and who is answered from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mcp_scheduler import errors, views
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.events import Origin
+from mcp_scheduler.core.states import State
+from mcp_scheduler.core.task import Task
+from mcp_scheduler.ports import Clock, Environment, Functions, Outputs, Sensor, Store
+from mcp_scheduler.requests import Caller
+from mcp_scheduler.runtime.loop import Loop
+from mcp_scheduler.runtime.watch import Watch
+from mcp_scheduler.service.compose import Composer
+from mcp_scheduler.service.environments import Environments
+from mcp_scheduler.service.find import Finder
+from mcp_scheduler.service.groups import Groups, Tally
+from mcp_scheduler.service.look import Look
+from mcp_scheduler.settings import Queue
+
+_FAILURES_SHOWN = 5
+
+
+class Desk:
+    """Holds the collaborators of the service."""
+
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        cluster: Cluster,
+        store: Store,
+        functions: Functions,
+        outputs: Outputs,
+        sensor: Sensor,
+        clock: Clock,
+        watch: Watch,
+        limits: Queue,
+        home: Path,
+        embedded: bool = False,
+    ) -> None:
+        self.environments = Environments(store, functions)
+        self.composer = Composer(cluster, store, functions, self.environments, clock, limits)
+        self.on_stop: Callable[[], None] = lambda: None
+        self.doors: Callable[[], int] = lambda: 0
+        self._loop = loop
+        self._cluster = cluster
+        self._store = store
+        self._outputs = outputs
+        self._sensor = sensor
+        self._clock = clock
+        self._watch = watch
+        self._limits = limits
+        self._home = home
+        self._embedded = embedded
+        self._started_at = clock.now()
+        self._groups = Groups(cluster, store)
+        self._find = Finder(cluster, store, self._groups)
+        self._look = Look(cluster, loop.progress, clock)
+        loop.on_commit += [self._look.committed, self._groups.committed]
+
+    def know(self, environment: Environment) -> None:
+        """A door has opened: its functions can be called from now on."""
+        self.environments.know(environment)
+
+    async def _already_told(self, caller: Caller) -> list[Task] | None:
+        """The tasks of a request that was carried out before its door was cut off; None for a new request."""
+        origin = origin_of(caller)
+        if origin is None or not caller.resumed:
+            return None
+        remembered = await self._store.remembered(origin)
+        return None if remembered is None else [await self._find.task(caller, name) for name in remembered.tasks]
+
+    def _group(
+        self, tally: Tally, caller: Caller, *, keys: dict[str, str] | None = None, tasks: bool = False
+    ) -> views.GroupView:
+        group = tally.group
+        if caller.isolated and group.principal != caller.principal:
+            raise errors.UnknownTask(f"There is no task or group '{group.id}'.")
+        failed = [name for name, state in tally.states.items() if state is State.FAILED][:_FAILURES_SHOWN]
+        shown = list(tally.states) if tasks else []
+        return views.GroupView(
+            id=group.id,
+            kind=group.kind,
+            name=group.name,
+            principal=group.principal,
+            submitted_at=group.submitted_at,
+            size=group.size,
+            counts={state.value: count for state, count in tally.counts.items() if count},
+            state=_group_state(tally),
+            failures=tuple(self._look.task(task) for name in failed if (task := self._cluster.tasks.get(name))),
+            tasks=tuple(self._look.task(task) for name in shown if (task := self._cluster.tasks.get(name))),
+            keys=keys,
+        )
+
+
+def origin_of(caller: Caller) -> Origin | None:
+    """The name of a request that can be recognised when it comes again."""
+    return Origin(caller.door, caller.request) if caller.door and caller.request else None
+
+
+def _group_state(tally: Tally) -> str:
+    counts = tally.counts
+    if tally.open:
+        return "running"
+    for state in (State.FAILED, State.CANCELLED, State.SKIPPED):
+        if counts[state]:
+            return "cancelled" if state is State.CANCELLED else "failed"
+    return "succeeded"

@@ -1,0 +1,116 @@
+"""Looking: wait, get, list, read. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from mcp_scheduler import errors, views
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import Task
+from mcp_scheduler.ports import TaskQuery
+from mcp_scheduler.requests import Caller, GetTask, ListTasks, ReadOutput, Wait
+from mcp_scheduler.service import reading, waiting
+from mcp_scheduler.service.desk import Desk
+from mcp_scheduler.service.groups import Tally
+
+_WAITING_SHOWN = 5
+
+
+class Looking(Desk):
+    """The use cases that only read."""
+
+    async def wait(
+        self, caller: Caller, request: Wait, progress: Callable[[str], None] | None = None
+    ) -> views.WaitReport:
+        """Until what was asked for has ended, or the time is up: both are normal answers."""
+        tasks, tallies = await self._find.all(caller, request.ids, members=request.mode == "next")
+        awaited = waiting.Awaited(tasks, tallies)
+        await waiting.wait_until_over(request, awaited, self._watch, progress)
+        if request.mode == "next":
+            done = waiting.since(tasks, request.cursor or "")
+            cursor = waiting.cursor_after(done) or (request.cursor or "")
+        else:
+            done = [task for task in tasks if task.status.state in FINAL]
+            cursor = waiting.cursor_after(done)
+        left = [task for task in tasks if task.status.state not in FINAL]
+        remaining = len(left) + (sum(tally.open for tally in tallies) if request.mode != "next" else 0)
+        complete = waiting.is_over(request, awaited)
+        return views.WaitReport(
+            done=tuple([await self._with_result(task) for task in done]),
+            groups=tuple(self._group(tally, caller) for tally in tallies),
+            waiting=tuple(self._look.task(task) for task in left[:_WAITING_SHOWN]),
+            remaining=remaining,
+            complete=complete,
+            cursor=cursor,
+            again_in=None if complete else 1.0,
+        )
+
+    async def get(self, caller: Caller, request: GetTask) -> views.TaskView | views.GroupView:
+        """A task or a group."""
+        found = await self._find.any(caller, request.id)
+        if isinstance(found, Tally):
+            return self._group(found, caller, tasks=request.detail)
+        attempts = None
+        if request.detail or (found.status.state in FINAL and self._look.last_run(found.id) is None):
+            attempts = await self._store.attempts(found.id)
+        return await self._with_result(found, attempts=attempts, detail=request.detail)
+
+    async def list(self, caller: Caller, request: ListTasks) -> views.TaskPage:
+        """Newest first."""
+        query = TaskQuery(
+            states=frozenset(State(name) for name in request.states),
+            principal=caller.principal if request.mine or caller.isolated else "",
+            group=request.group or "",
+            tag=request.tag or "",
+            name=request.name or "",
+            before_seq=_seq(request.cursor),
+            limit=request.limit,
+        )
+        found = await self._store.find(query)
+        tasks = [self._cluster.tasks.get(task.id, task) for task in found]
+        cursor = str(tasks[-1].seq) if len(tasks) == request.limit else ""
+        return views.TaskPage(tuple(self._look.task(task) for task in tasks), cursor, await self._counts())
+
+    async def read(self, caller: Caller, request: ReadOutput) -> views.OutputPage:
+        """A piece of a result or of what was printed."""
+        task = await self._find.task(caller, request.id)
+        if request.what != "result":
+            return await reading.stream_page(task, self._outputs, request)
+        return reading.result_page(task, await self._result(task), request)
+
+    async def result(self, caller: Caller, id: str) -> Any:  # noqa: A002 - the word of every door
+        """The whole result of a task; for a group the list of its tasks' results, in their order."""
+        found = await self._find.any(caller, id)
+        if isinstance(found, Tally):
+            return [await self._result(await self._find.task(caller, name)) for name in found.states]
+        return await self._result(found)
+
+    async def _result(self, task: Task) -> Any:
+        if task.status.state is not State.SUCCEEDED:
+            raise errors.Conflict(
+                f"{task.id} has no result: it is {task.status.state}.",
+                hint="Call wait_for_tasks first." if task.status.state not in FINAL else "See get_task for its error.",
+            )
+        found = (await self._store.results([task.id])).get(task.id)
+        if found is None or (found.inline is None and not found.file):
+            return None
+        return json.loads(await self._outputs.result(found.file) if found.file else found.inline or b"null")
+
+    async def _with_result(self, task: Task, **options: Any) -> views.TaskView:
+        result = None
+        if task.status.state is State.SUCCEEDED and self._look.last_run(task.id) is None:
+            result = (await self._store.results([task.id])).get(task.id)
+        return self._look.task(task, result=result, **options)
+
+    async def _counts(self) -> dict[str, int]:
+        return {state.value: count for state, count in (await self._store.counts()).items() if count}
+
+
+def _seq(cursor: str | None) -> int | None:
+    if not cursor:
+        return None
+    if not cursor.isdecimal():
+        raise errors.InvalidRequest(f"'{cursor}' is no cursor.", hint="Pass the cursor of the last page unchanged.")
+    return int(cursor)

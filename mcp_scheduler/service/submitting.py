@@ -1,0 +1,156 @@
+"""Submitting: one task, many, a graph, a map. All or none of a submission, and durable when the call returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mcp_scheduler import errors, views
+from mcp_scheduler.core.events import Group, NewTask, Submitted
+from mcp_scheduler.core.task import Task
+from mcp_scheduler.requests import Caller, MapTask, SubmitGraph, SubmitMany, TaskSpec
+from mcp_scheduler.service import mapping
+from mcp_scheduler.service.commands import words_of
+from mcp_scheduler.service.desk import Desk, origin_of
+from mcp_scheduler.service.differences import differences
+
+
+class Submitting(Desk):
+    """The use cases that bring tasks in."""
+
+    async def submit(self, caller: Caller, request: TaskSpec) -> views.Submitted:
+        """One task. Returns when it is on the disk."""
+        return await self.submit_many(caller, SubmitMany(tasks=[request]))
+
+    async def submit_many(self, caller: Caller, request: SubmitMany) -> views.Submitted:
+        """Independent tasks, all or none. A task whose key is known already is answered with the first one."""
+        told = await self._already_told(caller)
+        if told is not None:
+            return views.Submitted(tuple(self._look.task(task, duplicate=True) for task in told))
+        self._refuse_flood(len(request.tasks))
+        await self.environments.keep(caller.environment)
+        functions = await self.composer.functions_for(caller.environment, request.tasks)
+        names = await self.composer.names(request.tasks, {})
+        new = [
+            self.composer.task(caller, spec, functions, names, self.composer.fresh_id(spec.name or _short(spec)))
+            for spec in request.tasks
+        ]
+        known = {item.task.id: task for item in new if (task := await self._known_by_key(item)) is not None}
+        fresh = [item for item in new if item.task.id not in known]
+        if fresh:
+            await self._submit(caller, Submitted(fresh, outside=names.outside, origin=origin_of(caller)), known)
+        shown = [known.get(item.task.id, item.task) for item in new]
+        return views.Submitted(
+            tuple(self._look.task(task, duplicate=item.task is not task) for task, item in zip(shown, new, strict=True))
+        )
+
+    async def _submit(self, caller: Caller, event: Submitted, known: dict[str, Task]) -> None:
+        """Hand in what is new. A key that was taken since it was looked up is looked up once more."""
+        try:
+            await self._loop.ask(event)
+        except errors.DuplicateKey:
+            for item in event.tasks:
+                task = await self._known_by_key(item)
+                if task is not None:
+                    known[item.task.id] = task
+            again = [item for item in event.tasks if item.task.id not in known]
+            if len(again) == len(event.tasks):
+                raise
+            if again:
+                await self._submit(caller, replace(event, tasks=again), known)
+
+    async def submit_graph(self, caller: Caller, request: SubmitGraph) -> views.Submitted:
+        """Tasks with dependencies, all or none."""
+        return await self._submit_group(caller, request, "graph", request.tasks)
+
+    async def submit_map(self, caller: Caller, request: MapTask) -> views.Submitted:
+        """One template over many items, and perhaps a reduce over their results."""
+        items = mapping.items_of(request.over)
+        specs = mapping.specs_of(request, items)
+        return await self._submit_group(caller, request, "map", specs)
+
+    async def _submit_group(
+        self, caller: Caller, request: SubmitGraph | MapTask, kind: str, specs: dict[str, TaskSpec]
+    ) -> views.Submitted:
+        told = await self._already_told(caller)
+        if told:
+            tally = await self._groups.get(told[0].group)
+            return views.Submitted(
+                group=replace(self._group(tally, caller, keys=None), duplicate=True) if tally else None
+            )
+        self._refuse_flood(len(specs))
+        await self.environments.keep(caller.environment)
+        functions = await self.composer.functions_for(caller.environment, specs.values())
+        order = self.composer.order(specs)
+        group_id = self.composer.fresh_id(request.name or kind)
+        ids = {key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in order}
+        items = tuple(ids[key] for key in specs if key != mapping.REDUCE) if kind == "map" else None
+        names = await self.composer.names(specs.values(), ids, items)
+        new = [
+            self.composer.task(caller, _in_group(key, specs[key], request), functions, names, ids[key], group_id)
+            for key in order
+        ]
+        new[0].task.key = request.idempotency_key or ""
+        known = await self._known_by_key(new[0], group=new)
+        if known is None:
+            group = Group(group_id, request.name or "", kind, caller.principal, len(new), self._clock.now())
+            await self._loop.ask(Submitted(new, group, names.outside, origin_of(caller)))
+        tally = await self._groups.get(known.group if known else group_id)
+        if tally is None:
+            raise errors.UnknownTask(f"There is no group {known.group if known else group_id}.")
+        named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
+        keys = None if known else named
+        return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))
+
+    async def _known_by_key(self, new: NewTask, group: Sequence[NewTask] = ()) -> Task | None:
+        """The task that took this key before; `DuplicateKey` where it asked for something else."""
+        task = new.task
+        if not task.key:
+            return None
+        found = await self._find.by_key(task.terms.principal, task.key)
+        if found is None:
+            return None
+        stored = (await self._store.payloads([found.id])).get(found.id, b"")
+        unlike = differences(found, stored, task, new.payload)
+        if bool(found.group) != bool(task.group):
+            unlike = ["one is a single task, the other a group"]
+        elif found.group and not unlike:
+            tally = await self._groups.get(found.group)
+            if tally is not None and tally.group.size != len(group):
+                unlike = [f"{tally.group.size} tasks then, {len(group)} now"]
+        if unlike:
+            raise errors.DuplicateKey(
+                f"The idempotency key '{task.key}' belongs to {found.group or found.id}, which differs: "
+                f"{'; '.join(unlike)}.",
+                hint="Use another key for other work, or submit exactly the same again.",
+                task=found.id,
+            )
+        return found
+
+    def _refuse_flood(self, count: int) -> None:
+        if self._cluster.unfinished + count > self._limits.max_queued:
+            raise errors.Unavailable(
+                f"{self._cluster.unfinished:,} tasks are unfinished and {count:,} more would pass the limit of "
+                f"{self._limits.max_queued:,}.",
+                hint="Wait for some to end (wait_for_tasks), or cancel what is not needed.",
+            )
+
+
+def _short(spec: TaskSpec) -> str:
+    """A name for a task that was given none: its function's, or its program's."""
+    if spec.function is not None:
+        return spec.function.rpartition(".")[2]
+    words = words_of(spec.command) if spec.command is not None else []
+    return Path(str(words[0])).name if words else "task"
+
+
+def _in_group(key: str, spec: TaskSpec, request: SubmitGraph | MapTask) -> TaskSpec:
+    """A task of a group carries the group's tags; the key belongs to the group alone."""
+    if spec.idempotency_key is not None:
+        raise errors.InvalidRequest(
+            f"Task '{key}' has an idempotency_key of its own.", hint="Give the key to the whole submission."
+        )
+    if not request.tags:
+        return spec
+    return spec.model_copy(update={"tags": list(dict.fromkeys([*spec.tags, *request.tags]))})
