@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 BRIEF: Final = 400  # characters of one task's status as JSON
 LISTED: Final = 50  # tasks in one reply
+_LONGEST_WORD: Final = 4000  # characters of one value in the text twin
 _TEXTS: Final = ("error", "why", "hint", "progress_text")
 
 
@@ -143,10 +144,10 @@ def _objects(value: Any) -> list[Json]:
 
 def _status_lines(status: Json, start: str) -> list[str]:
     """A status, and below it what it lists: the failures of a group, the attempts of a task."""
-    flat = {name: value for name, value in status.items() if not _objects(value)}
-    told = [f"{start}{line(flat)}"]
-    for name, value in status.items():
-        told += [f"  {name}: {line(one) if 'state' in one else _words(one)}" for one in _objects(value)]
+    below = [name for name in ("failures", "tasks", "attempts") if name in status]
+    told = [start + line({name: value for name, value in status.items() if name not in below})]
+    for name in below:
+        told += [f"  {name}: {line(one) if 'state' in one else _words(one)}" for one in status[name]]
     return told
 
 
@@ -212,4 +213,4 @@ def _words(fields: Mapping[str, Any]) -> str:
 def _word(value: Any) -> str:
     if isinstance(value, str) and value and not any(letter.isspace() or letter in '"=' for letter in value):
         return value
-    return compact(value)
+    return one_line(compact(value), _LONGEST_WORD)
