@@ -75,7 +75,10 @@ class Started:
     def ended(self) -> bool:
         """Whether the process is over. Its `exit_code` is then known: negative for a signal."""
         if self.exit_code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = self.pid, 0  # the program we live in ignores its children's ends
             if pid:
                 self.exit_code = os.waitstatus_to_exitcode(status)
         return self.exit_code is not None

@@ -1,11 +1,14 @@
 """A client of a real relay, and the home in which stand-in engines serve it."""
 
+import fcntl
 import json
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -82,6 +85,11 @@ class Client:
     def send(self, method, number=None, **params):
         message = {"jsonrpc": "2.0", "method": method, "params": params}
         self.send_bytes(json.dumps(message | ({} if number is None else {"id": number})).encode() + b"\n")
+
+    def is_read(self):
+        """Whether the relay has read everything that was sent."""
+        waiting = fcntl.ioctl(self.process.stdin, termios.FIONREAD, struct.pack("i", 0))
+        return struct.unpack("i", waiting)[0] == 0
 
     def receive(self, limit=LIMIT):
         """The next message, of any kind; None at the end of the stream."""

@@ -10,7 +10,7 @@ import pytest
 
 from mcp_scheduler.door import Opening, open_door
 from mcp_scheduler.hello import make_hello
-from mcp_scheduler.home import DoorError
+from mcp_scheduler.home import EXIT_LOCKED, DoorError
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
 HELLO = make_hello("owner")
@@ -67,6 +67,12 @@ def test_the_limit_ends_a_start_that_leads_nowhere(reap, home):
     (started,) = opening.started
     os.kill(started.pid, 9)
     reap(opening)
+
+
+def test_an_engine_that_left_the_home_to_another_one_is_no_failure(home):
+    opening = Opening(home, HELLO, commands=[["/bin/sh", "-c", f"exit {EXIT_LOCKED}"]], limit=0.3)
+    with pytest.raises(DoorError, match="has come up"):
+        open_door(opening)
 
 
 def test_whoever_answers_something_else_is_no_engine(home, listener):

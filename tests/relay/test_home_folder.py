@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_scheduler.home import EXIT_LOCKED, LOG_LIMIT, DoorError, EngineLock, Home, version_key
+from mcp_scheduler.home import EXIT_LOCKED, LOG_LIMIT, DoorError, EngineLock, Home, _locked, version_key
 from mcp_scheduler.start import engine_command, engine_commands, package_folder, start_engine
 
 
@@ -73,6 +73,19 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(tmp_path):
     assert EngineLock.take(home) is None
     old.release()
     new.release()
+
+
+def test_a_file_that_was_replaced_between_open_and_lock_is_not_the_homes_lock(tmp_path):
+    path = tmp_path / "engine.lock"
+    file = os.open(path, os.O_RDWR | os.O_CREAT)
+    path.unlink()
+    assert not _locked(file, str(path))
+    path.touch()
+    assert not _locked(file, str(path))
+    os.close(file)
+    file = os.open(path, os.O_RDWR)
+    assert _locked(file, str(path))
+    os.close(file)
 
 
 def test_a_short_path_keeps_its_socket_at_home():

@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from standin_client import kill
+from standin_client import kill, wait_until
 
 MODERN = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
 
@@ -141,6 +141,18 @@ def test_an_engine_that_could_not_start_is_tried_again_with_the_next_call(connec
     assert "error" in client.call("initialize", 0)
     Path(home.file("fire")).unlink()
     assert "result" in client.call("initialize", 1)
+
+
+def test_of_a_message_that_was_half_sent_the_next_engine_gets_the_whole(connect, home):
+    client = connect()
+    client.handshake()
+    os.kill(home.engines()[0], signal.SIGSTOP)
+    text = "x" * 5_000_000
+    client.send("tools/call", 1, text=text)
+    wait_until(client.is_read, "the relay has read it all")
+    home.kill_engine()
+    assert client.answer_to(1)["result"]["echo"]["text"] == text
+    assert [message["method"] for message in client.others] == []
 
 
 def test_a_newer_relay_takes_the_home_over_from_an_older_engine(connect, home):
