@@ -56,13 +56,13 @@ class Calls:
         self._link = link
         self._now = now
         self._functions = functions
-        self._tasks = tasks
+        self._tasks = str(tasks)
         self._results = results
         self._limits = limits
         self._stops = Stops(now, link.end)
         self._output = Output()
         self._peak = Peak()
-        self._folder = os.getcwd()  # noqa: PTH109 (compared as text after every call)
+        self._folder = os.getcwd()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_child = False
         self.fingerprint = ""
@@ -204,7 +204,7 @@ class Calls:
         self._output.restore()
         self._output.drain(self._now)
         try:
-            folder = os.getcwd()  # noqa: PTH109
+            folder = os.getcwd()
         except OSError:
             folder = ""  # it has been removed under us
         if folder != self._folder:

@@ -12,7 +12,7 @@ def write_durably(target: Path, content: bytes) -> None:
     draft = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}.draft")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        with open(fd, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
+        with open(fd, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(fd)

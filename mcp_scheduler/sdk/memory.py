@@ -14,7 +14,7 @@ _SHORT: Final = 0.001  # seconds, in which a call can touch a few MiB at most
 def resident_bytes() -> int:
     """Memory of this process that is in RAM now; 0 where the system does not say."""
     try:
-        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123
+        with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
@@ -41,7 +41,7 @@ class Peak:
 
     def _reset(self) -> None:
         try:
-            with open("/proc/self/clear_refs", "wb") as marks:  # noqa: PTH123
+            with open("/proc/self/clear_refs", "wb") as marks:
                 marks.write(_RESET)
         except OSError:
             return  # the system keeps no such mark: peaks are then those of the worker's life

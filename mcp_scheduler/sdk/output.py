@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import stat
@@ -14,6 +13,7 @@ from typing import Any, Final
 from mcp_scheduler.sdk.now import Now
 
 LOWEST_PRIVATE: Final = 100  # our own descriptors lie above those that user code closes and reuses
+_NOTHING: Final = bytearray(4)
 PATIENCE: Final = 1.0  # seconds to wait for a shim that carries output slowly, or not at all
 
 
@@ -27,7 +27,7 @@ class Output:
 
     def __init__(self) -> None:
         self._private = {fd: private(fd) for fd in (1, 2)}
-        self._identity = {fd: _identity(fd) for fd in (1, 2)}
+        self._inodes = (os.fstat(1).st_ino, os.fstat(2).st_ino)
         self._pipes = [copy for copy in self._private.values() if stat.S_ISFIFO(os.fstat(copy).st_mode)]
         self._waiting = bytearray(4)
         self._open_files()
@@ -38,19 +38,27 @@ class Output:
 
     def restore(self) -> None:
         """Undo what a call did to its output: closed, redirected or replaced files."""
-        for fd, identity in self._identity.items():
-            if _identity(fd) != identity:
-                os.dup2(self._private[fd], fd)
+        if not self._are_kept():
+            for fd, copy in self._private.items():
+                os.dup2(copy, fd)
         if self._stdout.closed or self._stderr.closed:
             self._open_files()
         if sys.stdout is not self._stdout or sys.stderr is not self._stderr:
             sys.stdout, sys.stderr = self._stdout, self._stderr
 
+    def _are_kept(self) -> bool:
+        try:
+            return (os.fstat(1).st_ino, os.fstat(2).st_ino) == self._inodes
+        except OSError:
+            return False
+
     def drain(self, now: Now) -> None:
         """Return when all that was printed is in the call's files, or the shim has taken too long."""
-        for file in (self._stdout, self._stderr):
-            with contextlib.suppress(OSError, ValueError):  # a full disk or a file that a thread has just closed
-                file.flush()
+        try:
+            self._stdout.flush()
+            self._stderr.flush()
+        except (OSError, ValueError):
+            self._open_files()  # what could not be written, to a pipe that a thread has closed, is lost
         if self._is_drained(now):
             return
         patience_ends = time.monotonic() + PATIENCE
@@ -62,17 +70,9 @@ class Output:
     def _is_drained(self, now: Now) -> bool:
         for pipe in self._pipes:
             fcntl.ioctl(pipe, termios.FIONREAD, self._waiting)
-            if any(self._waiting):
+            if self._waiting != _NOTHING:
                 return False
         return not now.pumping  # asked last: the shim raises it before it empties the pipe
-
-
-def _identity(fd: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino)
 
 
 def _text_file(fd: int) -> Any:

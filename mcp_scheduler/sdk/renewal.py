@@ -15,7 +15,7 @@ from typing import Final
 from mcp_scheduler.sdk.memory import resident_bytes
 
 CHECK_INTERVAL: Final = 1.0  # seconds
-_STDLIB: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 (compared with texts)
+_STDLIB: Final = os.path.dirname(os.__file__) + os.sep
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 Stamp = tuple[int, int]  # modification time in nanoseconds, size
@@ -66,7 +66,7 @@ class Code:
 
 def _stamp(file: str) -> Stamp:
     try:
-        found = os.stat(file)  # noqa: PTH116 (once a second for every file)
+        found = os.stat(file)
     except OSError:
         return (0, 0)
     return (found.st_mtime_ns, found.st_size)

@@ -60,9 +60,9 @@ class Loaded:
 
 def load(sources: Sequence[str], path: Sequence[str]) -> Loaded:
     """Put `path` on the import path, load `sources` in their order, then this environment's entry points."""
-    extra = [os.path.abspath(part) for part in path]  # noqa: PTH100 (links in it are the user's intention)
+    extra = [os.path.abspath(part) for part in path]
     if any(not _is_file(source) for source in sources):
-        extra.append(os.getcwd())  # noqa: PTH109 (as `python -m` does)
+        extra.append(os.getcwd())
     sys.path[:0] = [part for part in extra if part not in sys.path]
     loaded = Loaded()
     for source in sources:
@@ -77,7 +77,7 @@ def _is_file(source: str) -> bool:
 
 
 def _from_file(source: str) -> ModuleType:
-    file = Path(os.path.abspath(Path(source).expanduser()))  # noqa: PTH100 (links in it are the user's intention)
+    file = Path(os.path.abspath(Path(source).expanduser()))
     if not file.is_file():
         raise BadSource(f"there is no file {file}")
     folder = str(file.parent)
@@ -85,7 +85,7 @@ def _from_file(source: str) -> ModuleType:
         sys.path.insert(0, folder)
     module = importlib.import_module(file.stem)
     origin = getattr(module, "__file__", None)
-    if origin is None or not os.path.samefile(origin, file):  # noqa: PTH121 (origin may be any text)
+    if origin is None or not os.path.samefile(origin, file):
         raise BadSource(f"the module name {file.stem!r} is taken by {origin or 'a built-in module'}; rename the file")
     return module
 
@@ -104,7 +104,7 @@ def _entry_points() -> set[str]:
 def _entry_point_files() -> Iterator[str]:
     for folder in sys.path:
         try:
-            names = os.listdir(folder)  # noqa: PTH208 (hundreds of entries: texts are enough)
+            names = os.listdir(folder)
         except OSError:
             continue  # an archive, or gone: nothing installed lies there
         for name in names:
@@ -114,7 +114,7 @@ def _entry_point_files() -> Iterator[str]:
 
 def _mentions_group(file: str) -> bool:
     try:
-        with open(file, "rb") as opened:  # noqa: PTH123
+        with open(file, "rb") as opened:
             return GROUP.encode() in opened.read()
     except OSError:
         return False
