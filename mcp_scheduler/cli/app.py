@@ -42,6 +42,7 @@ VERBS: Final = {
     "stop": ("engine", "stop"),
     "config": ("config", "config"),
     "doctor": ("doctor", "doctor"),
+    "demo": ("demo", "demo"),
     "completion": ("shells", "completion"),
 }
 COMMAND_VERBS: Final = frozenset({"submit"})  # what follows `--` is a command for the scheduler
@@ -94,6 +95,8 @@ def root() -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; answers with its exit code (see `failures`). Never raises for what a user can do wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     command: list[str] | None = None
     if words and words[0] in COMMAND_VERBS and "--" in words:
         place = words.index("--")

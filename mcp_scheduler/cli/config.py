@@ -116,7 +116,7 @@ def own_program(environ: Mapping[str, str]) -> list[str]:
     """How a client starts this installation: the console script beside this interpreter, `uvx` where that runs us from
     its cache (which it clears at will), else the interpreter with -m (which finds a source tree by its path only)."""
     if "/uv/archive-v" in sys.prefix and (uvx := shutil.which("uvx", path=environ.get("PATH"))):
-        return [os.path.abspath(uvx), "mcp-scheduler"]  # noqa: PTH100 - pathlib would resolve nothing more
+        return [os.path.abspath(uvx), "mcp-scheduler"]
     script = Path(sysconfig.get_path("scripts"), "mcp-scheduler")
     if script.is_file():
         return [str(script)]

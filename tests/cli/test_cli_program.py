@@ -31,6 +31,11 @@ def test_every_verb_has_help_whose_first_line_fits_the_list_of_verbs(cli, verb):
     assert not summary.endswith("...")
 
 
+def test_help_is_a_word_too(cli):
+    assert cli("help").out == cli("--help").out
+    assert cli("help", "wait").out == cli("wait", "--help").out
+
+
 def test_a_mistyped_verb_is_told_the_nearest(cli):
     ran = cli("lits")
     assert (ran.code, ran.out) == (2, "")
