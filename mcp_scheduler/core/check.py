@@ -16,12 +16,9 @@ def check(cluster: Cluster) -> None:
 
 
 def _attempts(cluster: Cluster) -> list[str]:
-    broken: list[str] = []
     running = {task.id: task for task in cluster.tasks.values() if task.status.state is State.RUNNING}
     by_task = Counter(attempt.task for attempt in cluster.attempts)
-    for task in running.values():
-        if by_task[task.id] != 1:
-            broken.append(f"{task.id} runs with {by_task[task.id]} attempts.")
+    broken = [f"{name} runs with {by_task[name]} attempts." for name in running if by_task[name] != 1]
     for attempt in cluster.attempts:
         task = running.get(attempt.task)
         if task is None:
@@ -60,7 +57,7 @@ def _waiting(cluster: Cluster) -> list[str]:
     for task in cluster.tasks.values():
         status = task.status
         if status.state is State.PENDING:
-            open_ones = [name for name in task.after if name in cluster.tasks and _is_open(cluster, name)]
+            open_ones = {name for name in task.after if name in cluster.tasks and _is_open(cluster, name)}
             if len(open_ones) != cluster.missing.get(task.id, 0) or not open_ones:
                 broken.append(f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted.")
         elif status.state is not State.HELD and task.id in cluster.missing:

@@ -7,7 +7,7 @@ derived is changed by `decide` at once. When a commit fails, `rebuild` derives i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -17,11 +17,12 @@ from mcp_scheduler.core.estimates import Estimates
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.ready import Ready
-from mcp_scheduler.core.slots import Room, Slot
+from mcp_scheduler.core.slots import PATIENCE, Room, Slot
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task, Terms
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
+SWEEP: Final = 10_000  # timers; fewer are not worth a look at all of them
 
 
 class Policy(Protocol):
@@ -49,12 +50,14 @@ class Cluster:
         self.policy = policy
         self.tasks: dict[str, Task] = {}
         self.attempts: dict[AttemptId, Attempt] = {}
+        self.began: dict[AttemptId, float] = {}  # of those with a timeout: reported, never stored
         self.keys: dict[tuple[str, str], str] = {}
         self.tail: deque[str] = deque()
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
         self.rooms: dict[str, Room] = {}
         self.estimates = Estimates()
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
+        self._latest_terms: Terms | None = None
         self._forget_derived()
 
     def _forget_derived(self) -> None:
@@ -63,16 +66,21 @@ class Cluster:
         self.slot_of: dict[AttemptId, str] = {}
         self.hungry: dict[str, Slot] = {}  # slots whose window may be filled up
         self.missing: dict[str, int] = {}  # pending task → dependencies that have not ended
-        self.dependents: dict[str, list[Task]] = {}
+        self.dependents: dict[str, dict[Task, None]] = {}
+        self.lacked: dict[str, set[str]] = {}  # blocked task → every resource that it has found short
         self.stopping: set[AttemptId] = set()
         self._timers: list[Timer] = []
         self._timer_count = 0
+        self._sweep_at = SWEEP
         for name, room in self.rooms.items():
             self.rooms[name] = Room(room.node)
 
     def intern(self, terms: Terms) -> Terms:
-        """The one object for these terms."""
-        return self._terms.setdefault(terms, terms)
+        """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
+        if terms is self._latest_terms:
+            return terms
+        known = self._latest_terms = self._terms.setdefault(terms, terms)
+        return known
 
     # --- facts
 
@@ -84,7 +92,8 @@ class Cluster:
         self.attempts = {attempt.id: attempt for attempt in attempts}
 
     def apply(self, changes: Changes) -> None:
-        """The changes are durable: make them visible."""
+        """The changes are durable: make them visible. What they end stays in memory until the next call at least."""
+        self._trim_tail()
         for new in changes.added:
             self._admit(new.task)
         for task_id, status in changes.statuses.items():
@@ -99,16 +108,20 @@ class Cluster:
         for attempt in changes.started:
             self.attempts[attempt.id] = attempt
         for ended in changes.ended:
-            self.attempts.pop(ended.attempt, None)
+            self._end(ended.attempt)
         for attempt_id in changes.returned:
-            self.attempts.pop(attempt_id, None)
-        self._trim_tail()
+            self._end(attempt_id)
+        if len(self._timers) > self._sweep_at:
+            self._sweep_timers()
+
+    def _end(self, attempt: AttemptId) -> None:
+        self.attempts.pop(attempt, None)
+        self.began.pop(attempt, None)
 
     def revive(self, task: Task) -> None:
         """An ended task that had left memory is wanted again. It comes as the store knows it: that is a fact."""
         task.terms = self.intern(task.terms)
-        self.tasks[task.id] = task
-        self.counts[task.status.state] += 1
+        self._admit(task)
 
     def _admit(self, task: Task) -> None:
         self.tasks[task.id] = task
@@ -121,7 +134,7 @@ class Cluster:
     def _trim_tail(self) -> None:
         while len(self.tail) > TAIL:
             task = self.tasks.get(self.tail.popleft())
-            if task is not None and task.status.is_final and task.id not in self.dependents:
+            if task is not None and task.status.is_final:
                 del self.tasks[task.id]
                 self.counts[task.status.state] -= 1
                 self.keys.pop((task.terms.principal, task.key), None)
@@ -138,20 +151,21 @@ class Cluster:
     def rebuild(self) -> None:
         """Derive queues, slots and timers from the facts: on boot, and after a commit that failed."""
         self._forget_derived()
-        waiting: list[Task] = []
+        queued: list[Task] = []
         for task in self.tasks.values():
             match task.status.state:
                 case State.QUEUED:
-                    self.ready.push(task, task.status.priority, task.status.at)
+                    queued.append(task)
                 case State.SCHEDULED | State.RETRYING:
                     self.wake(task.status.due, task=task)
                 case State.PENDING | State.HELD:
-                    waiting.append(task)
+                    self.wait_for(task, [name for name in dict.fromkeys(task.after) if self._is_open(name)])
                 case _:
                     pass
-        for task in waiting:
-            self.link(task, task.after, {})
-        for attempt in sorted(self.attempts.values(), key=lambda attempt: (attempt.at, attempt.id)):
+        queued.sort(key=lambda task: task.status.at)  # in this order they were queued
+        for task in queued:
+            self.ready.push(task, task.status.priority, task.status.at)
+        for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.at):
             self._reserve_again(attempt)
 
     def _reserve_again(self, attempt: Attempt) -> None:
@@ -160,23 +174,38 @@ class Cluster:
         if slot is None:
             slot = self.slots[attempt.slot] = Slot(attempt.slot, attempt.node, terms)
             self.rooms[attempt.node].seize(terms.needs)
+        elif not slot.watched:
+            slot.watched = True
+            self.wake(slot.since + PATIENCE, slot=slot.id)
         slot.add(attempt.id, self.estimates.seconds(terms.target) or 0.0, attempt.at)
         self.slot_of[attempt.id] = slot.id
+        began = self.began.get(attempt.id)
+        if began is not None and terms.timeout is not None:
+            self.wake(began + terms.timeout, attempt=attempt.id)
 
-    def link(self, task: Task, after: Sequence[str], fresh: Mapping[str, Task]) -> None:
-        """Note that a task waits for those of `after` that have not ended. `fresh` are tasks of the same batch."""
-        count = 0
-        for name in after:
-            other = fresh.get(name) or self.tasks.get(name)
-            if other is not None and not other.status.is_final:
-                self.dependents.setdefault(name, []).append(task)
-                count += 1
-        if count:
-            self.missing[task.id] = count
+    def _is_open(self, name: str) -> bool:
+        task = self.tasks.get(name)
+        return task is not None and not task.status.is_final
 
-    def wake(
-        self, at: float, *, task: Task | None = None, attempt: AttemptId | None = None, slot: str = ""
-    ) -> None:
+    def wait_for(self, task: Task, names: Collection[str]) -> None:
+        """The task cannot go on before these others, which have not ended, have succeeded."""
+        for name in names:
+            self.dependents.setdefault(name, {})[task] = None
+        if names:
+            self.missing[task.id] = len(names)
+
+    def wait_no_more(self, task: Task) -> None:
+        """The task has ended, perhaps before its dependencies have: they need not remember it."""
+        if self.missing.pop(task.id, None) is None:
+            return
+        for name in task.after:
+            waiting = self.dependents.get(name)
+            if waiting is not None:
+                waiting.pop(task, None)
+                if not waiting:
+                    del self.dependents[name]
+
+    def wake(self, at: float, *, task: Task | None = None, attempt: AttemptId | None = None, slot: str = "") -> None:
         """Look at this again at the time `at`. A timer that has lost its meaning is passed over when it fires."""
         self._timer_count += 1
         heappush(self._timers, Timer(at, self._timer_count, task, attempt, slot))
@@ -186,6 +215,18 @@ class Cluster:
         timers = self._timers
         while timers and timers[0].at <= now:
             yield heappop(timers)
+
+    def _sweep_timers(self) -> None:
+        """Drop timers that mean nothing any more: a call with a timeout of an hour leaves one behind for an hour."""
+        meant = {(timer.task, timer.attempt, timer.slot): timer for timer in self._timers if self._means(timer)}
+        self._timers = sorted(meant.values())
+        self._sweep_at = 2 * len(self._timers) + SWEEP
+
+    def _means(self, timer: Timer) -> bool:
+        if timer.task is not None:
+            status = timer.task.status
+            return status.state in (State.SCHEDULED, State.RETRYING) and status.due == timer.at
+        return timer.attempt in self.slot_of if timer.attempt is not None else timer.slot in self.slots
 
     def next_due(self) -> float | None:
         """When the next timer fires."""

@@ -50,43 +50,46 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
     draft = Draft(cluster, now)
     refused: dict[int, tuple[str, str]] = {}
     for index, event in enumerate(events):
-        match event:
-            case Ended():
-                endings.ended(draft, event)
-            case Submitted():
-                refusal = arrivals.submitted(draft, event)
-                if refusal is not None:
-                    refused[index] = refusal
-            case Began():
-                _began(draft, event)
-            case Returned():
-                endings.returned(draft, event.attempt)
-            case CancelAsked():
-                wishes.cancel(draft, event)
-            case UpdateAsked():
-                wishes.update(draft, event)
-            case NodeChanged():
-                cluster.set_node(event.node)
-            case Tick():
-                pass
+        refusal = _settle(draft, event)
+        if refusal is not None:
+            refused[index] = refusal
     for timer in cluster.due(now):
         _fire(draft, timer)
     place(draft)
     return Decision(draft.changes, draft.effects(), refused)
 
 
+def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
+    """What the event changes; why it changes nothing, if it is refused."""
+    match event:
+        case Ended():
+            endings.ended(draft, event)
+        case Submitted():
+            return arrivals.submitted(draft, event)
+        case Began():
+            _began(draft, event)
+        case Returned():
+            endings.returned(draft, event.attempt)
+        case CancelAsked():
+            wishes.cancel(draft, event)
+        case UpdateAsked():
+            wishes.update(draft, event)
+        case NodeChanged():
+            draft.cluster.set_node(event.node)
+        case Tick():
+            pass
+    return None
+
+
 def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:
     """What a new engine must ask for again: stops whose wish was durable before the last engine died."""
-    return [
-        (attempt, None)
-        for attempt in cluster.attempts
-        if cluster.tasks[attempt.task].status.cancel_requested
-    ]
+    return [(attempt, None) for attempt in cluster.attempts if cluster.tasks[attempt.task].status.cancel_requested]
 
 
 def _began(draft: Draft, event: Began) -> None:
     task = draft.current(event.attempt)
     if task is not None and task.terms.timeout is not None:
+        draft.cluster.began[event.attempt] = event.at
         draft.cluster.wake(event.at + task.terms.timeout, attempt=event.attempt)
 
 
@@ -116,6 +119,7 @@ def _look_at_head(draft: Draft, slot: Slot) -> None:
         task = draft.current(head)
         if task is not None:
             draft.cluster.estimates.learn(task.terms.target, draft.now - slot.since)
+        slot.expect(head, draft.now - slot.since)
         draft.recalls.append(Recall(slot.id))
         again = draft.now + 1.0  # a worker too busy to answer is asked again
     slot.watched = True

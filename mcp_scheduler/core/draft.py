@@ -15,13 +15,14 @@ from mcp_scheduler.core.task import Status, Task
 class Draft:
     """Facts are read through the draft, so that a batch sees its own changes before anybody else does."""
 
-    __slots__ = ("_launches", "_settled", "changes", "cluster", "fresh", "now", "recalls", "stops")
+    __slots__ = ("_launches", "_settled", "changes", "cluster", "fresh", "keys", "now", "recalls", "stops")
 
     def __init__(self, cluster: Cluster, now: float) -> None:
         self.cluster = cluster
         self.now = now
         self.changes = Changes()
         self.fresh: dict[str, Task] = {}  # tasks that arrived in this batch
+        self.keys: dict[tuple[str, str], str] = {}  # idempotency keys that they brought
         self.stops: list[Stop] = []
         self.recalls: list[Recall] = []
         self._launches: dict[str, list[AttemptId]] = {}
@@ -49,12 +50,13 @@ class Draft:
         status.state = advance(old.state, cause, task.id)
         status.at = self.now
         if old.state is State.QUEUED:
+            self.cluster.lacked.pop(task.id, None)
             if status.state is not State.RUNNING:  # a started task was taken from its queue by the placement
                 self.cluster.ready.remove(task, old.priority)
         elif status.state is State.QUEUED:
-            self.cluster.ready.push(task, status.priority, self.now, front=cause is Cause.RETURN)
+            self.cluster.ready.push(task, status.priority, self.now, first=cause is Cause.RETURN)
         if status.state in FINAL:
-            self.cluster.missing.pop(task.id, None)
+            self.cluster.wait_no_more(task)
         self.put(task, status)
         return status
 

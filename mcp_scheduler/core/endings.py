@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from mcp_scheduler.core.arrivals import BROKEN_DEPENDENCY, settle_waiting
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Ended
+from mcp_scheduler.core.graph import release_dependents
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.retry import judge
-from mcp_scheduler.core.states import FINAL, Cause, State
-from mcp_scheduler.core.task import Task
+from mcp_scheduler.core.states import FINAL, Cause
 
 
 def ended(draft: Draft, event: Ended) -> None:
@@ -49,26 +48,3 @@ def returned(draft: Draft, attempt: AttemptId) -> None:
         release_dependents(draft, task)
     else:
         draft.move(task, Cause.RETURN)
-
-
-def release_dependents(draft: Draft, task: Task) -> None:
-    """The task has ended: whoever waited only for it can go on, or is skipped, and so on down the graph."""
-    cluster = draft.cluster
-    ended_tasks = [task]
-    while ended_tasks:
-        over = ended_tasks.pop()
-        waiting = cluster.dependents.pop(over.id, None)
-        if not waiting:
-            continue
-        state = draft.status(over).state
-        for other in waiting:
-            if draft.status(other).state in FINAL or other.id not in cluster.missing:
-                continue
-            if state is not State.SUCCEEDED:
-                draft.move(other, Cause.SKIP).error = BROKEN_DEPENDENCY.format(over.id, state)
-                ended_tasks.append(other)
-                continue
-            cluster.missing[other.id] -= 1
-            if not cluster.missing[other.id]:
-                del cluster.missing[other.id]
-                settle_waiting(draft, other)

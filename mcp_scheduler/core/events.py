@@ -119,13 +119,15 @@ class Action(StrEnum):
 class UpdateAsked:
     """A person or an agent changes tasks that are known. `value` belongs to the two SET actions.
 
-    A RETRY may name a task that has left memory: `revived` then carries it as the store knows it.
+    A RETRY may name a task that has left memory: `revived` then carries it as the store knows it, and `outside` tells
+    how those of its dependencies ended that are not in memory either.
     """
 
     tasks: tuple[str, ...]
     action: Action
     value: float | None = None
     revived: tuple[Task, ...] = ()
+    outside: Mapping[str, State] = field(default_factory=dict[str, State])
     origin: Origin | None = None
 
 

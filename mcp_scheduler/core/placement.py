@@ -37,7 +37,7 @@ def place(draft: Draft) -> None:
             if _start(draft, task, held):
                 continue
             blocked.add(needs)
-            _hold_back(cluster, needs, held)
+            _hold_back(cluster, task, held)
         parked.append(ready.park())
         if not _has_free(cluster, held, ready.least_cpus):
             break  # whatever comes next is of a lower rank and finds nothing
@@ -59,7 +59,7 @@ def _start(draft: Draft, task: Task, held: dict[str, dict[str, int]]) -> bool:
             return True
     if expected is None:
         return False
-    slot = _shortest(cluster, terms, expected)
+    slot = _shortest(cluster, terms, expected, held)
     if slot is None:
         return False
     cluster.ready.take()
@@ -70,12 +70,15 @@ def _start(draft: Draft, task: Task, held: dict[str, dict[str, int]]) -> bool:
     return True
 
 
-def _shortest(cluster: Cluster, terms: Terms, expected: float) -> Slot | None:
-    """The slot with the least work before it, of those that may take a call of these terms."""
+def _shortest(cluster: Cluster, terms: Terms, expected: float, held: dict[str, dict[str, int]]) -> Slot | None:
+    """The slot with the least work before it, of those that may take a call of these terms. None of those is filled
+    up again that hold what a better-ranked task waits for."""
     found: Slot | None = None
     for slot in cluster.hungry.values():
         if (found is None or slot.expected < found.expected) and slot.takes(terms, expected):
-            found = slot
+            kept = held.get(slot.node)
+            if not kept or not any(name in kept for name, _ in terms.needs.amounts):
+                found = slot
     return found
 
 
@@ -87,13 +90,21 @@ def _open_slot(draft: Draft, task: Task, room: Room) -> Slot:
     return slot
 
 
-def _hold_back(cluster: Cluster, needs: Needs, held: dict[str, dict[str, int]]) -> None:
-    """Keep what the blocked head lacks out of the hands of those behind it, on every node that could ever run it."""
+def _hold_back(cluster: Cluster, task: Task, held: dict[str, dict[str, int]]) -> None:
+    """Keep what the blocked head lacks out of the hands of those behind it, on every node that could ever run it.
+
+    What it has once found short stays kept while it waits: otherwise it could wait for one resource while another,
+    free by now, is taken from it again, and so on for ever.
+    """
+    needs = task.terms.needs
     for room in cluster.rooms.values():
         if room.could_ever_fit(needs):
+            lacked = cluster.lacked.setdefault(task.id, set())
+            lacked.update(room.missing(needs))
             kept = held.setdefault(room.node.name, {})
-            for name, amount in room.missing(needs):
-                kept[name] = kept.get(name, 0) + amount
+            for name, amount in needs.amounts:
+                if name in lacked:
+                    kept[name] = kept.get(name, 0) + amount
 
 
 def _has_free(cluster: Cluster, held: dict[str, dict[str, int]], least_cpus: int) -> bool:

@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
-from zlib import crc32
 
 from mcp_scheduler.core.events import Outcome
 from mcp_scheduler.core.ids import AttemptId
@@ -66,5 +66,5 @@ def backoff(retry: Retry, tries: int, attempt: AttemptId) -> float:
     """Seconds until the next attempt after `tries` that ended badly: exponential, capped, and of that the share
     `jitter` drawn evenly ("full jitter" for 1.0). The draw is a hash of the attempt's id: the same in every replay."""
     full = min(retry.max_delay, retry.delay * retry.factor ** (tries - 1))
-    draw = crc32(str(attempt).encode()) / 0xFFFFFFFF
+    draw = int.from_bytes(blake2b(str(attempt).encode(), digest_size=4).digest()) / 0xFFFFFFFF
     return full * (1.0 - retry.jitter) + full * retry.jitter * draw

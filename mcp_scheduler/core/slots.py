@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,6 +47,11 @@ class Slot:
         self.since = now
         return not self.attempts
 
+    def expect(self, attempt: AttemptId, seconds: float) -> None:
+        """The attempt takes at least so long: nothing queues behind one that has outlived what was expected of it."""
+        self.expected += seconds - self.attempts[attempt]
+        self.attempts[attempt] = seconds
+
     def takes(self, terms: Terms, seconds: float) -> bool:
         """Whether a call of these terms, expected to take `seconds`, may wait behind those that are here."""
         return (
@@ -79,9 +83,9 @@ class Room:
         """Whether the node is large enough at all."""
         return not needs.gpus and all(self.total.get(name, 0) >= amount for name, amount in needs.amounts)
 
-    def missing(self, needs: Needs) -> Iterable[tuple[str, int]]:
-        """Which resources are short, and how many of them the needs ask for."""
-        return [(name, amount) for name, amount in needs.amounts if self.free.get(name, 0) < amount]
+    def missing(self, needs: Needs) -> list[str]:
+        """Which resources are short just now."""
+        return [name for name, amount in needs.amounts if self.free.get(name, 0) < amount]
 
     def take(self, needs: Needs) -> None:
         """Reserve. Overbooking is a defect of the program: whoever proposed must have asked `fits`."""

@@ -90,8 +90,9 @@ TRANSITIONS: Final[dict[tuple[State, Cause], State]] = {
     (State.RUNNING, Cause.ROLL_BACK): State.ROLLING_BACK,
     (State.ROLLING_BACK, Cause.FAILURE): State.FAILED,
     (State.ROLLING_BACK, Cause.CANCEL): State.CANCELLED,
-    (State.FAILED, Cause.RETRY): State.QUEUED,
-    (State.CANCELLED, Cause.RETRY): State.QUEUED,
+    # A task that comes back may still lack what it lacked before: from `pending` it goes on as a new one would.
+    (State.FAILED, Cause.RETRY): State.PENDING,
+    (State.CANCELLED, Cause.RETRY): State.PENDING,
     (State.SKIPPED, Cause.RETRY): State.PENDING,
 }
 

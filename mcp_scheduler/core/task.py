@@ -61,7 +61,6 @@ class Terms:
     principal: str
     needs: Needs = field(default_factory=Needs)
     retry: Retry = field(default_factory=Retry)
-    priority: int = 0
     timeout: float | None = None
     idle_timeout: float | None = None
     idempotent: bool = False

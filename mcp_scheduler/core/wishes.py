@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mcp_scheduler.core.arrivals import settle_waiting
+from collections.abc import Mapping
+
 from mcp_scheduler.core.changes import Remembered
 from mcp_scheduler.core.draft import Draft
-from mcp_scheduler.core.endings import release_dependents
 from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
+from mcp_scheduler.core.graph import enter, release_dependents, settle_waiting
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import FINAL, WAITING, Cause, State
 from mcp_scheduler.core.task import Task
@@ -37,10 +38,9 @@ def update(draft: Draft, event: UpdateAsked) -> None:
     for task in event.revived:
         if draft.task(task.id) is None:
             draft.cluster.revive(task)
-    for task_id in event.tasks:
-        task = draft.task(task_id)
-        if task is not None:
-            _update(draft, task, event)
+    found = [task for name in event.tasks if (task := draft.task(name)) is not None]
+    for task in sorted(found, key=lambda task: task.seq):  # dependencies arrive before those that name them
+        _update(draft, task, event)
     if event.origin is not None:
         draft.changes.remembered.append(Remembered(event.origin, "update", event.tasks))
 
@@ -53,13 +53,13 @@ def _update(draft: Draft, task: Task, event: UpdateAsked) -> None:
             held.held = True
             draft.put(task, held)
             settle_waiting(draft, task)
-        case Action.RESUME if status.held:
+        case Action.RESUME if status.state is State.HELD:
             free = status.copy()
             free.held = False
             draft.put(task, free)
             settle_waiting(draft, task)
         case Action.RETRY if status.state in (State.FAILED, State.CANCELLED, State.SKIPPED):
-            _retry(draft, task)
+            _retry(draft, task, event.outside)
         case Action.SET_PRIORITY if status.state not in FINAL and event.value is not None:
             _reprioritise(draft, task, int(event.value))
         case Action.SET_DEADLINE if status.state not in FINAL:
@@ -68,45 +68,22 @@ def _update(draft: Draft, task: Task, event: UpdateAsked) -> None:
             pass  # it does not apply to this state: the service compares before and after, and tells the caller
 
 
-def _retry(draft: Draft, task: Task) -> None:
-    """Another run of an ended task: counters start anew, the attempt number goes on (it is the fence)."""
-    cluster = draft.cluster
+def _retry(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
+    """Another run of an ended task: it comes in anew, behind its dependencies and its time. Counters start anew, the
+    attempt number goes on (it is the fence)."""
     fresh = draft.status(task).copy()
     fresh.failures = fresh.losses = fresh.crashes = 0
     fresh.reason, fresh.error, fresh.due = None, "", 0.0
     fresh.cancel_requested = fresh.held = False
     draft.put(task, fresh)
-    broken = [name for name in task.after if _broken(draft, name)]
-    open_ones = [name for name in task.after if _open(draft, name)]
-    if fresh.state is not State.SKIPPED:
-        draft.move(task, Cause.RETRY)
-        return
     draft.move(task, Cause.RETRY)
-    if broken:
-        draft.move(task, Cause.SKIP).error = f"Its dependency {broken[0]} still has not succeeded."
-        return
-    for name in open_ones:
-        cluster.dependents.setdefault(name, []).append(task)
-    if open_ones:
-        cluster.missing[task.id] = len(open_ones)
-    settle_waiting(draft, task)
-
-
-def _open(draft: Draft, name: str) -> bool:
-    other = draft.task(name)
-    return other is not None and draft.status(other).state not in FINAL
-
-
-def _broken(draft: Draft, name: str) -> bool:
-    other = draft.task(name)
-    if other is None:
-        return False  # it left memory; only what succeeded, or what nobody retried, is gone so long
-    state = draft.status(other).state
-    return state in FINAL and state is not State.SUCCEEDED
+    enter(draft, task, outside)
 
 
 def _reprioritise(draft: Draft, task: Task, priority: int) -> None:
     status = draft.status(task)
+    if priority == status.priority:
+        return
     changed = status.copy()
     changed.priority = priority
     if status.state is State.QUEUED:

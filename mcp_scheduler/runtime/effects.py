@@ -11,11 +11,13 @@ from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Ended, Event, Outcome, Returned
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import FINAL, Reason
-from mcp_scheduler.errors import SchedulerError
+from mcp_scheduler.errors import SchedulerError, Unavailable
 from mcp_scheduler.ports import Clock, Executor
 from mcp_scheduler.runtime.payloads import Payloads
 
 log = logging.getLogger("mcp_scheduler.effects")
+
+_AGAIN = 1.0  # seconds until a store that could not be read is asked again
 
 
 class Effects:
@@ -82,13 +84,15 @@ class Effects:
         found: dict[AttemptId, bytes] = {}
         for attempt in launch.attempts:
             try:
-                found[attempt] = await self._payloads.fetch(self._cluster.tasks[attempt.task])
+                found[attempt] = await self._fetch(attempt)
             except SchedulerError as error:
                 outcome = Outcome(reason=Reason.REJECTED, error=str(error))
                 self._report(Ended(attempt, self._clock.now(), outcome))
             except Exception:
                 log.exception("The arguments of %s could not be put together.", attempt)
-                outcome = Outcome(reason=Reason.REJECTED, error="Its arguments could not be read; see the engine's log.")
+                outcome = Outcome(
+                    reason=Reason.REJECTED, error="Its arguments could not be read; see the engine's log."
+                )
                 self._report(Ended(attempt, self._clock.now(), outcome))
         self._preparing.difference_update(launch.attempts)
         for attempt in [name for name in found if name in self._unwanted]:
@@ -98,6 +102,15 @@ class Effects:
         if found:
             wanted = Launch(launch.slot, launch.node, launch.terms, tuple(found), launch.devices)
             self._executor.launch(wanted, found)
+
+    async def _fetch(self, attempt: AttemptId) -> bytes:
+        """The call, as soon as the store can be read: a disk that is busy is no fault of the task."""
+        while True:
+            try:
+                return await self._payloads.fetch(self._cluster.tasks[attempt.task])
+            except Unavailable as error:
+                log.warning("The arguments of %s cannot be read just now: %s", attempt, error)
+                await asyncio.sleep(_AGAIN)
 
     def _stop(self, stop: Stop) -> None:
         if stop.attempt in self._preparing:

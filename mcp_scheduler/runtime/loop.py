@@ -81,6 +81,8 @@ class Loop:
             self._wake.clear()
             batch, self._inbox = self._inbox, []
             if not await self._turn(batch):
+                if self._stopping:
+                    return  # what was reported is kept by the executor: the next engine hears it
                 self._set_timer(_RETRY_SECONDS)
                 await self._wake.wait()
 
@@ -105,18 +107,17 @@ class Loop:
         now = self._clock.now()
         try:
             decision = decide(self.cluster, [event for event, _ in batch], now)
-        except errors.InvariantBroken as broken:
-            log.exception("The decision broke a rule; everything derived is built anew.")
-            self._fail(batch, broken, keep=False)
-            return True
-        if decision.changes:
-            try:
+            if decision.changes:
                 await self._store.commit(decision.changes)
-            except errors.SchedulerError as error:
-                log.error("Commit failed: %s", error)  # noqa: TRY400 - the store has logged the cause
-                self.trouble = str(error)
-                self._fail(batch, error, keep=isinstance(error, errors.Unavailable))
-                return False
+        except errors.Unavailable as error:
+            log.error("Commit failed: %s", error)  # noqa: TRY400 - the store has logged the cause
+            self.trouble = str(error)
+            self._fail(batch, error, keep=True)
+            return False
+        except errors.SchedulerError as error:
+            log.exception("A rule was broken; everything derived is built anew.")
+            return await self._turn_alone(batch, error)
+        if decision.changes:
             self.trouble = ""
             self.cluster.apply(decision.changes)
             journal.tell(decision.changes, self._clock.now() - now)
@@ -124,6 +125,20 @@ class Loop:
         self._effects.committed(decision.changes)
         self._effects.carry_out(decision.effects)
         self._publish(decision.changes)
+        return True
+
+    async def _turn_alone(
+        self, batch: list[tuple[Event, asyncio.Future[None] | None]], error: errors.SchedulerError
+    ) -> bool:
+        """One event that breaks a rule must not take the others of its batch with it: each gets a turn of its own."""
+        if len(batch) <= 1:
+            self._fail(batch, error, keep=False)
+            return True
+        self.cluster.rebuild()
+        for index, one in enumerate(batch):
+            if not await self._turn([one]):
+                self._inbox[:0] = batch[index + 1 :]
+                return False
         return True
 
     def _fail(

@@ -88,10 +88,12 @@ class Payloads:
 
     async def results(self, ids: Sequence[str]) -> list[Any]:
         """What these tasks returned, in this order; None for those that returned nothing."""
-        stored = await self._store.results([name for name in ids if name not in self._results])
+        at_hand = {name: text for name in ids if (text := self._results.get(name)) is not None}
+        missing = [name for name in ids if name not in at_hand]
+        stored = await self._store.results(missing) if missing else {}
         found: list[Any] = []
         for name in ids:
-            text = self._results.get(name)
+            text = at_hand.get(name)
             if text is None and (result := stored.get(name)) is not None:
                 text = await self._outputs.result(result.file) if result.file else result.inline
             found.append(None if text is None else json.loads(text))

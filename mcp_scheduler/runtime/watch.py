@@ -17,7 +17,7 @@ class Watch:
     def on(self, ids: Iterable[str]) -> Iterator[asyncio.Event]:
         """An event that is set whenever one of the tasks ends. Clear it before looking at the tasks."""
         event = asyncio.Event()
-        names = list(ids)
+        names = set(ids)
         for name in names:
             self._waiters.setdefault(name, set()).add(event)
         try:

@@ -1,0 +1,154 @@
+"""What a decision costs: microseconds a task, for submitting and for placing and ending, at growing queue lengths.
+
+    python benchmarks/decide.py [--quick] [--memory]
+
+The goal is less than 100 µs a task in every cell, and no growth along a row: cost follows what changed, never how much
+waits. `batch` hands 256 events to each decision, `single` one. Committing is not measured: changes are applied at once.
+The time is the processor's, so that what else the machine does is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+import tracemalloc
+from collections.abc import Iterator
+from itertools import islice
+
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.decide import decide
+from mcp_scheduler.core.events import Ended, Event, NewTask, Outcome, Submitted
+from mcp_scheduler.core.node import LOCAL, Node
+from mcp_scheduler.core.states import State
+from mcp_scheduler.core.task import MILLI, Kind, Needs, Status, Task, Terms
+from mcp_scheduler.policies.order import PRIORITY
+
+BATCH = 256
+SHORT = 0.0001  # seconds that a call takes: windows are filled
+GIB = 2**30
+
+
+def shapes(count: int) -> list[Terms]:
+    """Different targets, principals and needs: every one has its own queue."""
+    return [
+        Terms(
+            Kind.FUNCTION,
+            f"module.function_{number}",
+            "environment",
+            f"principal-{number % 10}",
+            Needs((("cpus", MILLI if number % 5 else 2 * MILLI), ("memory", number * 1_000_000))),
+        )
+        for number in range(count)
+    ]
+
+
+def arrivals(kinds: list[Terms], start: int = 0) -> Iterator[Task]:
+    number = start
+    while True:
+        number += 1
+        terms = kinds[number % len(kinds)]
+        status = Status(State.QUEUED, float(number), priority=number % 7 if len(kinds) > 1 else 0)
+        yield Task(f"task-{number:08}", number, terms, float(number), status)
+
+
+class World:
+    """A node with two cpus, `queued` tasks that wait, and a worker that ends whatever was started, in that order."""
+
+    def __init__(self, queued: int, kinds: list[Terms]) -> None:
+        self.cluster = Cluster(PRIORITY)
+        self.kinds = kinds
+        self.now = float(queued)
+        self.cluster.load(islice(arrivals(kinds), queued), [])
+        self.cluster.set_node(Node(LOCAL, (("cpus", 2 * MILLI), ("memory", 64 * GIB))))
+        for terms in kinds:
+            self.cluster.estimates.learn(terms.target, SHORT)
+        self.cluster.rebuild()
+        self.fresh = arrivals(kinds, queued)
+        self.turn([])
+
+    def turn(self, events: list[Event]) -> None:
+        self.now += 0.001
+        decision = decide(self.cluster, events, self.now)
+        self.cluster.apply(decision.changes)
+
+    def new_tasks(self, count: int) -> list[NewTask]:
+        return [NewTask(task, b"") for task in islice(self.fresh, count)]
+
+    def ends(self, count: int) -> list[Event]:
+        running = islice(self.cluster.attempts, count)
+        return [Ended(attempt, self.now, Outcome(seconds=SHORT)) for attempt in running]
+
+
+def measure_submit(world: World, batch: int, tasks: int) -> float:
+    """Microseconds a task. Each event brings one task, as calls of many clients do."""
+    spent = 0.0
+    for _ in range(tasks // batch):
+        events: list[Event] = [Submitted([new]) for new in world.new_tasks(batch)]
+        started = time.process_time()
+        world.turn(events)
+        spent += time.process_time() - started
+    return spent / tasks * 1e6
+
+
+def measure_run(world: World, batch: int, tasks: int) -> float:
+    """Microseconds a task that was placed and ended. The queue is kept at its length, outside of the measurement."""
+    spent, done = 0.0, 0
+    while done < tasks:
+        events = world.ends(batch)
+        if not events:
+            break
+        done += len(events)
+        started = time.process_time()
+        world.turn(events)
+        spent += time.process_time() - started
+        world.turn([Submitted(world.new_tasks(len(events)))])
+    return spent / done * 1e6
+
+
+def table(lengths: list[int], tasks: int) -> None:
+    print(f"{'µs a task':24}" + "".join(f"{length:>12,}" for length in lengths) + "   queued")
+    for count in (1, 100, 1000):
+        rows: dict[str, list[float]] = {}
+        for length in lengths:
+            world = World(length, shapes(count))
+            gc.collect()
+            gc.freeze()
+            for name, batch, measure in (
+                ("submit, batch", BATCH, measure_submit),
+                ("submit, single", 1, measure_submit),
+                ("place+end, batch", BATCH, measure_run),
+                ("place+end, single", 1, measure_run),
+            ):
+                rows.setdefault(name, []).append(measure(world, batch, tasks))
+            gc.unfreeze()
+        for name, cells in rows.items():
+            print(f"{count:>5} {name:18}" + "".join(f"{cell:12.1f}" for cell in cells))
+
+
+def memory(count: int) -> None:
+    """Bytes of memory for each task that waits in the queue."""
+    kinds = shapes(100)
+    tracemalloc.start()
+    world = World(0, kinds)
+    before, _ = tracemalloc.get_traced_memory()
+    world.cluster.load(islice(arrivals(kinds), count), [])
+    world.cluster.rebuild()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(f"{(after - before) / count:.0f} bytes for each of {count:,} queued tasks")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="up to 10,000 queued only")
+    parser.add_argument("--memory", action="store_true", help="measure the memory of 200,000 queued tasks instead")
+    options = parser.parse_args()
+    if options.memory:
+        memory(200_000)
+    else:
+        table([10, 10_000] if options.quick else [10, 10_000, 1_000_000], 2_560)
+
+
+if __name__ == "__main__":
+    main()

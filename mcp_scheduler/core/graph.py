@@ -1,0 +1,69 @@
+"""Dependencies: who waits for whom, and what the end of a task means for those that wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcp_scheduler.core.draft import Draft
+from mcp_scheduler.core.states import FINAL, Cause, State, advance
+from mcp_scheduler.core.task import Task
+
+BROKEN_DEPENDENCY = "Its dependency {} did not succeed ({})."
+
+
+def enter(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
+    """The first state of a task that comes in, or comes back: skipped, or whatever it lacks.
+
+    `outside` tells how dependencies ended that are no longer in memory. One that nobody knows has not succeeded.
+    """
+    open_ones: list[str] = []
+    for name in dict.fromkeys(task.after):
+        other = draft.task(name)
+        state = draft.status(other).state if other is not None else outside.get(name, State.SKIPPED)
+        if state not in FINAL:
+            open_ones.append(name)
+        elif state is not State.SUCCEEDED:
+            draft.move(task, Cause.SKIP).error = BROKEN_DEPENDENCY.format(name, state)
+            release_dependents(draft, task)
+            return
+    draft.cluster.wait_for(task, open_ones)
+    settle_waiting(draft, task)
+
+
+def settle_waiting(draft: Draft, task: Task) -> None:
+    """A waiting task takes the state that says what it lacks: a person's word, its dependencies, its time, nothing."""
+    cluster = draft.cluster
+    status = draft.status(task)
+    due = max(task.start_after, status.due)
+    if status.held:
+        cause = Cause.HOLD
+    elif task.id in cluster.missing:
+        cause = Cause.WAIT_DEPENDENCIES
+    elif due > draft.now:
+        cause = Cause.WAIT_TIME
+    else:
+        cause = Cause.READY
+    if advance(status.state, cause) is status.state:
+        return
+    moved = draft.move(task, cause)
+    if cause is Cause.WAIT_TIME:
+        moved.due = due
+        cluster.wake(due, task=task)
+
+
+def release_dependents(draft: Draft, task: Task) -> None:
+    """The task has ended: whoever waited only for it can go on, or is skipped, and so on down the graph."""
+    cluster = draft.cluster
+    ended_tasks = [task]
+    while ended_tasks:
+        over = ended_tasks.pop()
+        state = draft.status(over).state
+        for other in cluster.dependents.pop(over.id, ()):
+            if state is not State.SUCCEEDED:
+                draft.move(other, Cause.SKIP).error = BROKEN_DEPENDENCY.format(over.id, state)
+                ended_tasks.append(other)
+                continue
+            cluster.missing[other.id] -= 1
+            if not cluster.missing[other.id]:
+                del cluster.missing[other.id]
+                settle_waiting(draft, other)
