@@ -148,13 +148,17 @@ def version_of(connection: Connection) -> int:
     return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
-def migrate(connection: Connection, path: Path) -> None:
-    """Brings the database to the newest version, or raises `NewerSchema`. Nothing changes if a step fails."""
+def refuse_newer(connection: Connection, path: Path) -> None:
     version, newest = version_of(connection), len(MIGRATIONS)
     if version > newest:
         raise NewerSchema(
             f"The database {path} has schema version {version}; this mcp-scheduler knows versions up to {newest}."
         )
+
+
+def migrate(connection: Connection, path: Path) -> None:
+    """Brings the database to the newest version. Nothing changes if a step fails."""
+    version, newest = version_of(connection), len(MIGRATIONS)
     if version == newest:
         return
     if version > 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, create_engine, select, update
 from sqlalchemy.pool import NullPool
 
 from mcp_scheduler.errors import StoreDamaged
-from mcp_scheduler.store.migrations import migrate
+from mcp_scheduler.store.migrations import migrate, refuse_newer
 from mcp_scheduler.store.schema import APPLICATION_ID, meta
 from mcp_scheduler.store.transaction import transaction
 
@@ -28,7 +29,6 @@ PREPARED: Final = 512  # statements the driver keeps: every shape and size of `b
 
 SAFE_PRAGMAS: Final = ("mmap_size = 0", "trusted_schema = OFF", f"busy_timeout = {BUSY_MS}")
 _WRITER_PRAGMAS: Final = (
-    *SAFE_PRAGMAS,
     "auto_vacuum = INCREMENTAL",  # takes effect on a new file only
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -45,9 +45,11 @@ def open_database(path: Path) -> tuple[Connection, bool]:
     connection = _connect(path)
     try:
         _recognise(connection, path)
+        refuse_newer(connection, path)
         clean = _was_clean(connection)
         if not clean:
             _examine(connection, path)
+        _prepare(connection)  # from here on the file may change
         migrate(connection, path)
     except BaseException:
         connection.close()
@@ -74,6 +76,7 @@ def _make_room(path: Path) -> None:
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # before SQLite holds any lock on it
     connection = _connect(new)
     try:
+        _prepare(connection)
         migrate(connection, new)
     finally:
         connection.close()  # the last one: it moves the log into the file
@@ -96,12 +99,22 @@ def _connect(path: Path) -> Connection:
     engine = create_engine("sqlite+pysqlite://", creator=driver, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     connection = engine.connect()
     try:
-        for pragma in (*_WRITER_PRAGMAS, *(_MAC_PRAGMAS if sys.platform == "darwin" else ())):
-            connection.exec_driver_sql(f"PRAGMA {pragma}")
+        _set(connection, SAFE_PRAGMAS)
     except BaseException:
-        connection.close()  # the first pragma that reads the file meets what is wrong with it
+        connection.close()
         raise
     return connection
+
+
+def _prepare(connection: Connection) -> None:
+    _set(connection, _WRITER_PRAGMAS)
+    if sys.platform == "darwin":
+        _set(connection, _MAC_PRAGMAS)
+
+
+def _set(connection: Connection, pragmas: Sequence[str]) -> None:
+    for pragma in pragmas:
+        connection.exec_driver_sql(f"PRAGMA {pragma}")
 
 
 def _recognise(connection: Connection, path: Path) -> None:
