@@ -23,6 +23,7 @@ class Guest:
     client: str = ""
     environment: str = ""
     door: str = ""
+    resumed: bool = False
     isolated: bool = False
     any_command: bool = False
     commands: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Guest:
             client=door.client,
             environment=door.environment.key,
             door=door.id,
+            resumed=door.resumed,
             any_command=door.grant.any_command,
             commands=door.grant.commands,
         )
@@ -48,6 +50,7 @@ class Guest:
             door=self.door,
             request=request if self.door else "",
             client=name,
+            resumed=self.resumed,
             isolated=self.isolated,
             any_command=self.any_command,
             commands=self.commands,

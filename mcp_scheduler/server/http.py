@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mcp_scheduler.errors import NotAllowed, Unavailable
@@ -76,8 +77,7 @@ def http_app(
     def who(context: Context) -> Caller:
         assert context.request is not None, "the transport hands on its request"
         subject: str = context.request.scope[_SUBJECT]  # the gate lets no request pass without
-        asks = Guest(subject, "", base.environment, "", True, base.any_command, base.commands)
-        return asks.caller(client_name(context))
+        return replace(base, principal=subject, isolated=True).caller(client_name(context))
 
     server = make_server(toolbox, who)
     app = server.streamable_http_app(

@@ -17,6 +17,7 @@ _WHOLE: Final[Schema] = {"type": "integer"}
 _YES: Final[Schema] = {"type": "boolean"}
 _TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
 _ANY_OBJECT: Final[Schema] = {"type": "object"}
+_TEXT_OR_OBJECT: Final[Schema] = {"anyOf": [_TEXT, _ANY_OBJECT]}
 _DURATION: Final[Schema] = {"anyOf": [_NUMBER, _TEXT]}
 
 
@@ -41,11 +42,11 @@ _TASK_FIELDS: Final[Schema] = {
     "function": _said(_TEXT, "module.function, see list_functions"),
     "arguments": _said(
         _ANY_OBJECT,
-        'of function or tool. {"$result":"<task id>","path":"<JMESPath>"} at any depth stands for that task\'s result '
-        "and waits for it",
+        'of function or tool. {"$result":"<task id>","path":"<JMESPath>"} at any depth (also as a word of command or '
+        "as stdin) stands for that task's result and waits for it",
     ),
     "command": _said(
-        {"anyOf": [_TEXT, _TEXTS]},
+        {"anyOf": [_TEXT, {"type": "array", "items": _TEXT_OR_OBJECT}]},
         "program and arguments, no shell; result {exit_code, stdout_tail, result: JSON that it wrote to "
         "$MCP_SCHEDULER_RESULT}",
     ),
@@ -91,7 +92,7 @@ _TASK_FIELDS: Final[Schema] = {
     "hedge": _said(_YES, "second copy when slow"),
     "cwd": _TEXT,
     "env": _ANY_OBJECT,
-    "stdin": _TEXT,
+    "stdin": _TEXT_OR_OBJECT,
     "inputs": _said(_TEXTS, "files to snapshot"),
     "hold": _said(_YES, "until update_task resume"),
 }

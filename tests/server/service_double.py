@@ -200,7 +200,7 @@ class ServiceDouble:
             raise self.raises
 
     def _again(self, caller: Caller) -> views.Submitted | None:
-        return self.remembered.get((caller.door, caller.request)) if caller.door and caller.request else None
+        return self.remembered.get((caller.door, caller.request)) if caller.resumed else None
 
     def _remember(self, caller: Caller, submitted: views.Submitted) -> views.Submitted:
         if caller.door and caller.request:

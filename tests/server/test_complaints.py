@@ -33,7 +33,7 @@ def said(model, value) -> str:
         ({"function": "f", "retry": "often"}, '`retry` must be a whole number or an object, not "often".'),
         ({"function": "f", "retry": 0}, "`retry` must be at least 1 or an object, not 0."),
         ({"function": "f", "tags": ["a", 5]}, "`tags[1]` must be a text, not 5."),
-        ({"command": ["a", 5]}, "`command[1]` must be a text, not 5."),
+        ({"command": ["a", 5]}, "`command[1]` must be a text or an object, not 5."),
         ({"command": []}, "`command` must be a text or a list of at least 1 item(s), not []."),
         ({"function": "f", "env": {"A": 1}}, "`env.A` must be a text, not 1."),
         ({}, "Give exactly one of function, command, chat, tool, lease; there is none of them."),

@@ -103,8 +103,8 @@ async def test_any_other_exception_becomes_an_incident(serve, service: ServiceDo
 
 
 async def test_a_request_sent_again_through_the_same_door_is_recognised(serve, service: ServiceDouble):
-    for _ in range(2):
-        async with connection(serve, "owner") as client:
+    for resumed in (False, True):
+        async with connection(serve, "owner", resumed=resumed) as client:
             await ask(client, "submit", {"function": "tools.add"}, ident=5)
     assert len(service.tasks) == 1
 

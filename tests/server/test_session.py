@@ -48,8 +48,8 @@ async def test_the_door_tells_who_calls(serve, era, service: ServiceDouble):
 
 async def test_a_request_sent_again_through_the_same_door_is_recognised(serve, era, service: ServiceDouble):
     answers = []
-    for _ in range(2):
-        async with connection(serve, era) as client:
+    for resumed in (False, True):
+        async with connection(serve, era, resumed=resumed) as client:
             client.call("submit_task", {"function": "tools.add"}, ident=5)
             answers.append(await client.answer(5))
     assert answers[0] == answers[1]
@@ -57,7 +57,7 @@ async def test_a_request_sent_again_through_the_same_door_is_recognised(serve, e
 
 
 async def test_an_id_used_for_something_else_is_another_request(serve, era, service: ServiceDouble):
-    async with connection(serve, era) as client:
+    async with connection(serve, era, resumed=True) as client:
         for name in ("tools.one", "tools.two"):
             client.call("submit_task", {"function": name}, ident=5)
             await client.answer(5)
