@@ -216,7 +216,9 @@ class Opening:
             what = f"The engine of {self._home.path} (process {pid}) has not answered within {self._limit:.0f} s."
             then = f"If process {pid} is stopped or hangs, end it and repeat the call."
         else:
-            what = f"No engine of {self._home.path} has come up within {self._limit:.0f} s."
+            what = (
+                f"No engine of {self._home.path} has come up within {self._limit:.0f} s (the last was process {pid})."
+            )
             then = "Repeat the call, or see what `mcp-scheduler doctor` says."
         tail = log_tail(self._home) or "(none)"
         return DoorError(what, hint=f"{then} Look at {self._home.log_file}; its last lines: {tail}")

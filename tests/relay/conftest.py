@@ -4,7 +4,7 @@ import shutil
 import tempfile
 
 import pytest
-from standin_client import Client, StandInHome, kill
+from standin_client import Client, StandInHome, kill, processes_of
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def home():
     folder = tempfile.mkdtemp(prefix="doors-")
     home = StandInHome(folder)
     yield home
-    for pid in {*home.engines(), home.engine_record().get("pid", 0)} - {0}:
+    for pid in processes_of(home):
         kill(pid)
     shutil.rmtree(folder, ignore_errors=True)
 
