@@ -120,8 +120,14 @@ class RemoteService:
 
     # --- the service's methods; `caller` is known to the engine from the door
 
-    async def submit_many(self, _caller: Caller, request: requests.SubmitMany) -> views.Submitted:
-        return _SUBMITTED.validate_python(await self.call("submit_many", _plain(request)))
+    async def submit(self, _caller: Caller, request: requests.TaskSpec) -> views.Submitted:
+        return _SUBMITTED.validate_python(await self.call("submit", _plain(request)))
+
+    async def submit_many(self, _caller: Caller, request: requests.SubmitMany) -> views.Accepted:
+        return _ACCEPTED.validate_python(await self.call("submit_many", _plain(request)))
+
+    async def gather(self, _caller: Caller, request: requests.Gather) -> tuple[views.Return, ...]:
+        return _RETURNS.validate_python(await self.call("gather", _plain(request)))
 
     async def submit_graph(self, _caller: Caller, request: requests.SubmitGraph) -> views.Submitted:
         return _SUBMITTED.validate_python(await self.call("submit_graph", _plain(request)))
@@ -164,6 +170,8 @@ class RemoteService:
 
 
 _SUBMITTED = TypeAdapter(views.Submitted)
+_ACCEPTED = TypeAdapter(views.Accepted)
+_RETURNS = TypeAdapter(tuple[views.Return, ...])
 _WAITED = TypeAdapter(views.WaitReport)
 _GROUP = TypeAdapter(views.GroupView)
 _TASK = TypeAdapter(views.TaskView)

@@ -79,7 +79,10 @@ class RetrySpec(Request):
 
 
 class TaskSpec(Request):
-    """One task. Exactly one of function, command, chat, tool and lease says what it runs."""
+    """One task. Exactly one of function, command, chat, tool and lease says what it runs.
+
+    The defaults are immutable: mutable ones would be copied for each of a million tasks.
+    """
 
     function: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     arguments: dict[str, Any] | None = None
@@ -88,13 +91,13 @@ class TaskSpec(Request):
     tool: Text | None = None
     lease: bool | None = None
     name: Text | None = None
-    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=60)]], Field(max_length=20)] = []
+    tags: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(max_length=20)] = ()
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     cache: bool = False
     needs: NeedsSpec | None = None
-    after: Annotated[list[str], Field(max_length=10_000)] = []
-    reads: Annotated[list[Text], Field(max_length=100)] = []
-    writes: Annotated[list[Text], Field(max_length=100)] = []
+    after: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
+    reads: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
+    writes: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
     priority: Annotated[int, Field(ge=-100, le=100)] | None = None
     deadline: Moment | None = None
     start_after: Moment | None = None
@@ -108,9 +111,9 @@ class TaskSpec(Request):
     replicas: Annotated[int, Field(ge=1, le=16)] | None = None
     hedge: bool = False
     cwd: str | None = None
-    env: dict[str, str] = {}
+    env: dict[str, str] | None = None
     stdin: str | dict[str, Any] | None = None
-    inputs: list[str] = []
+    inputs: tuple[str, ...] = ()
     hold: bool = False
 
     @model_validator(mode="after")
@@ -178,6 +181,13 @@ class Wait(Request):
     mode: Literal["all", "any", "next"] = "all"
     timeout: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=86400)] | None = None
     cursor: str | None = None
+
+
+class Gather(Request):
+    """The results of many tasks, once all have ended, or `timeout` seconds have passed."""
+
+    ids: list[str]
+    timeout: Annotated[float, Field(ge=0)] | None = None
 
 
 class GetTask(Request):

@@ -16,7 +16,6 @@ the home, this becomes a client of it. Either way the same tasks, the same promi
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +32,7 @@ from mcp_scheduler.ports import Environment
 from mcp_scheduler.requests import Caller
 
 Where = Literal["here", "shared"]
+_ENDED_BADLY = ("failed", "cancelled", "skipped")
 M = TypeVar("M", bound=requests.Request)
 
 
@@ -49,7 +49,9 @@ class TaskFailed(SchedulerError):
 class _Service(Protocol):
     """What the engine's service and its remote twin have in common."""
 
-    async def submit_many(self, caller: Caller, request: requests.SubmitMany, /) -> views.Submitted: ...
+    async def submit_many(self, caller: Caller, request: requests.SubmitMany, /) -> views.Accepted: ...
+    async def submit(self, caller: Caller, request: requests.TaskSpec, /) -> views.Submitted: ...
+    async def gather(self, caller: Caller, request: requests.Gather, /) -> tuple[views.Return, ...]: ...
     async def submit_graph(self, caller: Caller, request: requests.SubmitGraph, /) -> views.Submitted: ...
     async def submit_map(self, caller: Caller, request: requests.MapTask, /) -> views.Submitted: ...
     async def wait(
@@ -68,9 +70,10 @@ class _Service(Protocol):
 class Handle:
     """A submitted task (or a group of tasks): its id, and ways to wait for it."""
 
-    def __init__(self, scheduler: Scheduler, id: str, view: views.TaskView | views.GroupView) -> None:  # noqa: A002
+    __slots__ = ("_scheduler", "id")
+
+    def __init__(self, scheduler: Scheduler, id: str) -> None:  # noqa: A002 - the word of every door
         self.id = id
-        self.submitted = view
         self._scheduler = scheduler
 
     def __repr__(self) -> str:
@@ -85,7 +88,7 @@ class Handle:
         """What it returned; a group's results are a list. `TaskFailed` if it did not succeed; `TimeoutError`."""
         view = await self.wait(timeout)
         if isinstance(view, views.TaskView):
-            if view.state in ("failed", "cancelled", "skipped"):
+            if view.state in _ENDED_BADLY:
                 raise TaskFailed(view)
             if view.state != "succeeded":
                 raise TimeoutError(f"{self.id} is {view.state} after {timeout} s")
@@ -152,14 +155,14 @@ class Scheduler:
         """Submit one call; returns when it is durable. `options` are the further fields of a task: needs, retry,
         timeout, after, priority, name, tags, idempotency_key, start_after."""
         spec = self._spec({"function": self._name(function), "arguments": arguments, **(options or {})})
-        submitted = await self._service.submit_many(self._caller, requests.SubmitMany(tasks=[spec]))
-        return Handle(self, submitted.tasks[0].id, submitted.tasks[0])
+        submitted = await self._service.submit(self._caller, spec)
+        return Handle(self, submitted.tasks[0].id)
 
     async def submit_many(self, tasks: Sequence[Mapping[str, Any]]) -> list[Handle]:
         """Submit independent tasks, each as a mapping of its fields, in one transaction."""
         specs = [self._spec(task) for task in tasks]
-        submitted = await self._service.submit_many(self._caller, requests.SubmitMany.model_construct(tasks=specs))
-        return [Handle(self, view.id, view) for view in submitted.tasks]
+        accepted = await self._service.submit_many(self._caller, requests.SubmitMany.model_construct(tasks=specs))
+        return [Handle(self, task_id) for task_id in accepted.ids]
 
     async def submit_graph(self, tasks: Mapping[str, Mapping[str, Any]], **options: Any) -> Handle:
         """Submit tasks with dependencies by key; see the tool `submit_graph`."""
@@ -184,10 +187,18 @@ class Scheduler:
         return self._group((await self._service.submit_map(self._caller, request)).group)
 
     async def gather(self, handles: Sequence[Handle], timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - as in wait_for_tasks
-        """The results of many, in their order; `TaskFailed` for the first that did not succeed."""
-        if handles:
-            await self.wait([handle.id for handle in handles], timeout=timeout)
-        return list(await asyncio.gather(*(handle.result(0) for handle in handles)))
+        """The results of many tasks, in their order; `TaskFailed` for the first that did not succeed, `TimeoutError`
+        if one has not ended after `timeout` seconds."""
+        asked = requests.Gather.model_construct(ids=[handle.id for handle in handles], timeout=timeout)
+        found = await self._service.gather(self._caller, asked)
+        for one in found:
+            if one.state in _ENDED_BADLY:
+                view = await self.get(one.id)
+                assert isinstance(view, views.TaskView)
+                raise TaskFailed(view)
+            if one.state != "succeeded":
+                raise TimeoutError(f"{one.id} is {one.state} after {timeout} s")
+        return [one.result for one in found]
 
     async def wait(
         self,
@@ -236,7 +247,7 @@ class Scheduler:
 
     def _group(self, group: views.GroupView | None) -> Handle:
         assert group is not None  # a graph and a map are answered with their group
-        return Handle(self, group.id, group)
+        return Handle(self, group.id)
 
     def _spec(self, fields: Mapping[str, Any]) -> requests.TaskSpec:
         return _valid(requests.TaskSpec, fields)

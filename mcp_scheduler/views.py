@@ -89,6 +89,26 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """The acknowledgement of many tasks at once, in the order of the request. `duplicates` are the ids among them
+    that an earlier submission with the same key made."""
+
+    ids: tuple[str, ...]
+    duplicates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """How a task ended, and what it returned: the short form for programs that gather many."""
+
+    id: str
+    state: str
+    result: Any = None
+    reason: str | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WaitReport:
     """What a wait ended with. `done` tells the tasks (or groups) that have ended (with `next`: since the cursor);
     time up is a normal answer: `remaining` says how many are left, `again_in` when to ask again."""

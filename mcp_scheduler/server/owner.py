@@ -57,6 +57,7 @@ _METHODS: Final[Mapping[str, tuple[type[BaseModel], Method]]] = {
     "submit_many": (requests.SubmitMany, lambda service, caller, request, _: service.submit_many(caller, request)),
     "submit_graph": (requests.SubmitGraph, lambda service, caller, request, _: service.submit_graph(caller, request)),
     "submit_map": (requests.MapTask, lambda service, caller, request, _: service.submit_map(caller, request)),
+    "gather": (requests.Gather, lambda service, caller, request, _: service.gather(caller, request)),
     "wait": (requests.Wait, lambda service, caller, request, told: service.wait(caller, request, told)),
     "get": (requests.GetTask, lambda service, caller, request, _: service.get(caller, request)),
     "list": (requests.ListTasks, lambda service, caller, request, _: service.list(caller, request)),

@@ -122,7 +122,8 @@ def signature(parameters: Mapping[str, Any]) -> str:
     parts: list[str] = []
     for name, schema in parameters.get("properties", {}).items():
         kind = schema.get("type") or ("one of " + "/".join(map(str, schema["enum"])) if "enum" in schema else "any")
-        text = f"{name}: {'/'.join(map(str, kind)) if isinstance(kind, list) else kind}"
+        shown = "/".join(map(str, kind)) if isinstance(kind, list) else kind  # pyright: ignore[reportUnknownArgumentType]
+        text = f"{name}: {shown}"
         if name not in required:
             text += f" = {schema.get('default')!r}"
         parts.append(text)

@@ -58,7 +58,7 @@ def command_call(caller: Caller, spec: TaskSpec, environment: Environment) -> di
     words[0] = program_of(str(words[0]), cwd, environment)
     if not may_run(caller, words, cwd, environment):
         raise _not_allowed(words)
-    call: dict[str, Any] = {"command": words, "cwd": cwd, "env": _checked_env(spec.env)}
+    call: dict[str, Any] = {"command": words, "cwd": cwd, "env": _checked_env(spec.env or {})}
     if spec.stdin is not None:
         call["stdin"] = spec.stdin
     return call

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.ports import TaskQuery
-from mcp_scheduler.requests import Caller, GetTask, ListTasks, ReadOutput, Wait
+from mcp_scheduler.requests import Caller, Gather, GetTask, ListTasks, ReadOutput, Wait
 from mcp_scheduler.service import reading, waiting
 from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.groups import Tally
@@ -46,6 +46,40 @@ class Looking(Desk):
             cursor=cursor,
             again_in=None if complete else 1.0,
         )
+
+    async def gather(self, caller: Caller, request: Gather) -> tuple[views.Return, ...]:
+        """The results of tasks, in the order of their ids, once all have ended or the time is up."""
+        tasks, tallies = await self._find.all(caller, request.ids, members=True)
+        awaited = waiting.Awaited(tasks, tallies)
+        everything = Wait.model_construct(ids=request.ids, mode="all", timeout=request.timeout, cursor=None)
+        await waiting.wait_until_over(everything, awaited, self._watch, None)
+        wanted = [task.id for task in tasks if task.status.state is State.SUCCEEDED]
+        found = await self._results(wanted)
+        return tuple(
+            views.Return(
+                task.id,
+                task.status.state.value,
+                found.get(task.id),
+                task.status.reason.value if task.status.reason else None,
+                task.status.error,
+            )
+            for task in tasks
+        )
+
+    async def _results(self, ids: Sequence[str]) -> dict[str, Any]:
+        """What these tasks returned: from memory where it is at hand, else from the store, else from its file."""
+        found: dict[str, Any] = {}
+        elsewhere: list[str] = []
+        for name in ids:
+            run = self._look.last_run(name)
+            if run is not None and run.outcome.result is not None:
+                found[name] = json.loads(run.outcome.result)
+            else:
+                elsewhere.append(name)
+        for name, result in (await self._store.results(elsewhere) if elsewhere else {}).items():
+            text = await self._outputs.result(result.file) if result.file else result.inline
+            found[name] = None if text is None else json.loads(text)
+        return found
 
     async def get(self, caller: Caller, request: GetTask) -> views.TaskView | views.GroupView:
         """A task or a group."""
@@ -84,7 +118,8 @@ class Looking(Desk):
         """The whole result of a task; for a group the list of its tasks' results, in their order."""
         found = await self._find.any(caller, id)
         if isinstance(found, Tally):
-            return [await self._result(await self._find.task(caller, name)) for name in found.states]
+            results = await self._results([name for name, state in found.states.items() if state is State.SUCCEEDED])
+            return [results.get(name) for name in found.states]
         return await self._result(found)
 
     async def _result(self, task: Task) -> Any:
@@ -93,10 +128,7 @@ class Looking(Desk):
                 f"{task.id} has no result: it is {task.status.state}.",
                 hint="Call wait_for_tasks first." if task.status.state not in FINAL else "See get_task for its error.",
             )
-        found = (await self._store.results([task.id])).get(task.id)
-        if found is None or (found.inline is None and not found.file):
-            return None
-        return json.loads(await self._outputs.result(found.file) if found.file else found.inline or b"null")
+        return (await self._results([task.id])).get(task.id)
 
     async def _with_result(self, task: Task, **options: Any) -> views.TaskView:
         result = None

@@ -63,7 +63,7 @@ def specs_of(request: MapTask, items: list[Any]) -> dict[str, TaskSpec]:
     marked = _has_mark(plain)
     specs = {f"{number}": _filled(template, plain, item, marked=marked) for number, item in enumerate(items)}
     if request.reduce is not None:
-        after = [*request.reduce.after, "items"]
+        after = (*request.reduce.after, "items")
         specs[REDUCE] = request.reduce.model_copy(update={"after": after})
     return specs
 

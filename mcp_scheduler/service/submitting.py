@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,35 +16,43 @@ from mcp_scheduler.service.commands import words_of
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
 
+_BREATH = 500  # tasks composed between two looks at what else is to be done
+
 
 class Submitting(Desk):
     """The use cases that bring tasks in."""
 
     async def submit(self, caller: Caller, request: TaskSpec) -> views.Submitted:
         """One task. Returns when it is on the disk."""
-        return await self.submit_many(caller, SubmitMany(tasks=[request]))
+        tasks, duplicates = await self._submit_all(caller, [request])
+        return views.Submitted((self._look.task(tasks[0], duplicate=bool(duplicates)),))
 
-    async def submit_many(self, caller: Caller, request: SubmitMany) -> views.Submitted:
+    async def submit_many(self, caller: Caller, request: SubmitMany) -> views.Accepted:
         """Independent tasks, all or none. A task whose key is known already is answered with the first one."""
+        tasks, duplicates = await self._submit_all(caller, request.tasks)
+        return views.Accepted(tuple(task.id for task in tasks), duplicates)
+
+    async def _submit_all(self, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[list[Task], tuple[str, ...]]:
+        """The tasks, and the ids of those among them that were there before."""
         told = await self._already_told(caller)
         if told is not None:
-            return views.Submitted(tuple(self._look.task(task, duplicate=True) for task in told))
-        self._refuse_flood(len(request.tasks))
+            return told, tuple(task.id for task in told)
+        self._refuse_flood(len(specs))
         await self.environments.keep(caller.environment)
-        functions = await self.composer.functions_for(caller.environment, request.tasks)
-        names = await self.composer.names(request.tasks, {})
-        new = [
-            self.composer.task(caller, spec, functions, names, self.composer.fresh_id(spec.name or _short(spec)))
-            for spec in request.tasks
-        ]
+        functions = await self.composer.functions_for(caller.environment, specs)
+        names = await self.composer.names(specs, {})
+        new: list[NewTask] = []
+        for number, spec in enumerate(specs):
+            task_id = self.composer.fresh_id(spec.name or _short(spec))
+            new.append(self.composer.task(caller, spec, functions, names, task_id))
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)  # others are served while a flood is being composed
         known = {item.task.id: task for item in new if (task := await self._known_by_key(item)) is not None}
         fresh = [item for item in new if item.task.id not in known]
         if fresh:
             await self._submit(caller, Submitted(fresh, outside=names.outside, origin=origin_of(caller)), known)
-        shown = [known.get(item.task.id, item.task) for item in new]
-        return views.Submitted(
-            tuple(self._look.task(task, duplicate=item.task is not task) for task, item in zip(shown, new, strict=True))
-        )
+        tasks = [known.get(item.task.id, item.task) for item in new]
+        return tasks, tuple(task.id for task in known.values())
 
     async def _submit(self, caller: Caller, event: Submitted, known: dict[str, Task]) -> None:
         """Hand in what is new. A key that was taken since it was looked up is looked up once more."""
