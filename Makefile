@@ -37,6 +37,16 @@ format: $(LINT_STAMP)  ## put the code into its form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+BENCH := .venv-bench
+$(BENCH)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check huey distributed
+	touch $@
+
+bench: $(BENCH)/.ready  ## ours beside its peers, in one run (ARGS="--rounds 3 --count 10000")
+	$(BENCH)/bin/python benchmarks/run.py $(ARGS)
+
 docs: $(STAMP)  ## write the reference pages anew from the code
 	$(BIN)/python docs/reference/generate.py
 
@@ -45,4 +55,4 @@ dist: $(STAMP)  ## wheel and sdist in dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist .hypothesis .ruff_cache
+	rm -rf $(VENV) $(BENCH) build dist .hypothesis .ruff_cache

@@ -1,0 +1,15 @@
+"""The benchmark's function for Huey; BENCH_HUEY names its database."""
+
+from __future__ import annotations
+
+import os
+
+from huey import SqliteHuey
+
+huey = SqliteHuey(filename=os.environ["BENCH_HUEY"])
+
+
+@huey.task()
+def noop(value: int = 0) -> int:
+    """The work: none."""
+    return value
