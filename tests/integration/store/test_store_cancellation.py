@@ -32,7 +32,7 @@ async def test_two_hundred_cancelled_commits_are_whole_or_not_there(store: Sqlit
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not await store._thread.run(in_transaction, store)  # pyright: ignore[reportOptionalMemberAccess]
+        assert not await store._thread.run(in_transaction, store)
         found = await store.tasks(names)
         assert len(found) in (0, 5)
         committed += len(found) // 5

@@ -63,9 +63,6 @@ async def check(path: Path, last: int) -> int:
         assert await store.group(f"g{newest + 1}") is None
         return newest
     finally:
-        await store._reads.close()  # pyright: ignore[reportOptionalMemberAccess]
-        await store._thread.run(store._writer._open[0].close)  # pyright: ignore - left as a crash leaves it
-        store._writer._open = None
         await store.close()
 
 
