@@ -104,3 +104,19 @@ def _tell(began: str) -> None:
 @function
 def unspeakable() -> object:
     return object()
+
+
+@function
+def wait_and_say(gate: str, began: str) -> str:
+    with Path(gate).open() as opened:
+        _tell(began)
+        word = opened.read()
+    sys.stdout.write("said alone\n")
+    return word
+
+
+@function
+def note(ledger: str) -> None:
+    """Every run leaves a line."""
+    with Path(ledger).open("a") as file:
+        file.write(os.environ["MCP_SCHEDULER_ATTEMPT"] + "\n")

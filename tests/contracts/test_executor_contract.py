@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from executor_stage import LocalStage, ScriptedStage, processes_of
+from executor_stage import LocalStage, ScriptedStage, process_gone, processes_of
 
 from mcp_scheduler.core.events import Returned
 from mcp_scheduler.core.ids import AttemptId
@@ -37,6 +37,8 @@ async def stage(request, monkeypatch, anyio_backend):
     yield stage
     await stage.close()
     shutil.rmtree(root)
+    for pid in processes_of(root):  # a shim that has just told the end of its worker is on its way out
+        await process_gone(pid)
     assert not processes_of(root)
 
 

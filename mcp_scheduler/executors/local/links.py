@@ -45,6 +45,11 @@ class LineLink(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Close without waiting for a peer that does not read."""
+        if self._transport is not None:
+            self._transport.abort()
+
 
 _decode = json.JSONDecoder().raw_decode
 
@@ -89,3 +94,8 @@ class FrameLink(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close without waiting for a peer that does not read."""
+        if self._transport is not None:
+            self._transport.abort()

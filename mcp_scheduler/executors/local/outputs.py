@@ -45,7 +45,7 @@ class LocalOutputs:
 
     def changed_at(self) -> float:
         """Who began after this time has printed nothing: a first byte makes a file, and that changes the folder."""
-        return os.stat(self._attempts).st_mtime + CLOCK_GRAIN  # noqa: PTH116 (once for every batch of results)
+        return os.stat(self._attempts).st_mtime + CLOCK_GRAIN
 
     def count(self, attempt: AttemptId, outcome: Outcome) -> None:
         """Note in `outcome` how much was printed."""

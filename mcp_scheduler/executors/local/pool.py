@@ -96,6 +96,8 @@ class Pool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.grace + LAST_PATIENCE):
                 await asyncio.gather(*[worker.over.wait() for worker in ending])
+        for worker in self.workers:  # those that cannot be ended: their shims go on trying
+            worker.disconnect()
         await asyncio.gather(*self._tasks)
         await self.zygote.close()
 

@@ -54,7 +54,7 @@ def spawn(
         os.close(reading)
         _exec(argv, env, cwd, (stdio, inherited), failure=writing)
     os.close(writing)
-    with open(reading, "rb") as pipe:  # noqa: PTH123 (an open descriptor, not a path)
+    with open(reading, "rb") as pipe:
         failure = pipe.read()
     if failure:
         os.waitpid(pid, 0)

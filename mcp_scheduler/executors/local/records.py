@@ -21,7 +21,7 @@ def write(folder: Path, attempt: str, outcome: Mapping[str, Any]) -> None:
     draft = target.with_suffix(f".{os.getpid()}.draft")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        with open(fd, "wb") as file:  # noqa: PTH123 (an open descriptor, not a path)
+        with open(fd, "wb") as file:
             file.write(json.dumps({**outcome, "attempt": attempt}).encode())
             file.flush()
             os.fsync(file.fileno())

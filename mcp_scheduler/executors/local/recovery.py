@@ -50,8 +50,10 @@ class Recovery:
         alive, certain = await asyncio.to_thread(self._look_around)
         self._traceless = not certain
         await self._report_records()
-        for berth in alive:
-            await self._meet(berth)
+        silent = [self._stranger(berth) for berth in alive]
+        self._silent.update(silent)  # all of them before the first can speak: then nobody is left out
+        for worker in silent:
+            await self._meet(worker)
         self._check()
         try:
             await asyncio.wait_for(self._heard.wait(), PATIENCE)
@@ -113,17 +115,21 @@ class Recovery:
             if record is not None and name in self._undecided:
                 self._adopter.report_record(self._undecided.pop(name).id, record)
 
-    async def _meet(self, berth: Berth) -> None:
+    def _stranger(self, berth: Berth) -> Worker:
         cookie, environment = burial.identity(berth)
         worker = Worker(berth, environment, cookie, self._adopter)
         worker.adopted = True
+        self._pool.add(worker)
+        return worker
+
+    async def _meet(self, worker: Worker) -> None:
         try:
             await worker.connect()
         except OSError:  # it ended this moment
-            await asyncio.to_thread(burial.bury, berth, self._folders.attempts, cookie)
-            return
-        self._pool.add(worker)
-        self._silent.add(worker)
+            await asyncio.to_thread(burial.bury, worker.berth, self._folders.attempts, worker.cookie)
+            worker.alive = False
+            self._pool.drop(worker)
+            self._silent.discard(worker)
 
     def _look_around(self) -> tuple[list[Berth], bool]:
         """The living workers, and whether the traces of all others can be believed. The dead are buried."""
@@ -135,6 +141,10 @@ class Recovery:
             else:
                 cookie, _ = burial.identity(berth)
                 certain = burial.bury(berth, self._folders.attempts, cookie)["certain"] and certain
+        wanted = {records.place(self._folders.attempts, name) for name in self._undecided}
+        for record in self._folders.attempts.glob("*.exit"):
+            if record not in wanted:  # its end was durable before the settling came through
+                record.unlink(missing_ok=True)
         return alive, certain
 
     def _write_lost(self, names: list[str]) -> None:

@@ -172,11 +172,16 @@ class Shim:
             self._tell({"missed": attempt})
             return
         sequence = running.sequence if running else 0
-        self._stop_told = (sequence, reason)
-        self._now.ask_stop(sequence, END if attempt is None else reason)
+        if not self._is_being_stopped(sequence):  # the first reason stays: it is what the call is told to have ended of
+            self._stop_told = (sequence, reason)
+            self._now.ask_stop(sequence, END if attempt is None else reason)
         self._kill_at = min(self._kill_at or float("inf"), time.monotonic() + grace)
         tree.strike([self._child], signal.SIGTERM)
         tree.strike([self._child], signal.SIGCONT)  # a stopped process does not hear SIGTERM
+
+    def _is_being_stopped(self, sequence: int) -> bool:
+        told, reason = self._stop_told
+        return sequence > 0 and told == sequence and reason != ""
 
     def _on_signal(self, signals: socket.socket) -> None:
         if signal.SIGTERM in signals.recv(4096):  # somebody ends us: end the worker in order first

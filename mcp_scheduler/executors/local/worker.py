@@ -132,7 +132,7 @@ class Worker:
         self.alive = self.ready = False
         for link in (self._calls, self._shim):
             if link is not None:
-                link.close()
+                link.abort()
 
     def _stop_again(self, text: str) -> None:
         stop = self._stopping.get(text)
@@ -214,9 +214,14 @@ class Worker:
         self._link_gone()
 
     def _calls_gone(self) -> None:
-        if self._told is None and self.alive:  # most likely it is ending; if not, an unreachable worker is of no use
-            self.end(grace=1.0)
+        self.leaving = True
+        asyncio.get_running_loop().call_later(SHIMLESS, self._end_unreachable)
         self._link_gone()
+
+    def _end_unreachable(self) -> None:
+        """It closed its connection, and most likely ends. If it does not: a worker that cannot be told is of no use."""
+        if self.alive:
+            self.end(grace=1.0)
 
     def _link_gone(self) -> None:
         links = (self._shim, self._calls)
