@@ -13,10 +13,16 @@
  *   xid     serial= uuid= xid=                                  delivered once to each event set that exists
  *
  * A value "N/A" is one the driver does not know. -DOLD_DRIVER leaves out what drivers before 2022 do not have.
+ *
+ * Processes that allocate through the stand-in for libcuda (fake_cuda.c) come on top of that: each has a file "PID" with
+ * "uuid bytes" in the folder FAKE_NVML_SCENARIO.taken, locked for as long as the process lives.
  */
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { OK = 0, INVALID = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, TIMEOUT = 10 };
@@ -97,6 +103,41 @@ static int begin(const char *call, const Device *device) {
     Line line;
     while (find("hang", "call", call, 0, &line)) usleep(5000);
     return told_error(call, device ? device->uuid : NULL);
+}
+
+/* -- what living processes have allocated */
+
+typedef struct { unsigned pid; u64 bytes; char uuid[96]; } Taken;
+
+static DIR *open_taken(void) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s.taken", getenv("FAKE_NVML_SCENARIO") ? getenv("FAKE_NVML_SCENARIO") : "");
+    return opendir(folder);
+}
+
+static int next_taken(DIR *open, Taken *taken) {
+    struct dirent *entry;
+    while (open && (entry = readdir(open))) {
+        char text[256] = "";
+        int file = openat(dirfd(open), entry->d_name, O_RDONLY | O_CLOEXEC);
+        int lives = flock(file, LOCK_SH | LOCK_NB) != 0;
+        taken->pid = atoi(entry->d_name);
+        int known = taken->pid && pread(file, text, sizeof text - 1, 0) > 0
+                    && sscanf(text, "%95s %llu", taken->uuid, &taken->bytes) == 2;
+        close(file);
+        if (known && lives) return 1;
+    }
+    return 0;
+}
+
+static u64 taken_of(const char *uuid) {
+    Taken taken;
+    u64 sum = 0;
+    DIR *open = open_taken();
+    while (next_taken(open, &taken))
+        if (!strcmp(taken.uuid, uuid)) sum += taken.bytes;
+    if (open) closedir(open);
+    return sum;
 }
 
 #define BEGIN(device) { int code = begin(__func__, device); if (code) return code; }
@@ -198,6 +239,7 @@ typedef struct { unsigned version; u64 total, reserved, free, used; } Memory2;
 static int memory(const Device *device, Memory2 *result) {
     ROW(device, row);
     if (!number(&row, "total", &result->total) || !number(&row, "used", &result->used)) return UNSUPPORTED;
+    result->used += taken_of(device->uuid);
     result->reserved = 0;
     number(&row, "reserved", &result->reserved);
     u64 taken = result->used + result->reserved;
@@ -225,6 +267,16 @@ static int processes(const Device *device, const char *kind, unsigned *size, voi
             number(&line, "memory", &target[found].memory);
         }
         found++;
+    }
+    if (!strcmp(kind, "compute")) {
+        Taken taken;
+        DIR *open = open_taken();
+        while (next_taken(open, &taken)) {
+            if (strcmp(taken.uuid, device->uuid)) continue;
+            if (target && found < room) target[found] = (struct Process){taken.pid, taken.bytes, ~0U, ~0U};
+            found++;
+        }
+        if (open) closedir(open);
     }
     *size = found;
     return found > room ? TOO_SMALL : OK;

@@ -1,13 +1,12 @@
-"""A machine with GPUs for tests: the C stand-in for libnvidia-ml.so.1, compiled once, and the scenario it answers from.
+"""A machine with GPUs for tests: C stand-ins for NVIDIA's libraries, compiled once, and the scenario they answer from.
 
 The real binding (pynvml) runs on it. In this process the library is loaded before pynvml looks for its own; a child
-process finds it through `Scenario.environment()`.
+process finds it through `Scenario.environment()`, and one that calls libcuda there takes memory that the first shows.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,19 +15,19 @@ import pytest
 
 GIB = 2**30
 MIB = 2**20
-_SOURCE = Path(__file__).with_name("fake_nvml.c")
+_FOLDER = Path(__file__).parent
 
 
-def compile_library(folder: Path, *flags: str) -> Path:
-    """Build libnvidia-ml.so.1 in `folder`; its path."""
+def compile_library(folder: Path, *flags: str, name: str = "libnvidia-ml.so.1", source: str = "fake_nvml.c") -> Path:
+    """Build a stand-in library in `folder`; its path."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        pytest.fail("A C compiler (gcc) is needed: the GPU tests compile a stand-in for libnvidia-ml.so.1.")
-    target = folder / "libnvidia-ml.so.1"
-    order = [compiler, "-shared", "-fPIC", "-O1", *flags, "-Wl,-soname,libnvidia-ml.so.1", "-o", target, _SOURCE]
+        pytest.fail("A C compiler (gcc) is needed: the GPU tests compile a stand-in for NVIDIA's libraries.")
+    target = folder / name
+    order = [compiler, "-shared", "-fPIC", "-O1", *flags, f"-Wl,-soname,{name}", "-o", target, _FOLDER / source]
     built = subprocess.run([str(word) for word in order], capture_output=True, text=True, check=False)
     if built.returncode:
-        pytest.fail(f"The stand-in for libnvidia-ml.so.1 does not compile:\n{built.stderr}")
+        pytest.fail(f"The stand-in for {name} does not compile:\n{built.stderr}")
     return target
 
 
@@ -158,8 +157,10 @@ class Scenario:
 
 @pytest.fixture(scope="session")
 def nvml_library(tmp_path_factory) -> Path:
-    """The stand-in, loaded into this process in place of NVIDIA's library."""
-    library = compile_library(tmp_path_factory.mktemp("nvml"))
+    """The stand-in, loaded into this process in place of NVIDIA's library; beside it one for libcuda."""
+    folder = tmp_path_factory.mktemp("nvml")
+    compile_library(folder, name="libcuda.so.1", source="fake_cuda.c")
+    library = compile_library(folder)
     ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)  # a later request for libnvidia-ml.so.1 is answered with it
     return library
 
@@ -171,5 +172,4 @@ def scenario(nvml_library, tmp_path, monkeypatch) -> Scenario:
     monkeypatch.setenv("FAKE_NVML_SCENARIO", str(made.file))
     for name in ("CUDA_VISIBLE_DEVICES", "MCP_SCHEDULER_COOKIE", "MCP_SCHEDULER_ATTEMPT"):
         monkeypatch.delenv(name, raising=False)
-    assert os.environ["FAKE_NVML_SCENARIO"]
     return made
