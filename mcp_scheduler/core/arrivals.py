@@ -36,7 +36,7 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
 
 def _clash(draft: Draft, event: Submitted) -> str | None:
     """The service has looked keys up before; here they are looked at again, against what arrived meanwhile."""
-    own: set[str] = set()
+    own: set[tuple[str, str]] = set()
     for new in event.tasks:
         task = new.task
         if not task.key:
@@ -45,7 +45,7 @@ def _clash(draft: Draft, event: Submitted) -> str | None:
         known = draft.keys.get(name) or draft.cluster.keys.get(name)
         if known is not None:
             return f"The idempotency key '{task.key}' belongs to {known}."
-        if task.key in own:
+        if name in own:
             return f"The idempotency key '{task.key}' stands twice in one submission."
-        own.add(task.key)
+        own.add(name)
     return None

@@ -1,0 +1,143 @@
+"""A long random walk through the simulation, in episodes that each end with a drained world.
+
+    python -m tests.simulation.campaign --steps 100000 --seed 1
+
+A failure names its episode and prints the last steps: `--seed` and `--episode` walk it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+
+from mcp_scheduler.core.events import Action
+from mcp_scheduler.errors import SchedulerError
+from tests.simulation.sim import OK, OUTCOMES, SHAPES, Fate, Sim, Wanted
+
+EPISODE = 120  # steps
+ACTIONS = (Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY)
+
+
+class Walker:
+    """Draws what happens next."""
+
+    def __init__(self, seed: str) -> None:
+        self.draw = random.Random(seed)
+        self.sim = Sim()
+        self.story: list[str] = []
+        self.verbs: list[tuple[int, Callable[[], None]]] = [
+            (5, self.submit), (3, self.cancel), (4, self.update), (12, self.deliver), (2, self.deliver_again),
+            (16, self.begin), (8, self.end), (4, self.hang), (5, self.wait), (1, self.resize),
+        ]  # fmt: skip
+
+    def step(self) -> None:
+        weights = [weight for weight, _ in self.verbs]
+        _, verb = self.draw.choices(self.verbs, weights)[0]
+        verb()
+        self.sim.check()
+
+    def do(self, verb: str, *arguments: object, **options: object) -> None:
+        self.story.append(f"{verb} {arguments} {options or ''}")
+        getattr(self.sim, verb)(*arguments, **options)
+
+    def fate(self, crashes: int = 1) -> Fate:
+        kind = self.draw.choices(("ok", "disk", "before", "after"), (14, 2, crashes, crashes))[0]
+        return (
+            OK
+            if kind == "ok"
+            else Fate(kind, self.draw.randrange(3), tuple(self.picks(3)) if self.draw.random() < 0.5 else ())
+        )
+
+    def picks(self, most: int) -> list[int]:
+        return [self.draw.randrange(1000) for _ in range(self.draw.randint(1, most))]
+
+    def submit(self) -> None:
+        wanted = [self.wanted() for _ in range(self.draw.randint(1, 4))]
+        self.do("submit", wanted, self.fate(), with_reports=self.draw.random() < 0.5)
+
+    def wanted(self) -> Wanted:
+        draw = self.draw
+        return Wanted(
+            draw.randrange(len(SHAPES)),
+            tuple(self.picks(3)) if draw.random() < 0.25 else (),
+            draw.choice((0, 0, 5)),
+            draw.choice((0.0, 0.0, 20.0)),
+            draw.random() < 0.1,
+            draw.choice((0, 0, 1, 2, 3)),
+        )
+
+    def cancel(self) -> None:
+        self.do("cancel", self.picks(2), self.fate(crashes=5), with_reports=self.draw.random() < 0.5)
+
+    def update(self) -> None:
+        action, value = self.draw.choice(ACTIONS), self.draw.choice((0, 5, -5))
+        self.do("update", action, self.picks(3), self.fate(), value=value, with_reports=self.draw.random() < 0.5)
+
+    def deliver(self) -> None:
+        self.do("deliver", self.draw.randint(1, 9), self.fate())
+
+    def deliver_again(self) -> None:
+        self.do("deliver_again", self.picks(3), self.fate())
+
+    def begin(self) -> None:
+        self.do("begin", self.picks(3))
+
+    def end(self) -> None:
+        self.do("end", self.draw.randrange(1000), self.draw.choice(OUTCOMES), self.draw.choice((0.001, 0.001, 5.0)))
+
+    def hang(self) -> None:
+        self.do("hang", self.draw.randrange(1000))
+
+    def wait(self) -> None:
+        self.do("wait", self.draw.choice((0.01, 0.06, 1.0, 10.0, 40.0)), self.fate())
+
+    def resize(self) -> None:
+        self.do("resize", self.draw.choice((1, 2, 3, 4)), self.fate())
+
+
+def walk(seed: str, steps: int = EPISODE) -> Counter[str]:
+    """One episode; what came of it. A broken promise tells how it came about."""
+    walker = Walker(seed)
+    try:
+        for _ in range(steps):
+            walker.step()
+        walker.sim.drain()
+    except Exception as error:
+        error.add_note("The last steps:\n" + "\n".join(walker.story[-25:]))
+        raise
+    return walker.sim.figures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--episode", type=int, help="walk this episode only")
+    options = parser.parse_args()
+    figures: Counter[str] = Counter()
+    started = time.monotonic()
+    episodes = [options.episode] if options.episode is not None else range(max(1, options.steps // EPISODE))
+    failures = 0
+    for episode in episodes:
+        try:
+            figures += walk(f"{options.seed}/{episode}")
+        except (AssertionError, KeyError, SchedulerError):
+            failures += 1
+            sys.stderr.write(f"--- episode {episode} of seed {options.seed} broke a promise\n")
+            traceback.print_exc()
+            if failures >= 3:
+                break
+    spent = time.monotonic() - started
+    lines = [f"{len(episodes) * EPISODE:,} steps in {len(episodes):,} episodes, {spent:.0f} s, {failures} failures"]
+    lines += [f"{count:>12,} {name}" for name, count in sorted(figures.items())]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

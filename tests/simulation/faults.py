@@ -1,0 +1,110 @@
+"""Planted faults: the decision with one rule taken out. The simulation has to notice each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mcp_scheduler.core import decide, draft, endings, graph, retry, slots, wishes
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.states import State
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_fencing(patch: pytest.MonkeyPatch) -> None:
+    """A report counts whatever its number is."""
+
+    def current(self, attempt):
+        task = self.task(attempt.task)
+        running = task is not None and self.status(task).state is State.RUNNING
+        if running and attempt not in self.cluster.slot_of:  # the report of another attempt is taken for this one's
+            number = self.status(task).number
+            for one in list(self.cluster.slot_of):
+                if one == (attempt.task, number):
+                    self.cluster.slot_of[attempt] = self.cluster.slot_of.pop(one)
+                    slot = self.cluster.slots[self.cluster.slot_of[attempt]]
+                    slot.attempts[attempt] = slot.attempts.pop(one)
+        return task if running else None
+
+    patch.setattr(draft.Draft, "current", current)
+
+
+def no_capacity_check(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(slots.Room, "fits", lambda *_: True)
+
+
+def no_hold_on_reservations(patch: pytest.MonkeyPatch) -> None:
+    """A slot is given back though others follow in it."""
+    patch.setattr(slots.Slot, "takes", lambda *_: True)
+    patch.setattr(slots.Room, "seize", lambda *_: None)
+
+
+def ignored_backoff(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(retry, "backoff", lambda *_: 0.0)
+
+
+def ignored_start_time(patch: pytest.MonkeyPatch) -> None:
+    real = graph.settle_waiting
+
+    def settle_waiting(draft, task):
+        task.start_after = 0.0
+        real(draft, task)
+
+    patch.setattr(graph, "settle_waiting", settle_waiting)
+
+
+def wishes_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decide, "resume", lambda _cluster: [])
+
+
+def dependents_not_released(patch: pytest.MonkeyPatch) -> None:
+    for module in (graph, endings, wishes):
+        patch.setattr(module, "release_dependents", lambda *_: None)
+
+
+def dependents_released_too_early(patch: pytest.MonkeyPatch) -> None:
+    """Each task is taken to wait for one other at most."""
+    real = Cluster.wait_for
+
+    def wait_for(self, task, names):
+        real(self, task, names)
+        if names:
+            self.missing[task.id] = 1
+
+    patch.setattr(Cluster, "wait_for", wait_for)
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
+def repeated_without_permission(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(retry, "_may_repeat", lambda *_: True)
+
+
+def timeouts_forgotten_after_a_failed_commit(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Cluster, "began", property(lambda _: {}, lambda _self, _value: None), raising=False)
+
+
+def keys_kept_of_what_was_not_stored(patch: pytest.MonkeyPatch) -> None:
+    """An idempotency key is taken before its task is durable."""
+    patch.setattr(draft.Draft, "keys", property(lambda self: self.cluster.keys, lambda _self, _value: None))
+
+
+def returned_work_is_lost(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(endings, "returned", lambda *_: None)
+
+
+FAULTS: tuple[Plant, ...] = (
+    no_fencing,
+    no_capacity_check,
+    no_hold_on_reservations,
+    ignored_backoff,
+    ignored_start_time,
+    wishes_forgotten_at_boot,
+    dependents_not_released,
+    dependents_released_too_early,
+    repeated_without_permission,
+    timeouts_forgotten_after_a_failed_commit,
+    keys_kept_of_what_was_not_stored,
+    returned_work_is_lost,
+)

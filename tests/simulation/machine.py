@@ -1,0 +1,82 @@
+"""The simulation as a state machine of hypothesis: it looks for the shortest story that breaks a promise."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from mcp_scheduler.core.events import Action
+from tests.simulation.sim import OK, OUTCOMES, SHAPES, Fate, Sim, Wanted
+
+PICKS = st.lists(st.integers(0, 50), min_size=1, max_size=3)
+FATES = st.one_of(
+    st.just(OK),
+    st.just(OK),
+    st.just(OK),
+    st.builds(Fate, st.sampled_from(("disk", "before", "after")), st.integers(0, 3), st.tuples(st.integers(0, 8))),
+)
+WANTED = st.builds(
+    Wanted,
+    shape=st.integers(0, len(SHAPES) - 1),
+    after=st.one_of(st.just(()), st.tuples(st.integers(0, 50)), st.tuples(st.integers(0, 50), st.integers(0, 50))),
+    priority=st.sampled_from((0, 5)),
+    delay=st.sampled_from((0.0, 20.0)),
+    hold=st.booleans(),
+    key=st.integers(0, 3),
+)
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sim = Sim()
+
+    @rule(wanted=st.lists(WANTED, min_size=1, max_size=3), fate=FATES, with_reports=st.booleans())
+    def submit(self, wanted, fate, with_reports):
+        self.sim.submit(wanted, fate, with_reports=with_reports)
+
+    @rule(picks=PICKS, fate=FATES, with_reports=st.booleans())
+    def cancel(self, picks, fate, with_reports):
+        self.sim.cancel(picks, fate, with_reports=with_reports)
+
+    @rule(
+        action=st.sampled_from((Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY)),
+        picks=PICKS, fate=FATES, value=st.sampled_from((-5, 0, 5)), with_reports=st.booleans(),
+    )  # fmt: skip
+    def update(self, action, picks, fate, value, with_reports):
+        self.sim.update(action, picks, fate, value=value, with_reports=with_reports)
+
+    @rule(count=st.integers(1, 9), fate=FATES)
+    def deliver(self, count, fate):
+        self.sim.deliver(count, fate)
+
+    @rule(picks=PICKS, fate=FATES)
+    def deliver_again(self, picks, fate):
+        self.sim.deliver_again(picks, fate)
+
+    @rule(picks=PICKS)
+    def begin(self, picks):
+        self.sim.begin(picks)
+
+    @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES), seconds=st.sampled_from((0.001, 5.0)))
+    def end(self, pick, reason, seconds):
+        self.sim.end(pick, reason, seconds)
+
+    @rule(pick=st.integers(0, 50))
+    def hang(self, pick):
+        self.sim.hang(pick)
+
+    @rule(seconds=st.sampled_from((0.01, 0.06, 1.0, 10.0, 40.0)), fate=FATES)
+    def wait(self, seconds, fate):
+        self.sim.wait(seconds, fate)
+
+    @rule(cpus=st.integers(1, 4), fate=FATES)
+    def resize(self, cpus, fate):
+        self.sim.resize(cpus, fate)
+
+    @invariant()
+    def the_promises_hold(self):
+        self.sim.check()
+
+    def teardown(self):
+        self.sim.drain()

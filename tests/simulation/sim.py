@@ -1,0 +1,359 @@
+"""The real decision, cluster and store rules in a world of attempts, with an engine that can die between any two lines.
+
+A `Sim` offers verbs: what clients ask, what calls do, what the clock and the disk do. After each verb the promises are
+checked: against the store, against the world, and against `core.check`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from mcp_scheduler.core import decide as heart
+from mcp_scheduler.core.changes import Stop
+from mcp_scheduler.core.check import check
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.events import (
+    Action,
+    CancelAsked,
+    Ended,
+    Event,
+    NewTask,
+    NodeChanged,
+    Outcome,
+    Submitted,
+    UpdateAsked,
+)
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import LOCAL, Attempt, Node
+from mcp_scheduler.core.states import FINAL, Reason, State
+from mcp_scheduler.core.task import Retry, Status, Task, Terms
+from mcp_scheduler.policies.order import PRIORITY
+from mcp_scheduler.store.memory import MemoryStore
+from tests.core.builders import needs, terms
+from tests.simulation.world import Past, World
+
+T = TypeVar("T")
+
+CPUS, LICENSES = 3, 1
+SHAPES: tuple[Terms, ...] = (
+    terms("module.short"),
+    terms("module.short", principal="bob"),
+    terms("module.other", idempotent=True),
+    terms("module.retried", retry=Retry(3, 10.0, jitter=0.5)),
+    terms("module.timed", timeout=30.0),
+    terms("module.timed", timeout=30.0, retry=Retry(2, 5.0, jitter=0.0)),
+    terms("module.licensed", needs=needs(1, license=1)),
+    terms("module.wide", needs=needs(3), retry=Retry(2, 1.0, on=frozenset({Reason.LOST}))),
+    terms("module.free", needs=needs(0, license=1)),
+)
+OUTCOMES: tuple[Reason | None, ...] = (
+    None, None, None, Reason.ERROR, Reason.CRASHED, Reason.LOST, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.REJECTED,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a submission asks for. `after` and `shape` are drawn numbers: they pick among what there is."""
+
+    shape: int = 0
+    after: tuple[int, ...] = ()
+    priority: int = 0
+    delay: float = 0.0
+    hold: bool = False
+    key: int = 0
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a turn: the disk refuses the commit, or the engine dies before it, or after it and so many
+    effects. `hits` are drawn numbers: what becomes of each living call while no engine looks."""
+
+    kind: str = "ok"  # ok, disk, before, after
+    effects: int = 0
+    hits: tuple[int, ...] = ()
+
+
+OK = Fate()
+
+
+def done(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The memory store never waits: its coroutines run to their end at once."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("The memory store has waited.")
+
+
+class Sim:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.world = World()
+        self.store = MemoryStore()
+        self.known: list[str] = []  # acknowledged
+        self.cancelled: set[str] = set()
+        self.ended: dict[str, Status] = {}
+        self.keys: dict[tuple[str, int], str] = {}
+        self.hanging: set[AttemptId] = set()
+        self.figures: Counter[str] = Counter()
+        self.fresh: dict[str, Task] = {}  # of the submission under way
+        self._seq = 0
+        self._size = CPUS
+        self._boot()
+
+    # --- the engine's life
+
+    def _boot(self) -> None:
+        boot = done(self.store.open())
+        self._seq = max(self._seq, boot.next_seq)
+        self.cluster = Cluster(PRIORITY)
+        self.cluster.load(boot.tasks, boot.attempts)
+        self.cluster.set_node(self._node())
+        self.world.recover(boot.attempts, self.now)
+        self.cluster.rebuild()
+        for attempt, reason in heart.resume(self.cluster):
+            self.cluster.stopping.add(attempt)
+            self.world.carry_out(Stop(attempt, reason), self.now)
+        check(self.cluster)
+        self.turn([], OK)
+
+    def _node(self) -> Node:
+        node = Node(LOCAL, needs(self._size, license=LICENSES).amounts)
+        self.world.capacity = dict(node.amounts)
+        return node
+
+    def turn(self, events: Sequence[Event], fate: Fate) -> bool:
+        """One turn of the loop. Whether its changes are durable."""
+        self.figures["turns"] += 1
+        self.figures[f"turns: {fate.kind}"] += 1
+        decision = heart.decide(self.cluster, events, self.now)
+        if fate.kind == "before":
+            self._die(fate)
+            return False
+        if fate.kind == "disk" and decision.changes:
+            self.cluster.rebuild()
+            check(self.cluster)
+            self.world.inbox[:0] = [
+                event for event in events if not isinstance(event, Submitted | CancelAsked | UpdateAsked)
+            ]
+            return False
+        self._look_at_starts(decision.changes.started, events)
+        if decision.changes:
+            done(self.store.commit(decision.changes))
+        effects = decision.effects
+        if fate.kind == "after":
+            effects = effects[: fate.effects]
+        else:
+            self.cluster.apply(decision.changes)
+        for effect in effects:
+            self.world.carry_out(effect, self.now)
+        self.figures["attempts"] += len(decision.changes.started)
+        if fate.kind == "after":
+            self._die(fate)
+        else:
+            check(self.cluster)
+        self.refused = decision.refused
+        return not decision.refused
+
+    def _die(self, fate: Fate) -> None:
+        """kill -9. What lives goes on, ends with a record, or is gone without one."""
+        self.world.engine_dies()
+        for number, attempt in enumerate(list(self.world.alive)):
+            hit = fate.hits[number % len(fate.hits)] % 3 if fate.hits else 0
+            if hit == 1:
+                self.world.end(attempt, Outcome(OUTCOMES[sum(fate.hits) % len(OUTCOMES)]), self.now)
+            elif hit == 2 and attempt not in self.world.stopping:
+                self.world.vanish(attempt)
+        self.world.inbox.clear()
+        self._boot()
+
+    # --- what clients ask
+
+    def submit(self, wanted: Sequence[Wanted], fate: Fate = OK, *, with_reports: bool = False) -> None:
+        event = Submitted([])
+        asked: dict[tuple[str, int], str] = {}
+        for one in wanted:
+            new = self._new(one, [new.task.id for new in event.tasks])
+            key = (new.task.terms.principal, one.key)
+            if one.key and (key in self.keys or key in asked):
+                continue  # the service answers with the first one
+            if one.key:
+                asked[key] = new.task.id
+            event.tasks.append(new)
+        self.fresh = {new.task.id: new.task for new in event.tasks}
+        event.outside = self._outside(name for new in event.tasks for name in new.task.after)
+        names = [new.task.id for new in event.tasks]
+        if not self._ask(event, fate, with_reports=with_reports):
+            assert fate.kind != "ok", f"A lawful submission was refused: {self.refused}"
+            assert not done(self.store.tasks(names)), "Half a submission, or one that was refused, is in the store."
+            return
+        self.known += names
+        self.keys |= asked
+        for new in event.tasks:
+            self.world.past.setdefault(new.task.id, Past(new.task.terms, free_at=new.task.start_after))
+
+    def _new(self, one: Wanted, siblings: list[str]) -> NewTask:
+        self._seq += 1
+        name = f"t{self._seq}"
+        choices = [*self.known, *siblings]
+        after = tuple(dict.fromkeys(choices[pick % len(choices)] for pick in one.after)) if choices else ()
+        start = self.now + one.delay if one.delay else 0.0
+        asked = SHAPES[one.shape % len(SHAPES)]
+        self.world.past[name] = Past(asked, free_at=start)
+        task = Task(
+            name, self._seq, asked, self.now, Status(State.PENDING, self.now, held=one.hold, priority=one.priority),
+            after=after, start_after=start, key=str(one.key or ""),
+        )  # fmt: skip
+        return NewTask(task, b"{}")
+
+    def _outside(self, names: Any) -> dict[str, State]:
+        gone = [name for name in names if name not in self.cluster.tasks]
+        return {name: task.status.state for name, task in done(self.store.tasks(gone)).items()}
+
+    def cancel(self, picks: Sequence[int], fate: Fate = OK, *, with_reports: bool = False) -> None:
+        names = self._pick(picks, ended=False)
+        if names and self._ask(CancelAsked(names), fate, with_reports=with_reports):
+            self.cancelled.update(names)
+
+    def update(
+        self, action: Action, picks: Sequence[int], fate: Fate = OK, *, value: float = 0, with_reports: bool = False
+    ) -> None:
+        names = self._pick(picks, ended=action is Action.RETRY)
+        stored = done(self.store.tasks(names))
+        revived, outside = (), {}
+        if action is Action.RETRY:
+            names = tuple(name for name in names if stored[name].status.state in FINAL - {State.SUCCEEDED})
+            revived = tuple(replace(stored[name]) for name in names if name not in self.cluster.tasks)
+            outside = self._outside(other for name in names for other in stored[name].after)
+            before = {name: self.world.past[name] for name in names}
+            for name in names:
+                self.world.past[name] = Past(stored[name].terms, free_at=stored[name].start_after)
+                self.cancelled.discard(name)
+                self.ended.pop(name, None)
+        if not names:
+            return
+        durable = self._ask(UpdateAsked(names, action, value, revived, outside), fate, with_reports=with_reports)
+        if action is Action.RETRY and not durable:
+            self.world.past.update({name: before[name] for name in names if stored[name].status == self._stored(name)})
+
+    def _ask(self, event: Event, fate: Fate, *, with_reports: bool) -> bool:
+        events: list[Event] = []
+        if with_reports:
+            events, self.world.inbox = self.world.inbox, []
+        return self.turn([*events, event], fate)
+
+    def _pick(self, picks: Sequence[int], *, ended: bool) -> tuple[str, ...]:
+        """Tasks that have ended, or that have not: what is asked of the others changes nothing."""
+        choices = [name for name in self.known if (name in self.ended) is ended] or self.known
+        return tuple(dict.fromkeys(choices[pick % len(choices)] for pick in picks)) if choices else ()
+
+    # --- what the world does
+
+    def deliver(self, count: int, fate: Fate = OK) -> None:
+        """So many reports reach the engine, in one batch."""
+        events, self.world.inbox = self.world.inbox[:count], self.world.inbox[count:]
+        self.turn(events, fate)
+
+    def deliver_again(self, picks: Sequence[int], fate: Fate = OK) -> None:
+        """Reports that were made before come once more."""
+        told = self.world.told
+        if told:
+            self.turn([told[pick % len(told)] for pick in picks], fate)
+
+    def begin(self, picks: Sequence[int]) -> None:
+        for pick in picks:
+            slots = sorted(self.world.slots)
+            if slots:
+                self.world.begin(slots[pick % len(slots)], self.now)
+
+    def end(self, pick: int, reason: Reason | None, seconds: float = 0.001) -> None:
+        alive = sorted(one for one in self.world.alive if one not in self.hanging or one in self.world.stopping)
+        if alive:
+            self.world.end(alive[pick % len(alive)], Outcome(reason, "It ended.", seconds=seconds), self.now)
+
+    def hang(self, pick: int) -> None:
+        """A living call will not end before it is stopped."""
+        alive = sorted(self.world.alive)
+        if alive:
+            self.hanging.add(alive[pick % len(alive)])
+
+    def _must_be_stopped(self, attempt: AttemptId) -> bool:
+        timed = attempt in self.hanging and self.world.past[attempt.task].terms.timeout is not None
+        return timed or self._stored(attempt.task).cancel_requested
+
+    def wait(self, seconds: float, fate: Fate = OK) -> None:
+        self.now += seconds
+        self.turn([], fate)
+
+    def resize(self, cpus: int, fate: Fate = OK) -> None:
+        self._size = cpus
+        self.turn([NodeChanged(self._node())], fate)
+
+    # --- what must hold
+
+    def _stored(self, name: str) -> Status:
+        return done(self.store.tasks([name]))[name].status
+
+    def _look_at_starts(self, started: Sequence[Attempt], events: Sequence[Event]) -> None:
+        """Just before they become durable: may these start, by what was durable before and what was asked since?"""
+        freed = {(name, event.action) for event in events if isinstance(event, UpdateAsked) for name in event.tasks}
+        succeeded = {
+            event.attempt.task for event in events if isinstance(event, Ended) and event.outcome.reason is None
+        }
+        for attempt in started:
+            name = attempt.id.task
+            assert name not in self.cancelled, f"{name} is started though it is cancelled."
+            task = done(self.store.tasks([name])).get(name) or self.fresh[name]
+            held = task.status.state is State.HELD and (name, Action.RESUME) not in freed
+            assert not held, f"{name} is started though it is held."
+            stored = done(self.store.tasks(task.after))
+            for other in task.after:
+                over = other in succeeded or (other in stored and stored[other].status.state is State.SUCCEEDED)
+                assert over, f"{name} is started before {other} has succeeded."
+
+    def check(self) -> None:
+        """The promises, as far as they can be seen at this moment."""
+        stored = done(self.store.tasks(self.known))
+        assert set(stored) == set(self.known), f"Acknowledged, and gone: {set(self.known) - set(stored)}."
+        for name, task in stored.items():
+            status = task.status
+            if name in self.ended:
+                before = self.ended[name]
+                assert (status.state, status.number, status.at) == (before.state, before.number, before.at), (
+                    f"{name} had ended as {before}, and is {status}."
+                )
+            if status.is_final:
+                self.ended[name] = status
+                if status.state is State.SUCCEEDED:
+                    assert self.world.past[name].succeeded, f"{name} is said to have succeeded."
+                assert not [one for one in self.world.alive if one.task == name], f"{name} has ended and is alive."
+
+    def drain(self) -> None:
+        """Nothing is in the way any more: everything ends, or is stopped because that was asked for."""
+        self.resize(CPUS)
+        for _ in range(60):
+            if held := [name for name in self.known if self._stored(name).state is State.HELD]:
+                self.turn([UpdateAsked(tuple(held), Action.RESUME)], OK)
+            for _ in range(40):
+                self.deliver(10_000)
+                self.begin(range(len(self.world.slots)))
+                for attempt in list(self.world.alive):
+                    if attempt in self.world.stopping or not self._must_be_stopped(attempt):
+                        self.world.end(attempt, Outcome(seconds=0.001), self.now)
+                self.check()
+                if not self.world.inbox and not self.world.slots:
+                    break
+            due = self.cluster.next_due()
+            if due is None:
+                break
+            self.wait(max(0.0, due - self.now))
+        left = {name: self._stored(name) for name in self.known if not self._stored(name).is_final}
+        assert not left, f"These never end: {left}"
+        assert not self.world.alive, f"Nobody stops {self.world.alive}."
+        room = self.cluster.rooms[LOCAL]
+        assert room.free == room.total, f"Reserved for nothing: {room.free} of {room.total}."
+        self.figures["tasks"] += len(self.known)
+        self.figures.update(self._stored(name).state.value for name in self.known)

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from mcp_scheduler.errors import InvariantBroken
+from tests.simulation.campaign import walk
+from tests.simulation.faults import FAULTS, ignored_backoff, no_capacity_check, no_fencing
+from tests.simulation.machine import Machine
+
+GATE = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)
+HUNT = settings(GATE, max_examples=400, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+
+
+def test_no_story_of_crashes_reports_and_wishes_breaks_a_promise():
+    run_state_machine_as_test(Machine, settings=GATE)
+
+
+@pytest.mark.parametrize("episode", range(100))
+def test_a_random_walk_breaks_no_promise(episode):
+    walk(f"gate/{episode}")
+
+
+def walk_many(episodes):
+    for episode in range(episodes):
+        walk(f"x/{episode}", 60)
+
+
+@pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
+def test_a_planted_fault_is_caught(plant, monkeypatch):
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, InvariantBroken, KeyError)):
+        walk_many(300)
+
+
+@pytest.mark.parametrize("plant", [no_fencing, no_capacity_check, ignored_backoff], ids=lambda plant: plant.__name__)
+def test_the_state_machine_finds_the_three_classic_faults_too(plant, monkeypatch):
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, InvariantBroken, KeyError)):
+        run_state_machine_as_test(Machine, settings=HUNT)
+
+
+def test_the_same_seed_walks_the_same_way():
+    assert walk("same", 80) == walk("same", 80)

@@ -1,0 +1,178 @@
+"""The world of a simulated engine: processes that live on when it dies, and what it would be told of them.
+
+The world knows what really happened, and protests where a promise is broken: two attempts of one task alive, more begun
+than there is room for, a call begun again that nobody allowed to be repeated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from mcp_scheduler.core.changes import Effect, Launch, Recall, Settle, Stop
+from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt
+from mcp_scheduler.core.retry import CRASH_LIMIT, LOSS_LIMIT
+from mcp_scheduler.core.states import Reason
+from mcp_scheduler.core.task import Terms
+
+
+@dataclass
+class Past:
+    """What has really been done for a task since a person last asked for it. `free_at`: no attempt before that."""
+
+    terms: Terms
+    begun: int = 0
+    succeeded: bool = False
+    bad: Counter[Reason] = field(default_factory=Counter)
+    free_at: float = 0.0
+
+    def note(self, reason: Reason | None, now: float) -> None:
+        if reason is None:
+            self.succeeded = True
+            return
+        self.bad[reason] += 1
+        retry, tries = self.terms.retry, self.bad.total()
+        full = min(retry.max_delay, retry.delay * retry.factor ** (tries - 1))
+        self.free_at = now + full * (1.0 - retry.jitter)
+
+    def may_run_again(self) -> bool:
+        retry = self.terms.retry
+        failures = self.bad.total() - self.bad[Reason.LOST] - self.bad[Reason.CRASHED]
+        return not self.succeeded and all(
+            (retry.max_attempts > 1 and reason in retry.on)
+            or (self.terms.idempotent and reason in (Reason.LOST, Reason.CRASHED))
+            for reason in self.bad
+        ) and (
+            failures < max(retry.max_attempts, 1)
+            and self.bad[Reason.CRASHED] < CRASH_LIMIT
+            and self.bad[Reason.LOST] < LOSS_LIMIT
+        )  # fmt: skip
+
+
+class World:
+    """Slots with calls that wait in them, one of each alive at most; ends that nobody settled; reports on their way."""
+
+    def __init__(self) -> None:
+        self.capacity: dict[str, int] = {}
+        self.slots: dict[str, list[AttemptId]] = {}
+        self.needs: dict[str, dict[str, int]] = {}  # slot → what it holds
+        self.alive: dict[AttemptId, str] = {}  # → slot
+        self.stopping: dict[AttemptId, Reason | None] = {}
+        self.ends: dict[AttemptId, Ended] = {}
+        self.inbox: list[Event] = []
+        self.told: list[Event] = []  # every report ever made: they may come again
+        self.past: dict[str, Past] = {}
+        self.began_at: dict[AttemptId, float] = {}  # of every call that ever began
+        self.ever_launched: set[AttemptId] = set()
+
+    # --- the executor
+
+    def carry_out(self, effect: Effect, now: float) -> None:
+        match effect:
+            case Launch():
+                self._launch(effect, now)
+            case Stop(attempt, reason):
+                self._stop(attempt, reason)
+            case Recall(slot):
+                for attempt in [one for one in self.slots.get(slot, ()) if one not in self.alive]:
+                    self._leave(attempt, slot)
+                    self.report(Returned(attempt))
+            case Settle(attempts):
+                for attempt in attempts:
+                    self.ends.pop(attempt, None)
+
+    def _launch(self, launch: Launch, now: float) -> None:
+        for attempt in launch.attempts:
+            assert attempt not in self.ever_launched, f"{attempt} was launched twice."
+            self.ever_launched.add(attempt)
+            past = self.past[attempt.task]
+            assert now >= past.free_at - 1e-6, f"{attempt} was started at {now}, before {past.free_at}."
+        if launch.slot not in self.slots:
+            self.needs[launch.slot] = dict(launch.terms.needs.amounts)
+            self._assert_room()
+        self.slots.setdefault(launch.slot, []).extend(launch.attempts)
+
+    def _assert_room(self) -> None:
+        used: Counter[str] = Counter()
+        for held in self.needs.values():
+            used.update(held)
+        over = {name: amount for name, amount in used.items() if amount > self.capacity.get(name, 0)}
+        assert not over, f"Overbooked: {over} of {self.capacity}."
+
+    def _stop(self, attempt: AttemptId, reason: Reason | None) -> None:
+        if attempt in self.alive:
+            self.stopping[attempt] = reason
+            return
+        for slot, attempts in list(self.slots.items()):
+            if attempt in attempts:
+                self._leave(attempt, slot)
+                self.report(Returned(attempt))
+
+    def recover(self, attempts: list[Attempt], now: float) -> None:
+        """Answer a new engine, which asks for these. What it finds alive and not asked for is ended."""
+        wanted = sorted(attempt.id for attempt in attempts)
+        for attempt in [one for one in self.alive if one not in wanted]:
+            self._leave(attempt, self.alive[attempt])
+        for attempt in [one for one in self.ends if one not in wanted]:
+            del self.ends[attempt]
+        for attempt in wanted:
+            if attempt in self.ends:
+                self.report(self.ends[attempt])
+            elif attempt in self.alive:
+                self.report(Began(attempt, self.began_at[attempt]))
+            elif attempt in self.began_at:
+                self.past[attempt.task].note(Reason.LOST, now)
+                self.ends[attempt] = Ended(attempt, now, Outcome(Reason.LOST, "Nobody knows."))
+                self.report(self.ends[attempt])
+            else:
+                self.report(Returned(attempt))
+
+    # --- what happens by itself
+
+    def begin(self, slot: str, now: float) -> None:
+        """The slot's next call begins, if none of it is alive."""
+        attempt = next(iter(self.slots[slot]))
+        if attempt in self.alive:
+            return
+        others = [one for one in self.alive if one.task == attempt.task]
+        assert not others, f"{attempt} begins while {others} is alive."
+        past = self.past[attempt.task]
+        assert past.may_run_again(), f"{attempt} repeats work that ended {dict(past.bad)} ({past.succeeded})."
+        past.begun += 1
+        self.alive[attempt] = slot
+        self.began_at[attempt] = now
+        self.report(Began(attempt, now))
+
+    def end(self, attempt: AttemptId, outcome: Outcome, now: float) -> None:
+        """A living call ends, and its record is written."""
+        if attempt in self.stopping:
+            outcome = Outcome(self.stopping[attempt] or Reason.CANCELLED, "It was stopped.")
+        self._leave(attempt, self.alive[attempt])
+        self.past[attempt.task].note(outcome.reason, now)
+        self.ends[attempt] = Ended(attempt, now, outcome)
+        self.report(self.ends[attempt])
+
+    def engine_dies(self) -> None:
+        """Living calls go on; what they would have been handed next is void, and so is what was on its way."""
+        self.inbox.clear()
+        for slot, attempts in list(self.slots.items()):
+            for attempt in [one for one in attempts if one not in self.alive]:
+                self._leave(attempt, slot)
+
+    def vanish(self, attempt: AttemptId) -> None:
+        """A living call is gone without a record, as after a power loss. Only while no engine looks."""
+        self._leave(attempt, self.alive[attempt])
+
+    def report(self, event: Event) -> None:
+        self.inbox.append(event)
+        self.told.append(event)
+
+    def _leave(self, attempt: AttemptId, slot: str) -> None:
+        self.alive.pop(attempt, None)
+        if slot in self.slots:
+            self.slots[slot].remove(attempt)
+            if not self.slots[slot]:
+                del self.slots[slot]
+                del self.needs[slot]
