@@ -213,18 +213,18 @@ class EngineView:
 
 
 def plain(view: Any) -> Any:
-    """JSON of a view: dataclasses become objects; None, "" and empty collections are left out (0 and False stay,
-    except `False` flags whose absence says the same)."""
+    """JSON of a view: dataclasses become objects; None, False, "" and empty collections are left out where the field
+    has a default, so that a reader on the other side can make the same view of it again."""
     if dataclasses.is_dataclass(view):
         return {
             name: plain(value)
-            for name in view.__dataclass_fields__
-            if (value := getattr(view, name)) is not None and value is not False and not _is_empty(value)
+            for name, field in view.__dataclass_fields__.items()
+            if not _says_nothing(value := getattr(view, name)) or field.default is dataclasses.MISSING
         }
     if isinstance(view, (tuple, list)):
         return [plain(item) for item in view]  # pyright: ignore[reportUnknownVariableType]
     return view
 
 
-def _is_empty(value: object) -> bool:
-    return isinstance(value, (str, tuple, list, dict)) and not value
+def _says_nothing(value: object) -> bool:
+    return value is None or value is False or (isinstance(value, (str, tuple, list, dict)) and not value)

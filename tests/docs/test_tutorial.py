@@ -1,0 +1,28 @@
+"""The tutorial and the how-tos are done as they say: files are written, commands run, and what they show is seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from doc_pages import DOCS, name_of
+from doc_shell import fits, follow
+
+FOLLOWED = [DOCS / "tutorial" / "first-steps.md", *sorted((DOCS / "howto").glob("*.md"))]
+# Pages that only a machine with certain devices could follow, or that show no command.
+READ_ONLY = {"gpus.md"}
+
+
+@pytest.mark.parametrize("page", FOLLOWED, ids=name_of)
+def test_what_the_page_shows_is_what_happens(page: Path):
+    if page.name in READ_ONLY:
+        pytest.skip("needs a GPU")
+    commands = follow(page)
+    assert commands or "```console" not in page.read_text(encoding="utf-8")
+
+
+def test_shown_output_may_leave_things_out_but_not_differ():
+    assert fits("train-7f3k9q2m succeeded in 12 ms: 3", "train-22222222 succeeded in 1.3 s: 3")
+    assert fits("one\n...\nfour", "one\ntwo\nthree\nfour")
+    assert not fits("train-7f3k9q2m succeeded in 12 ms: 3", "train-7f3k9q2m succeeded in 12 ms: 4")
+    assert not fits("one\n...\nfour", "one\ntwo\nthree")
