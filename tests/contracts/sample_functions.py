@@ -102,6 +102,11 @@ def _tell(began: str) -> None:
 
 
 @function
+def tell_progress() -> None:
+    current_task().progress(0.5, "half way")
+
+
+@function
 def unspeakable() -> object:
     return object()
 

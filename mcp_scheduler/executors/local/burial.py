@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from mcp_scheduler.executors.local.folders import Berth
 from mcp_scheduler.sdk.now import Now
 
 PAUSE = 0.02  # seconds between two rounds of killing
+DISK_PAUSE = 1.0  # seconds until a disk that was full is tried again
 HINT = "Its supervisor was killed, so nobody can say how far the call came."
 
 
@@ -29,6 +32,16 @@ def bury(berth: Berth, attempts: Path, cookie: str) -> dict[str, Any]:
     certain = _write_records(berth, attempts)
     berth.remove()
     return {"signal": 9, "text": f"The worker was killed. {HINT}", "certain": certain}
+
+
+async def bury_at_last(berth: Berth, attempts: Path, cookie: str) -> dict[str, Any]:
+    """As `bury`, in a thread, and again and again while the disk refuses."""
+    while True:
+        try:
+            return await asyncio.to_thread(bury, berth, attempts, cookie)
+        except OSError as error:
+            print(f"{berth.worker} cannot be buried yet: {error}", file=sys.stderr)  # noqa: T201 (the engine's log)
+            await asyncio.sleep(DISK_PAUSE)
 
 
 def _write_records(berth: Berth, attempts: Path) -> bool:

@@ -17,7 +17,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Kind
-from mcp_scheduler.executors.local import burial, records
+from mcp_scheduler.executors.local import burial, ending, records
 from mcp_scheduler.executors.local.catalogue import Catalogues
 from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.limits import Limits
@@ -218,11 +218,13 @@ class LocalExecutor:
     async def _bury(self, worker: Worker, told: Message | None) -> None:
         """The worker is gone: say of each of its attempts what became of it."""
         if told is None:
-            told = await asyncio.to_thread(burial.bury, worker.berth, self._folders.attempts, worker.cookie)
+            told = await burial.bury_at_last(worker.berth, self._folders.attempts, worker.cookie)
         text = "" if worker.ready_once or worker.adopted else f"{told['text']} {told.get('said', '')}".strip()
         window, worker.window = worker.window, {}
+        unrecorded = told.get("unrecorded", ())
         for name, attempt in window.items():
-            self._account(worker, name, attempt, text)
+            held = ending.lost(told["text"]) if name in unrecorded else worker.held.get(name)
+            self._account(name, attempt, held, text)
         await asyncio.to_thread(records.remove, self._folders.attempts, worker.acks)
         self._catalogues.lost(worker, text)
         self.emptied(worker)
@@ -230,8 +232,7 @@ class LocalExecutor:
         if self._recovery is not None:
             self._recovery.gone(worker)
 
-    def _account(self, worker: Worker, name: str, attempt: AttemptId, failure: str) -> None:
-        held = worker.held.get(name)
+    def _account(self, name: str, attempt: AttemptId, held: Message | None, failure: str) -> None:
         record = held or records.read(self._folders.attempts, name)
         if record is not None:
             self._end(attempt, outcome_of(record), record.get("at"))

@@ -6,7 +6,10 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-LONGEST_ADDRESS = 100  # bytes of a unix socket's path; the kernel's limit is 107
+from mcp_scheduler.errors import ExecutorUnavailable
+
+LONGEST_ADDRESS = 107  # bytes of a unix socket's path, the kernel's limit
+_NAME = len("/01234567.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,10 @@ class Folders:
     tasks: Path
 
     def make(self) -> None:
-        """Create what is missing, for this user alone."""
+        """Create what is missing, for this user alone. Errors: OSError; `ExecutorUnavailable` if no socket could have
+        its address in the run folder."""
+        if len(bytes(self.run)) + _NAME > LONGEST_ADDRESS:
+            raise ExecutorUnavailable(f"The path of the run folder is too long for sockets: {self.run}.")
         for folder in (self.attempts, self.results, self.run, self.tasks):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -76,16 +76,22 @@ class Pool:
         idle[:] = [entry for entry in idle if entry[1] is not worker]
 
     def spawn(self, work: Awaitable[None]) -> None:
-        """Run something beside the loop; `close` waits for it."""
+        """Run something beside the loop; `close` waits for it. What it raises is a defect and told as one."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            about = {"message": "The local executor failed.", "exception": task.exception(), "task": task}
+            task.get_loop().call_exception_handler(about)
 
     async def close(self) -> None:
         """End the idle, leave the busy to the next engine, and let the zygote go."""
         if self._clean_up is not None:
             self._clean_up.cancel()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         ending: list[Worker] = []
         for worker in self.workers:
             if worker.window:
@@ -98,7 +104,7 @@ class Pool:
                 await asyncio.gather(*[worker.over.wait() for worker in ending])
         for worker in self.workers:  # those that cannot be ended: their shims go on trying
             worker.disconnect()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.zygote.close()
 
     def _end_the_idle(self) -> None:

@@ -126,7 +126,7 @@ class Recovery:
         try:
             await worker.connect()
         except OSError:  # it ended this moment
-            await asyncio.to_thread(burial.bury, worker.berth, self._folders.attempts, worker.cookie)
+            await burial.bury_at_last(worker.berth, self._folders.attempts, worker.cookie)
             worker.alive = False
             self._pool.drop(worker)
             self._silent.discard(worker)

@@ -316,7 +316,7 @@ class Shim:
         except OSError as error:
             # The now file stays behind then: the next engine sees from it what had begun.
             print(f"{self._order['worker']}: exit records not written: {error}", file=sys.stderr)  # noqa: T201 (the log)
-            self._tell({"ended": self._end.told(said)})
+            self._tell({"ended": {**self._end.told(said), "unrecorded": self._now.begun()}})
             return
         for connection in self._lines:
             connection.settimeout(1.0)

@@ -8,7 +8,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.executors.local.outputs import LocalOutputs
-from mcp_scheduler.ports import Pruned
+from mcp_scheduler.ports import Progress, Pruned
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +103,14 @@ async def test_pruning_removes_the_files_of_its_tasks_and_no_others(stage, outpu
     assert not (stage.folders.tasks / pruned.task).exists()
     with pytest.raises(InvalidRequest):
         await outputs.result(file)
+
+
+async def test_progress_is_told_while_a_call_runs(stage):
+    attempt = stage.call("tell_progress")
+    await stage.end_of(attempt)
+
+    (progress,) = [event for event in stage.events if isinstance(event, Progress)]
+    assert (progress.attempt, progress.fraction, progress.text) == (attempt, 0.5, "half way")
 
 
 async def test_a_call_knows_its_attempt_and_its_folder(stage):
