@@ -19,6 +19,7 @@ INTRODUCTION = """\
 
 What an agent sees over MCP, in both protocol eras (2025-11-25 and 2026-07-28). Unknown arguments are refused by name, with
 the nearest right one. Every reply carries `structuredContent` and, as text, the same data in one short line per task.
+Fields of a task that this version knows but cannot carry out are refused with the code `not_yet`.
 Empty fields are left out. `..._s` counts seconds, `..._at` is ISO 8601 in UTC.
 
 A task's status has at most 400 characters (its small result not counted where it is asked for): `id`, `state`

@@ -13,6 +13,7 @@ from mcp_scheduler.requests import Caller
 from mcp_scheduler.server.clients import LONGEST_WAIT, Habits
 from mcp_scheduler.server.plaintext import one_line, plain_text
 from mcp_scheduler.server.replies import (
+    BRIEF,
     LISTED,
     Json,
     Reply,
@@ -28,6 +29,7 @@ from mcp_scheduler.views import Changed, FunctionView, GroupView, NodeView, Outp
 _FEW: Final = 3  # so many results may come along whole
 _WHOLE_RESULT: Final = 2000  # characters of a status with its result
 _KEYS: Final = 100  # keys of a graph in the reply
+_UNCHANGED: Final = 5  # tasks that stayed as they were, each with its reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ async def get_task(visit: Visit, request: requests.GetTask) -> Reply:
     if isinstance(found, GroupView):
         content = group_brief(found, now)
         if request.detail:
-            content |= _keys(found) | {"tasks": listed(found.tasks, now), **_more("tasks", found.tasks)}
+            content |= _keys(found) | {"tasks": listed(found.tasks, now, result=BRIEF)} | _more("tasks", found.tasks)
         return _reply(content)
     return _reply(detailed(found, now) if request.detail else brief(found, now, result=_WHOLE_RESULT))
 
@@ -181,8 +183,10 @@ def _changed(changed: Changed, now: float) -> Reply:
     if changed.changed:
         content["changed"] = listed(changed.changed, now) if len(changed.changed) <= _FEW else _names(changed)
     if changed.unchanged:
-        kept = list(changed.unchanged.items())[:LISTED]
+        kept = list(changed.unchanged.items())[:_UNCHANGED]
         content["unchanged"] = {ident: one_line(reason, 200) for ident, reason in kept}
+        if len(changed.unchanged) > _UNCHANGED:
+            content["more_unchanged"] = len(changed.unchanged) - _UNCHANGED
     return _reply(content)
 
 

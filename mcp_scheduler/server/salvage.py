@@ -6,6 +6,11 @@ import json
 import re
 from typing import Any, Final
 
+_READ: Final = 256 * 1024  # bytes of a line that are looked at from its beginning: a scan must not hold up the loop
+_TAIL: Final = 400  # bytes looked at from the end, where some clients put the id
+_LAST_ID: Final = re.compile(
+    rb',\s*"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d{1,30})\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$'
+)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 
@@ -14,8 +19,10 @@ def request_of(line: bytes) -> tuple[int | str | None, str]:
 
     Reads the outermost object only, without building anything: depth and odd characters further in do not matter.
     """
-    outer = _outermost(line)
+    outer = _outermost(line[:_READ])
     ident = _value(outer.get(b'"id"'))
+    if ident is None and len(line) > _READ and (last := _LAST_ID.search(line[-_TAIL:])):
+        ident = _value(last[1])
     method = _value(outer.get(b'"method"'))
     if isinstance(ident, bool) or not isinstance(ident, (int, str)):
         ident = None

@@ -22,6 +22,8 @@ from mcp_scheduler.server.wire import LONGEST_LINE, Wire, lines_of
 MOST_IN_FLIGHT: Final = 1000  # requests of one connection; more wait in the socket
 _LAST_ANSWERS: Final = 1.5  # seconds for what is under way when the client has closed its side
 
+_CHECKED: Final = 1024 * 1024  # bytes
+
 _BAD_TEXT: Final = (
     "The call could not be read: it is no valid JSON text in UTF-8 (half of a surrogate pair, perhaps, or nested too "
     "deeply). Send it again without that."
@@ -142,8 +144,9 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 def _is_json(line: bytes) -> bool:
+    """Whether the line is JSON, though no message. (A line too long to look at is taken for none.)"""
     try:
-        json.loads(line)
+        json.loads(line[:_CHECKED])
     except RecursionError:
         return True
     except ValueError:

@@ -88,6 +88,15 @@ async def test_deep_nesting_is_answered(serve, era):
         assert (await client.answer("q"))["result"]["isError"] is True
 
 
+async def test_a_large_unreadable_call_is_answered_wherever_its_id_stands(serve, era):
+    large = rb'"\ud800' + b"x" * 2_000_000 + b'"'
+    async with connection(serve, era) as client:
+        client.raw(b'{"id":"front","jsonrpc":"2.0","method":"tools/call","params":{"name":' + large + b"}}")
+        assert (await client.answer("front"))["result"]["isError"] is True
+        client.raw(b'{"method":"tools/call","params":{"name":' + large + b'},"id":"back","jsonrpc":"2.0"}')
+        assert (await client.answer("back"))["result"]["isError"] is True
+
+
 async def test_a_request_of_the_wrong_shape_gets_an_error_under_its_id(serve, era):
     async with connection(serve, era) as client:
         client.raw(b'{"jsonrpc":"1.0","id":3,"method":"tools/list"}')

@@ -200,6 +200,16 @@ async def test_cancel_tells_what_it_changed_and_what_not(connect, service: Servi
     assert content["unchanged"] == {two["id"]: "It has succeeded already."}
 
 
+async def test_what_stayed_as_it_was_is_told_for_a_few(connect, service: ServiceDouble):
+    async with connect() as client:
+        await call(client, "map_task", task={"function": "tools.add"}, over={"items": list(range(9))})
+        for ident in service.tasks:
+            service.end(ident)
+        content, _ = await call(client, "cancel_task", ids=list(service.tasks))
+    assert len(content["unchanged"]) == 5
+    assert content["more_unchanged"] == 4
+
+
 async def test_update_answers_with_the_tasks(connect):
     async with connect() as client:
         one, _ = await call(client, "submit_task", function="tools.one")
