@@ -131,7 +131,7 @@ MAP_TASK: Final = _takes(
             },
             "exactly one of them; product and zip: argument → list",
         ),
-        "reduce": _said(_ANY_OBJECT, f"{_AS_SUBMIT}; runs at the end"),
+        "reduce": _said(_ANY_OBJECT, f'{_AS_SUBMIT}; runs at the end, {{"$result":"items"}} = list of results'),
         "name": _TEXT,
         "tags": _TEXTS,
         "idempotency_key": _TEXT,
@@ -148,7 +148,13 @@ WAIT_FOR_TASKS: Final = _takes(
     },
     "ids",
 )
-GET_TASK: Final = _takes({"id": _said(_TEXT, "task or group"), "detail": _said(_YES, "attempts, times, call")}, "id")
+GET_TASK: Final = _takes(
+    {
+        "id": _said(_TEXT, "task or group"),
+        "detail": _said(_YES, "attempts, times, call; of a group its tasks with small results"),
+    },
+    "id",
+)
 LIST_TASKS: Final = _takes(
     {
         "states": {"type": "array", "items": _choice(*State)},
