@@ -10,13 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from mcp_scheduler import requests, views
-from mcp_scheduler.core.ids import make_id
+from mcp_scheduler.core.ids import slug
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.errors import DuplicateKey, TaskFinished, UnknownFunction, UnknownTask
 from mcp_scheduler.ports import Environment
 from mcp_scheduler.requests import Caller
 
 NOW = 1_800_000_000.0
+
+
+def numbered(name: str, number: int) -> str:
+    """An id as the scheduler makes them, but foreseeable."""
+    return f"{slug(name)}-{number:08d}"
 
 
 class StoppedClock:
@@ -210,7 +215,7 @@ class ServiceDouble:
     def _new(self, caller: Caller, spec: requests.TaskSpec, group: str = "") -> views.TaskView:
         name = spec.name or (spec.function or "command").rpartition(".")[2]
         task = views.TaskView(
-            id=make_id(name, len(self.tasks) + 1),
+            id=numbered(name, (len(self.tasks) + 1).to_bytes(8, "big")),
             state=State.QUEUED,
             call=spec.function or str(spec.command),
             submitted_at=self.clock.now() - 12,
@@ -224,7 +229,7 @@ class ServiceDouble:
         return task
 
     def _group(self, caller: Caller, kind: str, made: dict[str, str]) -> views.GroupView:
-        ident = make_id(kind, 1000 + len(self.groups))
+        ident = numbered(kind, (1000 + len(self.groups)).to_bytes(8, "big"))
         group = views.GroupView(
             ident, kind, "", caller.principal, self.clock.now(), len(made), {"queued": len(made)}, "running", keys=made
         )

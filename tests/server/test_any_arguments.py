@@ -10,15 +10,14 @@ from typing import Any
 import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from service_double import ServiceDouble
+from service_double import ServiceDouble, numbered
 from wires import connection
 
-from mcp_scheduler.core.ids import make_id
 from mcp_scheduler.server.owner import serve_owner
 from mcp_scheduler.server.session import serve_mcp
 from mcp_scheduler.server.tools import TOOLS, Toolbox
 
-KNOWN = make_id("add", 1)  # the first task of the double
+KNOWN = numbered("add", bytes(7) + b"\x01")  # the first task of the double
 
 # Right arguments of each tool: what is mutated.
 RIGHT: dict[str, dict[str, Any]] = {
