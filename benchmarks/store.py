@@ -40,7 +40,14 @@ def parts(items: Sequence, size: int) -> Iterator[Sequence]:
 def new_tasks(count: int, first: int) -> list[NewTask]:
     return [
         NewTask(
-            Task(make_id("count", seq * 2654435761 % 2**40), seq, TERMS, 1.0, Status(State.QUEUED, 1.0), name="count"),
+            Task(
+                make_id("count", (seq * 2654435761 % 2**64).to_bytes(8, "big")),
+                seq,
+                TERMS,
+                1.0,
+                Status(State.QUEUED, 1.0),
+                name="count",
+            ),
             PAYLOAD,
         )
         for seq in range(first, first + count)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/l/i: ids are read aloud and retyped
 SUFFIX_LENGTH = 8
 NAME_LENGTH = 40
+_LETTERS = bytes(ord(ALPHABET[value % len(ALPHABET)]) for value in range(256))
 
 
 class AttemptId(NamedTuple):
@@ -25,16 +27,13 @@ class AttemptId(NamedTuple):
         return cls(task, int(number))
 
 
+@lru_cache(maxsize=1024)
 def slug(name: str) -> str:
     """The readable part of an id: lower case, `[a-z0-9-]`, at most 40 characters."""
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:NAME_LENGTH].strip("-")
     return text or "task"
 
 
-def make_id(name: str, entropy: int) -> str:
-    """`name` and eight characters drawn from `entropy` (at least 40 random bits)."""
-    letters: list[str] = []
-    for _ in range(SUFFIX_LENGTH):
-        entropy, letter = divmod(entropy, len(ALPHABET))
-        letters.append(ALPHABET[letter])
-    return f"{slug(name)}-{''.join(letters)}"
+def make_id(name: str, entropy: bytes) -> str:
+    """`name` and a letter for each of the eight random bytes of `entropy` (39 bits in all)."""
+    return f"{slug(name)}-{entropy[:SUFFIX_LENGTH].translate(_LETTERS).decode()}"

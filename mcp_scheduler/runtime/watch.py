@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 
-class Watch:
-    """Waiters by task id. The cost of a commit follows the ends that somebody waits for."""
+class Waiter:
+    """`event` is set whenever one of the names has ended; `ends` counts how often that was (a task that is retried
+    ends again). Clear the event before looking at the tasks."""
+
+    __slots__ = ("ends", "event")
 
     def __init__(self) -> None:
-        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self.event = asyncio.Event()
+        self.ends = 0
+
+
+class Watch:
+    """Waiters by the id of a task or group. The cost of a commit follows the ends that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, set[Waiter]] = {}
 
     @contextmanager
-    def on(self, ids: Iterable[str]) -> Iterator[asyncio.Event]:
-        """An event that is set whenever one of the tasks ends. Clear it before looking at the tasks."""
-        event = asyncio.Event()
+    def on(self, ids: Iterable[str]) -> Generator[Waiter]:
+        """A waiter for the ends of these tasks and groups."""
+        waiter = Waiter()
         names = set(ids)
         for name in names:
-            self._waiters.setdefault(name, set()).add(event)
+            self._waiters.setdefault(name, set()).add(waiter)
         try:
-            yield event
+            yield waiter
         finally:
             for name in names:
                 waiters = self._waiters[name]
-                waiters.discard(event)
+                waiters.discard(waiter)
                 if not waiters:
                     del self._waiters[name]
 
     def ended(self, ids: Iterable[str]) -> None:
-        """These tasks have ended."""
+        """These tasks and groups have ended."""
         if not self._waiters:
             return
         for name in ids:
-            for event in self._waiters.get(name, ()):
-                event.set()
+            for waiter in self._waiters.get(name, ()):
+                waiter.ends += 1
+                waiter.event.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import secrets
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -13,7 +13,7 @@ from typing import Any
 from mcp_scheduler import errors
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import NewTask
-from mcp_scheduler.core.ids import make_id
+from mcp_scheduler.core.ids import SUFFIX_LENGTH, make_id
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.ports import Clock, FunctionEntry, Store
@@ -22,9 +22,11 @@ from mcp_scheduler.requests import Caller, TaskSpec
 from mcp_scheduler.service.calls import Functions, refuse_later
 from mcp_scheduler.service.commands import command_call, head_of
 from mcp_scheduler.service.environments import Environments
-from mcp_scheduler.service.references import Names, dependencies, names_in
+from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
 from mcp_scheduler.service.terms import command_terms, function_terms, moment
 from mcp_scheduler.settings import Queue
+
+_TERM_FIELDS = {"needs", "retry", "timeout", "idle_timeout"}  # with none of these, terms are the function's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Composer:
 
     def fresh_id(self, name: str) -> str:
         """An id that no task in memory has; the store's primary key stands behind it."""
-        while (found := make_id(name, secrets.randbits(48))) in self._cluster.tasks:
+        while (found := make_id(name, os.urandom(SUFFIX_LENGTH))) in self._cluster.tasks:
             pass
         return found
 
@@ -130,7 +132,11 @@ class Composer:
         """One task, checked from all sides."""
         refuse_later(spec)
         plan = self._plan(caller, spec, functions)
-        after, call = dependencies(spec, plan.call, names)
+        payload = self._payload(plan.call)
+        after: tuple[str, ...] = ()
+        if spec.after or MARK in payload:
+            after, call = dependencies(spec, plan.call, names)
+            payload = self._payload(call)
         now = self._clock.now()
         declared = plan.declared
         priority = spec.priority if spec.priority is not None else int(declared.get("priority", 0))
@@ -148,7 +154,7 @@ class Composer:
             key=spec.idempotency_key or "",
         )
         self.next_seq += 1
-        return NewTask(task, self._payload(call))
+        return NewTask(task, payload)
 
     def _plan(self, caller: Caller, spec: TaskSpec, functions: Functions | None) -> Plan:
         if spec.command is not None:
@@ -165,7 +171,7 @@ class Composer:
 
     def _terms(self, caller: Caller, spec: TaskSpec, entry: FunctionEntry) -> Terms:
         """Terms are shared: a thousand equal calls make them once."""
-        if spec.needs is not None or spec.retry is not None or spec.timeout is not None:
+        if spec.model_fields_set & _TERM_FIELDS:
             return self._checked(function_terms(caller, spec, entry, self._limits.timeout))
         key = (caller.environment, caller.principal, entry.name, entry.fingerprint)
         terms = self._plain_terms.get(key)

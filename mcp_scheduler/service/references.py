@@ -13,6 +13,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.requests import TaskSpec
 
 RESULT: Final = "$result"
+MARK: Final = b'"$result"'  # in the JSON of a call without it there is no reference
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ def spoken(spec: TaskSpec) -> Any:
 def names_in(spec: TaskSpec) -> set[str]:
     """Every task, group or key that the request names: in `after`, and in references."""
     parts = spoken(spec)
-    if not has_reference(parts):
+    if not (spec.arguments or spec.command) or not has_reference(parts):
         return set(spec.after)
     return {*spec.after, *(named_in(reference) for reference in references(parts))}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from mcp_scheduler import errors
 from mcp_scheduler.core.states import FINAL
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.requests import Wait
-from mcp_scheduler.runtime.watch import Watch
+from mcp_scheduler.runtime.watch import Waiter, Watch
 from mcp_scheduler.service.groups import Tally
 
 _BEAT = 1.0  # seconds between words of progress
@@ -21,13 +22,15 @@ class Awaited:
     def __init__(self, tasks: list[Task], tallies: list[Tally]) -> None:
         self.tasks = tasks
         self.tallies = tallies
+        self.last_open = 0
         self._open_tasks = tasks
 
     @property
     def open(self) -> int:
         """Tasks and groups that have not ended. Those that have ended are not looked at again."""
         self._open_tasks = [task for task in self._open_tasks if task.status.state not in FINAL]
-        return len(self._open_tasks) + sum(tally.open > 0 for tally in self.tallies)
+        self.last_open = len(self._open_tasks) + sum(tally.open > 0 for tally in self.tallies)
+        return self.last_open
 
     @property
     def size(self) -> int:
@@ -82,15 +85,24 @@ async def wait_until_over(
     """Sleep until something ends or a second has passed, look again; time up is a normal end."""
     loop = asyncio.get_running_loop()
     limit = None if request.timeout is None else loop.time() + request.timeout
-    with watch.on(request.ids) as event:
+    with watch.on(request.ids) as waiter:
         while True:
-            event.clear()
+            waiter.event.clear()
+            seen = waiter.ends
             left = _BEAT if limit is None else limit - loop.time()
             if is_over(request, awaited) or left <= 0:
                 return
             if progress is not None:
                 progress(awaited.sentence())
-            try:
-                await asyncio.wait_for(event.wait(), min(left, _BEAT))
-            except TimeoutError:
-                continue
+            # A wait for all of ten thousand need not look at each of them whenever a few have ended.
+            enough = awaited.last_open if request.mode == "all" and not awaited.tallies else 1
+            await _until(waiter, seen + enough, min(left, _BEAT))
+
+
+async def _until(waiter: Waiter, ends: int, seconds: float) -> None:
+    """Until so many ends have been counted, or the time is up."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while waiter.ends < ends:
+                waiter.event.clear()
+                await waiter.event.wait()

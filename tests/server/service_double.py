@@ -215,7 +215,7 @@ class ServiceDouble:
     def _new(self, caller: Caller, spec: requests.TaskSpec, group: str = "") -> views.TaskView:
         name = spec.name or (spec.function or "command").rpartition(".")[2]
         task = views.TaskView(
-            id=numbered(name, (len(self.tasks) + 1).to_bytes(8, "big")),
+            id=numbered(name, len(self.tasks) + 1),
             state=State.QUEUED,
             call=spec.function or str(spec.command),
             submitted_at=self.clock.now() - 12,
@@ -229,7 +229,7 @@ class ServiceDouble:
         return task
 
     def _group(self, caller: Caller, kind: str, made: dict[str, str]) -> views.GroupView:
-        ident = numbered(kind, (1000 + len(self.groups)).to_bytes(8, "big"))
+        ident = numbered(kind, 1000 + len(self.groups))
         group = views.GroupView(
             ident, kind, "", caller.principal, self.clock.now(), len(made), {"queued": len(made)}, "running", keys=made
         )

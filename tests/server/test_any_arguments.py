@@ -17,7 +17,7 @@ from mcp_scheduler.server.owner import serve_owner
 from mcp_scheduler.server.session import serve_mcp
 from mcp_scheduler.server.tools import TOOLS, Toolbox
 
-KNOWN = numbered("add", bytes(7) + b"\x01")  # the first task of the double
+KNOWN = numbered("add", 1)  # the first task of the double
 
 # Right arguments of each tool: what is mutated.
 RIGHT: dict[str, dict[str, Any]] = {
