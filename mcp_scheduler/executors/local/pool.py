@@ -29,7 +29,7 @@ class Pool:
     def __init__(self, folders: Folders, limits: Limits, failed: Callable[[Worker, str], None]) -> None:
         self.environments: dict[str, Environment] = {}
         self.workers: set[Worker] = set()
-        self.zygote = ZygoteLink(folders.run / "zygote.log")
+        self.zygote = ZygoteLink(folders.run)
         self._folders, self._limits, self._failed = folders, limits, failed
         self._idle: dict[str, list[tuple[float, Worker]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

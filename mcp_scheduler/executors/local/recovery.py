@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from mcp_scheduler.core.events import Returned
@@ -18,6 +20,7 @@ from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.links import Message
 from mcp_scheduler.executors.local.pool import Pool
 from mcp_scheduler.executors.local.worker import Listener, Worker
+from mcp_scheduler.executors.local.zygote_link import LOCK
 
 PATIENCE = 2.0  # seconds that recovery waits for workers to speak; whoever is frozen may speak later
 _NO_TRACE = "The machine was restarted, or its run folder was lost, while this call may have been running."
@@ -134,6 +137,7 @@ class Recovery:
     def _look_around(self) -> tuple[list[Berth], bool]:
         """The living workers, and whether the traces of all others can be believed. The dead are buried."""
         certain = _is_same_boot(self._folders)
+        _wait_until_free(self._folders.run / LOCK)  # the last engine's zygote may be about to start a worker
         alive: list[Berth] = []
         for berth in berths(self._folders.run):
             if _is_held(berth):
@@ -165,6 +169,22 @@ def _is_held(berth: Berth) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def _wait_until_free(lock: Path) -> None:
+    """Until nobody holds the lock, or somebody frozen has held it for too long."""
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    ends = time.monotonic() + PATIENCE
+    try:
+        while time.monotonic() < ends:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.005)
+            else:
+                return
+    finally:
+        os.close(fd)
 
 
 def _is_same_boot(folders: Folders) -> bool:

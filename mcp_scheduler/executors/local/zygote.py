@@ -1,12 +1,14 @@
 """The zygote: a small, single-threaded program, started clean by the engine, that forks a shim in about 2 ms.
 
-Run by path (`python -I -S zygote.py`) with its end of a socket pair as standard input. One JSON object a line:
+Run by path (`python -I -S zygote.py LOCK`) with its end of a socket pair as standard input. It holds the lock file for
+life: while it is held, a worker may still appear. One JSON object a line:
 `{"fork": order}` is answered by `{"forked": {"worker", "pid"}}` or `{"failed": {"worker", "error"}}`. It ends when
 the engine's end is closed; the shims live on.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
@@ -28,8 +30,9 @@ from mcp_scheduler.executors.local.process import catch_children
 class Zygote:
     """Reads orders, prepares what a shim holds, forks it, and collects the shims that have ended."""
 
-    def __init__(self, engine: socket.socket) -> None:
+    def __init__(self, engine: socket.socket, lock: int) -> None:
         self._engine = engine
+        self._lock = lock
         self._rest = b""
         self._children = catch_children()
 
@@ -86,6 +89,7 @@ class Zygote:
         code = 1
         try:
             self._engine.close()
+            os.close(self._lock)
             signal.set_wakeup_fd(-1)
             self._children.close()
             code = shim.supervise(order, held)
@@ -104,6 +108,8 @@ class Zygote:
 
 def main() -> None:
     os.umask(0o077)
+    lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
     engine = socket.socket(fileno=os.dup(0))
     devnull = os.open(os.devnull, os.O_RDWR)
     os.dup2(devnull, 0)
@@ -112,7 +118,7 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)  # the engine decides: a terminal's Ctrl-C must not end running work
     gc.collect()
     gc.freeze()  # pages that the collector does not touch stay shared with the shims
-    Zygote(engine).serve()
+    Zygote(engine, lock).serve()
 
 
 if __name__ == "__main__":

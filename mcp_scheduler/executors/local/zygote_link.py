@@ -17,14 +17,17 @@ from mcp_scheduler.executors.local.links import LineLink, Message
 
 _PASSED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 _PROGRAM = str(Path(zygote.__file__).resolve())
+LOCK = "zygote.held"
 _LEAVE = 2.0  # seconds for the zygote to end after its connection is closed
 
 
 class ZygoteLink:
-    """`log` takes what zygote and shims have to complain about: they must not hold the engine's own streams open."""
+    """In the run folder `zygote.log` takes what zygote and shims have to complain about (they must not hold the
+    engine's own streams open), and `zygote.held` is locked while a zygote lives."""
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
+    def __init__(self, run: Path) -> None:
+        self._log = run / "zygote.log"
+        self._lock = run / LOCK
         self._process: subprocess.Popen[bytes] | None = None
         self._link: LineLink | None = None
         self._answers: dict[str, asyncio.Future[int]] = {}
@@ -55,7 +58,7 @@ class ZygoteLink:
         try:
             # A program without threads, started before any order: vfork and exec, never a fork of the engine itself.
             self._process = subprocess.Popen(  # noqa: ASYNC220 (a few ms, once; asyncio's own would watch the child)
-                [sys.executable, "-I", "-S", _PROGRAM],
+                [sys.executable, "-I", "-S", _PROGRAM, str(self._lock)],
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
