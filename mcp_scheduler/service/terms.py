@@ -20,7 +20,7 @@ def function_terms(caller: Caller, spec: TaskSpec, entry: FunctionEntry, default
     """The terms of a call of `entry`."""
     declared = entry.options
     given = spec.needs if spec.needs is not None else _declared_needs(entry)
-    timeout = spec.timeout if spec.timeout is not None else declared.get("timeout", default_timeout)
+    timeout = spec.timeout if spec.timeout is not None else _declared_seconds(declared.get("timeout"))
     return Terms(
         kind=Kind.FUNCTION,
         target=entry.name,
@@ -28,8 +28,10 @@ def function_terms(caller: Caller, spec: TaskSpec, entry: FunctionEntry, default
         principal=caller.principal,
         needs=needs_of(given),
         retry=retry_of(spec.retry if spec.retry is not None else declared.get("retry")),
-        timeout=timeout,
-        idle_timeout=spec.idle_timeout if spec.idle_timeout is not None else declared.get("idle_timeout"),
+        timeout=timeout if timeout is not None else default_timeout,
+        idle_timeout=spec.idle_timeout
+        if spec.idle_timeout is not None
+        else _declared_seconds(declared.get("idle_timeout")),
         idempotent=bool(declared.get("idempotent", False)),
     )
 
@@ -46,6 +48,11 @@ def command_terms(caller: Caller, spec: TaskSpec, head: str, default_timeout: fl
         timeout=spec.timeout if spec.timeout is not None else default_timeout,
         idle_timeout=spec.idle_timeout,
     )
+
+
+def _declared_seconds(given: float | str | None) -> float | None:
+    """A decorator keeps the words that it was given: "5m" as well as 300."""
+    return None if given is None else float(seconds(given))  # pyright: ignore[reportArgumentType]
 
 
 def _declared_needs(entry: FunctionEntry) -> NeedsSpec | None:
