@@ -18,6 +18,7 @@ from mcp_scheduler.core.task import Needs
 from mcp_scheduler.errors import InvariantBroken
 
 _NOTHING: Final = frozenset[str]()
+_WISHES: Final = 256  # answers to "which devices does this text mean" that are remembered
 _NEVER: Final = -(2**63)
 
 
@@ -195,6 +196,8 @@ class Devices:
             found = [state for state in self._order if state.seen.answers_to(wish)]
             if not wish and any(state.seen.live for state in found):
                 found = [state for state in found if state.seen.live]
+            if len(self._matching) >= _WISHES:
+                self._matching.clear()  # they are users' texts: there is no end of them
             self._matching[wish] = found
         return found
 
@@ -239,9 +242,9 @@ class Devices:
 
     # -- promising
 
-    def take(self, tenant: str, needs: Needs) -> tuple[str, ...]:
+    def take(self, tenant: str, needs: Needs, kept: AbstractSet[str] = _NOTHING) -> tuple[str, ...]:
         """Promise devices to a tenant. Overbooking is a defect of the program: whoever proposed must have asked."""
-        chosen = self.choose(needs)
+        chosen = self.choose(needs, kept)
         if chosen is None:
             raise InvariantBroken(f"{tenant} was placed on devices, but none fit: {'; '.join(self.explain(needs))}")
         if tenant in self._held:

@@ -49,7 +49,8 @@ class GpuSensor:
     after each look; a driver that does not answer shows only in `snapshot`.
 
     `visible` is CUDA_VISIBLE_DEVICES as the engine inherited it (None: all). `interval` seconds lie between two looks,
-    `busy_interval` while `watch(True)` holds. A call that takes longer than `patience` makes the snapshot stale.
+    `busy_interval` while `watch(True)` holds; more where looks are slow, so that they take no larger share of the time
+    than `shares` (idle, busy). A call that takes longer than `patience` makes the snapshot stale.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class GpuSensor:
         on_snapshot: Callable[[GpuSnapshot], None] | None = None,
         interval: float = 5.0,
         busy_interval: float = 0.25,
+        shares: tuple[float, float] = (0.004, 0.05),
         patience: float = 5.0,
         retry: tuple[float, float] = (5.0, 60.0),
         library: str = LIBRARY,
@@ -73,6 +75,7 @@ class GpuSensor:
         self._declared = declared
         self._on_snapshot = on_snapshot
         self._intervals = (interval, busy_interval)
+        self._shares = shares
         self._is_busy = False
         self._patience = patience
         self._retry = retry
@@ -168,7 +171,13 @@ class GpuSensor:
         self._pause = self._retry[0]
         self._calm(look)
         self._publish(look)
-        return self._intervals[self._is_busy]
+        return self._until_next()
+
+    def _until_next(self) -> float:
+        """Seconds, at most a minute (busy: the idle interval), however slow the driver is."""
+        took = self._clock() - (self._looking_since or 0.0)
+        pause = max(self._intervals[self._is_busy], took / self._shares[self._is_busy])
+        return min(pause, max(self._intervals) if self._is_busy else self._retry[1])
 
     def _heed(self, xids: list[Xid]) -> None:
         for xid in xids:

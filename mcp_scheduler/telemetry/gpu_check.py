@@ -55,7 +55,12 @@ def main(argv: Sequence[str] | None = None, say: Say = print) -> int:
     chosen = parser.parse_args(argv)
     looks, tenants = Looks(), dict[str, str]()
     sensor = GpuSensor(
-        Owners(tenants).tenant, visible=os.environ.get(CUDA), on_snapshot=looks.hear, interval=0.2, retry=(0.2, 1.0)
+        Owners(tenants).tenant,
+        visible=os.environ.get(CUDA),
+        on_snapshot=looks.hear,
+        interval=0.2,
+        shares=(0.5, 0.5),
+        retry=(0.2, 1.0),
     )
     sensor.start()
     try:

@@ -214,6 +214,8 @@ def test_a_waiting_task_keeps_the_free_gpus_it_needs():
     kept = devices.to_keep(Needs(gpus=2))
     assert kept == {"GPU-0002", "GPU-0000"}
     assert not devices.fits(WHOLE, kept)
+    with pytest.raises(InvariantBroken):
+        devices.take("c", WHOLE, kept)
     assert devices.to_keep(Needs(gpus=4)) == frozenset()
 
 

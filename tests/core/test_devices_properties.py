@@ -31,6 +31,7 @@ class World(RuleBasedStateMachine):
         super().__init__()
         self.count = 0
         self.model = {}  # tenant → (devices, bytes on each, or None for the whole)
+        self.idle = {}  # (tenant, device) → bytes that a warm worker keeps
         self.used = [{} for _ in TOTALS]  # per device: owner → bytes
         self.health = [Health.OK for _ in TOTALS]
         self.hidden = False
@@ -61,7 +62,7 @@ class World(RuleBasedStateMachine):
         for uuid in chosen:
             index = int(uuid[4:])
             assert self.health[index] is Health.OK
-            holders = [size for where, size in self.model.values() if uuid in where]
+            holders = [self.size_on(holder, uuid) for holder, (where, _) in self.model.items() if uuid in where]
             if not needs.gpu_memory:
                 assert not holders
             assert None not in holders
@@ -72,10 +73,57 @@ class World(RuleBasedStateMachine):
     @rule(tenant=consumes(promised), gone=st.booleans())
     def give_back(self, tenant, gone):
         self.devices.give_back(tenant, gone=gone)
+        used = [dict(device) for device in self.used]
+        self.forget(tenant)
+        if not gone:
+            self.used = used
+
+    @rule(tenant=promised)
+    def rest(self, tenant):
+        """A warm worker keeps what it was last seen to use, or, unseen, what it was promised."""
+        self.devices.rest(tenant)
+        if tenant in self.model:
+            for uuid in self.model[tenant][0]:
+                state = self.devices.states[uuid]
+                in_use = state.account.allocated.get(tenant)
+                assert (state.whole == tenant) is (self.size_on(tenant, uuid) is None and in_use is None)
+                self.idle[tenant, uuid] = self.size_on(tenant, uuid) if in_use is None else in_use
+
+    @rule(tenant=promised, needs=NEEDS)
+    def rise(self, tenant, needs):
+        where = self.model.get(tenant, ((), 0))[0]
+        before = {uuid: dict(self.devices.states[uuid].promises) for uuid in where}
+        if not self.devices.rise(tenant, needs):
+            assert before == {uuid: dict(self.devices.states[uuid].promises) for uuid in where}
+            return
+        assert len(where) == needs.gpus
+        for uuid in where:
+            self.idle.pop((tenant, uuid), None)
+            others = [other for other, (there, _) in self.model.items() if uuid in there and other != tenant]
+            assert needs.gpu_memory or not others
+            assert all(self.size_on(other, uuid) is not None for other in others)
+        self.model[tenant] = (where, needs.gpu_memory + self.devices.context if needs.gpu_memory else None)
+
+    @rule(tenant=promised, needs=NEEDS)
+    def evict(self, tenant, needs):
+        evicted = self.devices.to_evict(needs)
+        if evicted:
+            assert not self.devices.fits(needs)
+            for name in evicted:
+                assert any(name == idle for idle, _ in self.idle)
+                self.devices.give_back(name, gone=True)
+                self.forget(name)
+            assert self.devices.fits(needs)
+
+    def size_on(self, tenant, uuid):
+        """Bytes; None for the whole."""
+        return self.idle.get((tenant, uuid), self.model[tenant][1])
+
+    def forget(self, tenant):
         self.model.pop(tenant, None)
-        if gone:
-            for device in self.used:
-                device.pop(tenant, None)
+        self.idle = {key: size for key, size in self.idle.items() if key[0] != tenant}
+        for device in self.used:
+            device.pop(tenant, None)
 
     @rule(tenant=promised, share=st.floats(0, 1))
     def allocate(self, tenant, share):
@@ -111,10 +159,12 @@ class World(RuleBasedStateMachine):
     @invariant()
     def never_more_is_promised_than_there_is(self):
         for index, total in enumerate(TOTALS):
-            holders = {tenant: size for tenant, (where, size) in self.model.items() if f"GPU-{index}" in where}
+            uuid = f"GPU-{index}"
+            holders = {name: self.size_on(name, uuid) for name, (where, _) in self.model.items() if uuid in where}
             if None in holders.values():
                 assert len(holders) == 1
-            assert sum(size or 0 for size in holders.values()) <= total - headroom(total)
+            idle = sum(size or 0 for (_, where), size in self.idle.items() if where == uuid)
+            assert sum(size or 0 for size in holders.values()) <= max(total - headroom(total), idle)
             assert set(self.devices.tenants(f"GPU-{index}")) == set(holders)
 
 

@@ -26,6 +26,7 @@ class Watched:
             **{
                 "interval": 0.01,
                 "busy_interval": 0.01,
+                "shares": (1.0, 1.0),
                 "patience": LIMIT,
                 "retry": (0.01, 0.04),
                 "on_snapshot": self._hear,

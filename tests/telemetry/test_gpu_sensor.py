@@ -1,5 +1,6 @@
 """What the sensor sees of a healthy machine, through the real pynvml."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -81,6 +82,19 @@ def test_while_tasks_run_on_gpus_looks_are_frequent(scenario, watch):
     for used in (1, 2, 3):
         scenario.set(uuid, used=used * GIB)
         watched.until(lambda now, used=used: now.gpus[0].used == used * GIB)
+
+
+@pytest.mark.parametrize(("busy", "pause"), [(False, 25.0), (True, 2.0)])
+def test_slow_looks_are_made_less_often(scenario, watch, busy, pause):
+    """A look takes 0.1 s by this clock, of which every reading is one more."""
+    scenario.gpu()
+    ticks = itertools.count()
+    sensor = watch().sensor
+    sensor.close(20)
+    sensor._clock = lambda: next(ticks) * 0.1
+    sensor._looking_since, sensor._is_busy = sensor._clock(), busy
+    sensor._intervals, sensor._shares, sensor._retry = (5.0, 0.25), (0.004, 0.05), (5.0, 60.0)
+    assert sensor._until_next() == pytest.approx(pause)
 
 
 def test_memory_that_the_driver_does_not_know_is_unknown_and_not_the_hosts(scenario, watch):
@@ -202,3 +216,19 @@ def test_the_sensor_uses_one_thread_that_does_not_keep_the_program_alive(scenari
     watched.first()
     assert threading.active_count() == before + 1
     assert watched.sensor._thread.daemon
+
+
+def test_a_machine_without_a_driver_does_not_pay_for_the_binding():
+    program = """
+import sys, threading
+from mcp_scheduler.telemetry.gpu import GpuSensor
+seen = threading.Event()
+sensor = GpuSensor(on_snapshot=lambda _: seen.set(), library="libnvidia-ml.so.not-there")
+sensor.start()
+assert seen.wait(20)
+sensor.close()
+print("pynvml" in sys.modules)
+"""
+    environ = {**os.environ, "PYTHONPATH": str(Path(readings.__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

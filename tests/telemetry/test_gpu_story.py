@@ -1,4 +1,4 @@
-"""Sensor, owners, accounts and peaks together, over child processes that take memory through (a stand-in for) libcuda."""
+"""Sensor, owners, accounts and peaks together, over child processes that take memory through libcuda's stand-in."""
 
 import contextlib
 import os
