@@ -136,9 +136,7 @@ class Sim:
         if fate.kind == "disk" and decision.changes:
             self.cluster.rebuild()
             check(self.cluster)
-            self.world.inbox[:0] = [
-                event for event in events if not isinstance(event, Submitted | CancelAsked | UpdateAsked)
-            ]
+            self.world.inbox[:0] = [event for event in events if isinstance(event, Ended | Returned | Began)]
             return False
         self._look_at_starts(decision.changes.started, events)
         if decision.changes:
