@@ -17,12 +17,14 @@ from mcp_scheduler.core.check import check
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import (
     Action,
+    Began,
     CancelAsked,
     Ended,
     Event,
     NewTask,
     NodeChanged,
     Outcome,
+    Returned,
     Submitted,
     UpdateAsked,
 )
