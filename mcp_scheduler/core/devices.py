@@ -82,11 +82,14 @@ class Devices:
     # -- what is seen
 
     def observe(self, seen: Iterable[GpuSeen]) -> None:
-        """What the sensors see now. A device that is not seen any more is lost; what is promised of it stays so."""
+        """What the sensors see now. A device that is not seen any more is lost; what is promised of it stays promised.
+        One that was never seen stays silent."""
         found = {device.uuid: device for device in seen}
         for uuid, state in list(self.states.items()):
             if uuid in found:
                 continue
+            if not state.seen.name:
+                continue  # adopted work has it, and no sensor has seen it yet: it may well be there
             if state.promises or state.withheld:
                 state.look(replace(state.seen, health=Health.LOST, why="The device is not there any more."))
             else:
@@ -311,15 +314,22 @@ class Devices:
         return True
 
     def _state(self, uuid: str) -> DeviceState:
-        """The state of a device; one that nobody has seen yet counts as lost until it is."""
+        """The state of a device; one that nobody has seen yet is silent until it is."""
         state = self.states.get(uuid)
         if state is None:
-            unseen = GpuSeen(uuid, 0, "", "", None, health=Health.LOST, why="The device has not been seen yet.")
+            unseen = GpuSeen(uuid, 0, "", "", None, health=Health.SILENT, why="The device has not been seen yet.")
             state = self.states[uuid] = DeviceState(unseen)
             self._sort()
         return state
 
     # -- telling
+
+    def stranded(self) -> Iterator[tuple[str, str, str]]:
+        """(tenant, device, why) where a tenant's device is lost or broken: its work there will not come to an end."""
+        for uuid, state in self.states.items():
+            if state.seen.health in (Health.LOST, Health.QUARANTINED):
+                for tenant in state.promises:
+                    yield tenant, uuid, state.seen.why
 
     def uses(self) -> Iterator[tuple[str, str, int]]:
         """(tenant, device, bytes in use), for peaks. Where a lone tenant's processes cannot be told apart, its use is

@@ -17,13 +17,14 @@ NVLINK: Final = 10
 
 
 class Health(StrEnum):
-    """Whether a device may be used. Only `OK` is offered to tasks."""
+    """Whether a device may be used. Only `OK` is offered to tasks; what runs on a `QUARANTINED` or `LOST` one is lost,
+    what runs on one in another state may well go on."""
 
     OK = "ok"
     DRAINING = "draining"  # what runs may finish; nothing new is started
     QUARANTINED = "quarantined"  # broken: what runs on it cannot be trusted
-    LOST = "lost"  # not there any more, or the driver cannot talk to it
-    SILENT = "silent"  # the driver does not answer, so nothing is known
+    LOST = "lost"  # not there any more
+    SILENT = "silent"  # the driver does not answer or cannot be used: nothing is known
 
 
 class Use(StrEnum):

@@ -29,7 +29,7 @@ _DEVICE: Final = {
     nvml.LOST: (Health.LOST, "The driver has lost the GPU: it fell off the bus or is being reset. Look into `dmesg`"),
     nvml.NOT_FOUND: (Health.LOST, "The driver does not find the GPU. Look into `dmesg`"),
     nvml.RESET_REQUIRED: (Health.QUARANTINED, "The GPU needs a reset (sudo nvidia-smi --gpu-reset) or a reboot"),
-    nvml.UNKNOWN: (Health.LOST, "The driver cannot talk to the GPU (unknown error). Look into `dmesg`"),
+    nvml.UNKNOWN: (Health.SILENT, "The driver cannot talk to the GPU (unknown error). Look into `dmesg`"),
 }
 # What the driver asks for, by its number: the consequence and the words.
 RECOVERY: Final = {
@@ -50,7 +50,7 @@ def of_the_driver(trouble: nvml.Trouble) -> str:
 
 
 def of_the_device(trouble: nvml.Trouble) -> tuple[Health, str]:
-    return _DEVICE.get(trouble.code, (Health.LOST, f"The GPU cannot be used: {trouble}"))
+    return _DEVICE.get(trouble.code, (Health.SILENT, f"The GPU cannot be used: {trouble}"))
 
 
 def silence(seconds: float) -> str:

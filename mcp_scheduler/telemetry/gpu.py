@@ -229,8 +229,8 @@ class GpuSensor:
         return replace(seen, health=xid.health, why=f"{xid.text}. Look into `dmesg`; then resume the device")
 
     def _fail(self, text: str, *, is_alert: bool) -> float:
-        """No live GPU can be used. Those that were there stay known, as lost."""
-        gpus = (*allowed(self._visible, self._readings.lost(text)), *self._declared)
+        """No live GPU can be used. Those that were there stay known, as silent."""
+        gpus = (*allowed(self._visible, self._readings.silent(text)), *self._declared)
         self._set(GpuSnapshot(self._clock(), gpus, text, (text,) if is_alert else (), "", tuple(self._xids)))
         pause, self._pause = self._pause, min(self._pause * 2, self._retry[1])
         return pause

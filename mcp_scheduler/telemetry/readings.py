@@ -35,10 +35,10 @@ class Readings:
         self._known: dict[str, GpuSeen] = {}  # every GPU ever seen, as it was last, by uuid
         self._links: dict[str, tuple[tuple[str, int], ...]] = {}
 
-    def lost(self, why: str) -> tuple[GpuSeen, ...]:
-        """Every device that was seen and may come back, when the driver itself is gone."""
+    def silent(self, why: str) -> tuple[GpuSeen, ...]:
+        """Every device that was seen, when the driver itself cannot be used: programs that run may go on."""
         known = sorted(self._known.values(), key=lambda seen: (seen.index, seen.instance or 0))
-        return tuple(_sick(seen, Health.LOST, why) for seen in known)
+        return tuple(_sick(seen, Health.SILENT, why) for seen in known)
 
     def look(self) -> Look:
         """All devices now; one that is in trouble says so itself. Errors: `Trouble`, when it is the driver's."""

@@ -151,6 +151,28 @@ def test_a_device_that_vanishes_keeps_its_promises_and_is_not_offered():
     assert "GPU-0000" not in devices.states
 
 
+def test_work_on_a_lost_or_broken_device_is_stranded_and_on_a_silent_one_it_is_not():
+    for health in Health:
+        devices = Devices([gpu(0), gpu(1)])
+        devices.take("a", WHOLE)
+        devices.take("b", WHOLE)
+        devices.observe([gpu(0, health=health, why="Xid 79"), gpu(1)])
+        told = [("a", "GPU-0000", "Xid 79")] if health in (Health.LOST, Health.QUARANTINED) else []
+        assert list(devices.stranded()) == told
+
+
+def test_adopted_work_on_a_device_that_was_not_seen_yet_is_not_stranded():
+    devices = Devices()
+    devices.seize("a", WHOLE, ["GPU-0000"])
+    assert list(devices.stranded()) == []
+    devices.observe([])  # as after a look that failed
+    assert list(devices.stranded()) == []
+    assert devices.tenants("GPU-0000") == ("a",)
+    devices.observe([gpu(0)])
+    devices.observe([])
+    assert list(devices.stranded()) == [("a", "GPU-0000", "The device is not there any more.")]
+
+
 def test_adopted_work_holds_its_device_before_anything_was_seen():
     devices = Devices()
     devices.seize("a", WHOLE, ["GPU-0000"])
