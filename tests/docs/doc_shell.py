@@ -81,7 +81,9 @@ def follow(page: Path) -> int:
                     printed, code = shell.run(command)
                     count += 1
                     if expected:
-                        assert fits(expected, printed), f"{where}: `{command}` should print\n{expected}\n\nnot\n{printed}"
+                        assert fits(expected, printed), (
+                            f"{where}: `{command}` should print\n{expected}\n\nnot\n{printed}"
+                        )
                     else:
                         assert code == 0, f"{where}: `{command}` ended with {code}: {printed}"
     return count

@@ -41,6 +41,8 @@ def test_every_page_can_be_reached_from_the_readme():
 
 def test_a_broken_link_and_a_missing_heading_are_found(tmp_path: Path):
     page = tmp_path / "page.md"
-    page.write_text("# A `title` here\n\n[one](gone.md) `[no](link.md)` [two](#a-title-here)\n\n```\n[not](one.md)\n```\n")
+    page.write_text(
+        "# A `title` here\n\n[one](gone.md) `[no](link.md)` [two](#a-title-here)\n\n```\n[not](one.md)\n```\n"
+    )
     assert links(page) == ["gone.md", "#a-title-here"]
     assert anchors(page) == {"a-title-here"}
