@@ -42,13 +42,35 @@ REASONS = {
     Reason.CANCELLED: "somebody asked for its end",
     Reason.EXPIRED: "its deadline passed before it could start",
 }
+CAUSES = {
+    Cause.READY: "nothing is missing any more",
+    Cause.WAIT_DEPENDENCIES: "a task that it depends on has not ended",
+    Cause.WAIT_TIME: "its time has not come",
+    Cause.HOLD: "somebody holds it back",
+    Cause.START: "an attempt is handed to the executor",
+    Cause.SUCCESS: "the attempt ended with a result",
+    Cause.FAILURE: "the attempt ended without one, and there is no other try",
+    Cause.BACKOFF: "the attempt ended without one, and `retry` allows another",
+    Cause.RETURN: "the executor gave the attempt back: its call had not begun",
+    Cause.CANCEL: "somebody asked for its end, and no process of it is left",
+    Cause.SKIP: "a task that it depends on did not succeed",
+    Cause.ROLL_BACK: "its final failure starts its compensation",
+    Cause.RETRY: "somebody asks for another run of an ended task; it waits again for what it lacks",
+}
 
 
 def page() -> str:
     """The whole page."""
     return (
         "\n\n".join(
-            part.strip() for part in (INTRODUCTION, "\n".join(_states()), "\n".join(_reasons()), "\n".join(_diagram()))
+            part.strip()
+            for part in (
+                INTRODUCTION,
+                "\n".join(_states()),
+                "\n".join(_reasons()),
+                "\n".join(_causes()),
+                "\n".join(_diagram()),
+            )
         )
         + "\n"
     )
@@ -69,6 +91,15 @@ def _reasons() -> Iterator[str]:
     yield "|---|---|"
     for reason in Reason:
         yield f"| `{reason}` | {REASONS[reason]} |"
+
+
+def _causes() -> Iterator[str]:
+    yield "## Causes of a move"
+    yield ""
+    yield "| cause | meaning |"
+    yield "|---|---|"
+    for cause in Cause:
+        yield f"| `{cause}` | {CAUSES[cause]} |"
 
 
 def _diagram() -> Iterator[str]:
