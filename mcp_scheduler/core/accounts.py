@@ -50,8 +50,7 @@ def account(
     if seen.total is None or seen.used is None or seen.free is None:
         return Account(promised=sum(promises.values()))
     others, allocated, hidden = _split(seen, promises, gone)
-    dead = sum(process.memory or 0 for process in seen.processes if process.owner in gone)
-    unexplained = max(0, seen.used - dead - others - sum(allocated.values()))
+    unexplained = max(0, seen.used - _of_the_dead(seen, gone) - others - sum(allocated.values()))
     foreign = others + unexplained
     if hidden and promises:
         room = sum(max(0, promise - allocated.get(tenant, 0)) for tenant, promise in promises.items())
@@ -70,15 +69,20 @@ def is_untouched(seen: GpuSeen, gone: AbstractSet[str] = frozenset()) -> bool:
     """Whether a device without tenants is whole: no compute process, and nine tenths free. What a desktop draws with
     does not count. Where the memory is unknown or is the host's, only the processes decide."""
     living = [process for process in seen.processes if process.owner not in gone]
+    if not living and not seen.used:
+        return True
     if any(process.use is Use.COMPUTE for process in living):
         return False
     if seen.unified or seen.used is None or seen.free is None:
         return True
     if any(process.memory is None for process in living):
         return True  # a desktop of unknown size: what is in use may all be its
-    dead = sum(process.memory or 0 for process in seen.processes if process.owner in gone)
     drawing = sum(process.memory or 0 for process in living)
-    return seen.used - drawing - dead <= USED_SHARE * (seen.used + seen.free)
+    return seen.used - drawing - _of_the_dead(seen, gone) <= USED_SHARE * (seen.used + seen.free)
+
+
+def _of_the_dead(seen: GpuSeen, gone: AbstractSet[str]) -> int:
+    return sum(process.memory or 0 for process in seen.processes if process.owner in gone) if gone else 0
 
 
 def _split(seen: GpuSeen, promises: Mapping[str, int], gone: AbstractSet[str]) -> tuple[int, dict[str, int], bool]:

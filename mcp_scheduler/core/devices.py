@@ -6,7 +6,7 @@ Whoever places work asks `choose`, then `take`s; `observe` brings what the senso
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -26,7 +26,8 @@ _NEVER: Final = -(2**63)
 class DeviceState:
     """A device and what is promised of it. `promises`: bytes per tenant, contexts included; `whole`: the tenant that
     has all of it; `idle`: tenants that only stay warm; `withheld`: why it is not offered, by cause; `gone`: owners
-    that ended since the device was last seen; `baseline`: unexplained use before the first tenant."""
+    that ended since the device was last seen; `baseline`: unexplained use before the first tenant; `was_seen`: by a
+    sensor, and not only known to adopted work."""
 
     seen: GpuSeen
     promises: dict[str, int] = field(default_factory=dict[str, int])
@@ -35,6 +36,7 @@ class DeviceState:
     withheld: dict[str, str] = field(default_factory=dict[str, str])
     gone: set[str] = field(default_factory=set[str])
     baseline: int = 0
+    was_seen: bool = False
     account: Account = field(default_factory=Account)
     open_bytes: int = _NEVER  # what can be promised now to one more tenant
     is_open_whole: bool = False
@@ -42,6 +44,7 @@ class DeviceState:
     def look(self, seen: GpuSeen) -> None:
         """The device as it is now."""
         self.seen = seen
+        self.was_seen = True
         self.gone.clear()
         unexplained = account(seen, self.promises).unexplained
         self.baseline = min(self.baseline, unexplained) if self.promises else unexplained
@@ -79,6 +82,11 @@ class Devices:
         self._matching: dict[str, list[DeviceState]] = {}
         self.observe(seen)
 
+    def clear(self) -> None:
+        """All promises are void. What was seen stays, and so does what is withheld."""
+        for tenant in list(self._held):
+            self.give_back(tenant)
+
     # -- what is seen
 
     def observe(self, seen: Iterable[GpuSeen]) -> None:
@@ -88,12 +96,10 @@ class Devices:
         for uuid, state in list(self.states.items()):
             if uuid in found:
                 continue
-            if not state.seen.name:
-                continue  # adopted work has it, and no sensor has seen it yet: it may well be there
-            if state.promises or state.withheld:
-                state.look(replace(state.seen, health=Health.LOST, why="The device is not there any more."))
-            else:
+            if not state.promises and not state.withheld:
                 del self.states[uuid]
+            elif state.was_seen:  # else adopted work has it, and it may well be there
+                state.look(replace(state.seen, health=Health.LOST, why="The device is not there any more."))
         for uuid, device in found.items():
             state = self.states.get(uuid)
             if state is None:
@@ -130,6 +136,11 @@ class Devices:
     def tenants(self, uuid: str) -> tuple[str, ...]:
         state = self.states.get(uuid)
         return tuple(state.promises) if state else ()
+
+    @property
+    def held(self) -> Collection[str]:
+        """Everybody who has devices."""
+        return self._held.keys()
 
     def held_by(self, tenant: str) -> tuple[str, ...]:
         return self._held.get(tenant, ())
