@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcp_scheduler.errors import NotAllowed, Unavailable
 from mcp_scheduler.server.callers import Guest
+from mcp_scheduler.server.sdk import load_sdk
 from mcp_scheduler.server.tokens import Authenticator
 from mcp_scheduler.server.tools import Toolbox
 
@@ -68,6 +69,7 @@ def http_app(
     """The ASGI application. `authenticator` checks every request; `allowed_hosts` and `allowed_origins` (`name:port`,
     `name:*`, `https://name`) come on top of loopback's own. `guest` gives the environment and the grant of all HTTP
     clients; their principal is the token's subject, and each sees its own tasks alone."""
+    load_sdk()  # a client of the socket may be importing it in a thread
     from mcp.server.transport_security import TransportSecuritySettings  # noqa: PLC0415 - late: imports the SDK
 
     from mcp_scheduler.server.protocol import client_name, make_server  # noqa: PLC0415 - late: imports the SDK

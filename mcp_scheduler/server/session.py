@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 from typing import TYPE_CHECKING, cast
 
 from mcp_scheduler.server.callers import Guest
 from mcp_scheduler.server.rehearsal import scripts
+from mcp_scheduler.server.sdk import load_sdk
 from mcp_scheduler.server.tools import Toolbox
 from mcp_scheduler.server.wire import SocketWire, Wire
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 async def preload() -> None:
     """Import the SDK in a thread, while the engine already serves others, and let it build what it builds at first
     use. Without it the first client waits a second for that."""
-    await asyncio.to_thread(importlib.import_module, "mcp_scheduler.server.stream")
-    await asyncio.to_thread(importlib.import_module, "mcp_scheduler.server.protocol")
+    await asyncio.to_thread(load_sdk)
     nobody = Toolbox(cast("SchedulerService", None))
     for script in scripts():
         await serve_wire(script, nobody, Guest())
@@ -44,6 +43,7 @@ async def serve_mcp(door: Door, toolbox: Toolbox) -> None:
 
 async def serve_wire(wire: Wire, toolbox: Toolbox, guest: Guest, *, resent: bool = False) -> None:
     """Serve one client over any wire. `resent`: see `protocol.make_server`."""
+    await asyncio.to_thread(load_sdk)  # a client that comes before the preload is done waits for it
     from mcp_scheduler.server.protocol import client_name, make_server  # noqa: PLC0415 - late: imports the SDK
     from mcp_scheduler.server.stream import WireStream  # noqa: PLC0415 - late: imports the SDK
 
