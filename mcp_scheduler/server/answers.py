@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mcp_scheduler import requests
+from mcp_scheduler.plaintext import one_line, plain_text
 from mcp_scheduler.ports import Clock
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.server.clients import LONGEST_WAIT, Habits
-from mcp_scheduler.server.plaintext import one_line, plain_text
 from mcp_scheduler.server.replies import (
     BRIEF,
     LISTED,

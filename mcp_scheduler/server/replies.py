@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from mcp_scheduler.core.states import FINAL, WAITING, State
-from mcp_scheduler.server.plaintext import one_line
+from mcp_scheduler.plaintext import one_line
 from mcp_scheduler.views import AttemptView, GroupView, TaskView
 
 Json = dict[str, Any]

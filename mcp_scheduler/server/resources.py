@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 from mcp_scheduler import requests
 from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.plaintext import plain_text
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.server.answers import get_task
 from mcp_scheduler.server.complaints import read
-from mcp_scheduler.server.plaintext import plain_text
 from mcp_scheduler.server.replies import compact
 from mcp_scheduler.server.tools import Toolbox
 

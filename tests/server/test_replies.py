@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from mcp_scheduler.core.states import State
-from mcp_scheduler.server.plaintext import one_line, plain_text
+from mcp_scheduler.plaintext import one_line, plain_text
 from mcp_scheduler.server.replies import BRIEF, brief, compact, detailed, group_brief, lines
 from mcp_scheduler.views import AttemptView, GroupView, TaskView
 
