@@ -79,7 +79,7 @@ class Engine:
             lambda event: self._loop.report(event),  # noqa: PLW0108 - the loop is made of the effects
         )
         self._loop = Loop(self._cluster, self._store, effects, self._clock, watch)
-        self._upkeep = Upkeep(self._store, outputs, self._clock, settings.queue)
+        self._upkeep = Upkeep(self._cluster, self._store, outputs, self._clock, settings.queue)
         self.service = Service(
             loop=self._loop,
             cluster=self._cluster,
@@ -111,6 +111,8 @@ class Engine:
                 "The last engine of this home did not close it: %d attempts were under way.", len(boot.attempts)
             )
         self._cluster.load(boot.tasks, boot.attempts)
+        for state, count in (await self._store.counts()).items():
+            self._cluster.gone[state] = count - self._cluster.counts[state]
         self.service.composer.next_seq = boot.next_seq
         self._cluster.set_node(self._sensor.node())
         await self.service.environments.load({task.terms.environment for task in boot.tasks})

@@ -80,6 +80,7 @@ class Pruned:
 
     tasks: tuple[str, ...] = ()
     result_files: tuple[str, ...] = ()
+    states: tuple[State, ...] = field(default=(), compare=False)  # in which each of the tasks had ended
 
 
 class Store(Protocol):

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from typing import Final, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
+from mcp_scheduler.core import warm
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.estimates import Estimates
 from mcp_scheduler.core.ids import AttemptId
@@ -22,6 +23,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task, Terms
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
+WARM: Final = 300.0  # seconds that a worker with devices may rest
 SWEEP: Final = 10_000  # timers; fewer are not worth a look at all of them
 
 
@@ -56,7 +58,9 @@ class Cluster:
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
         self.rooms: dict[str, Room] = {}
         self.estimates = Estimates()
+        self.warm_seconds = WARM
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
+        self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
         self._latest_terms: Terms | None = None
         self._forget_derived()
 
@@ -64,6 +68,8 @@ class Cluster:
         self.ready = Ready(self.policy.rank)
         self.slots: dict[str, Slot] = {}
         self.slot_of: dict[AttemptId, str] = {}
+        self.resting: dict[str, Slot] = {}  # empty slots whose worker stays warm on its devices
+        self.leaving: set[str] = set()  # those of them whose worker was asked to end
         self.hungry: dict[str, Slot] = {}  # slots whose window may be filled up
         self.missing: dict[str, int] = {}  # pending task → dependencies that have not ended
         self.dependents: dict[str, dict[Task, None]] = {}
@@ -72,8 +78,8 @@ class Cluster:
         self._timers: list[Timer] = []
         self._timer_count = 0
         self._sweep_at = SWEEP
-        for name, room in self.rooms.items():
-            self.rooms[name] = Room(room.node)
+        for room in self.rooms.values():
+            room.clear()
 
     def intern(self, terms: Terms) -> Terms:
         """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
@@ -107,6 +113,8 @@ class Cluster:
             self.tasks[task_id].deadline = deadline
         for attempt in changes.started:
             self.attempts[attempt.id] = attempt
+            if attempt.devices:
+                self.slots[attempt.slot].launched = True
         for ended in changes.ended:
             self._end(ended.attempt)
         for attempt_id in changes.returned:
@@ -121,6 +129,7 @@ class Cluster:
     def revive(self, task: Task) -> None:
         """An ended task that had left memory is wanted again. It comes as the store knows it: that is a fact."""
         task.terms = self.intern(task.terms)
+        self.gone[task.status.state] -= 1
         self._admit(task)
 
     def _admit(self, task: Task) -> None:
@@ -135,9 +144,26 @@ class Cluster:
         while len(self.tail) > TAIL:
             task = self.tasks.get(self.tail.popleft())
             if task is not None and task.status.is_final:
-                del self.tasks[task.id]
-                self.counts[task.status.state] -= 1
-                self.keys.pop((task.terms.principal, task.key), None)
+                self._forget(task)
+                self.gone[task.status.state] += 1
+
+    def pruned(self, ids: Iterable[str], states: Iterable[State]) -> None:
+        """The store has forgotten these ended tasks."""
+        for task_id, state in zip(ids, states, strict=True):
+            task = self.tasks.get(task_id)
+            if task is None:
+                self.gone[state] -= 1
+            elif task.status.is_final:
+                self._forget(task)
+
+    def _forget(self, task: Task) -> None:
+        del self.tasks[task.id]
+        self.counts[task.status.state] -= 1
+        self.keys.pop((task.terms.principal, task.key), None)
+
+    def totals(self) -> dict[State, int]:
+        """How many tasks there are in each state, those that only the store knows included."""
+        return {state: count + self.gone[state] for state, count in self.counts.items()}
 
     # --- what is derived
 
@@ -149,7 +175,9 @@ class Cluster:
             room.resize(node)
 
     def rebuild(self) -> None:
-        """Derive queues, slots and timers from the facts: on boot, and after a commit that failed."""
+        """Derive queues, slots and timers from the facts: on boot, and after a commit that failed. Warm workers are no
+        fact of the store, but they are there."""
+        kept_warm = [slot for slot in (*self.resting.values(), *self.slots.values()) if slot.devices and slot.launched]
         self._forget_derived()
         queued: list[Task] = []
         for task in self.tasks.values():
@@ -167,13 +195,17 @@ class Cluster:
             self.ready.push(task, task.status.priority, task.status.at)
         for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.at):
             self._reserve_again(attempt)
+        for slot in kept_warm:
+            if slot.id not in self.slots:
+                warm.rest_again(self, slot)
 
     def _reserve_again(self, attempt: Attempt) -> None:
         terms = self.tasks[attempt.id.task].terms
         slot = self.slots.get(attempt.slot)
         if slot is None:
-            slot = self.slots[attempt.slot] = Slot(attempt.slot, attempt.node, terms)
+            slot = self.slots[attempt.slot] = Slot(attempt.slot, attempt.node, terms, attempt.devices, launched=True)
             self.rooms[attempt.node].seize(terms.needs)
+            self.rooms[attempt.node].devices.seize(slot.id, terms.needs, attempt.devices)
         elif not slot.watched:
             slot.watched = True
             self.wake(slot.since + PATIENCE, slot=slot.id)
@@ -226,7 +258,9 @@ class Cluster:
         if timer.task is not None:
             status = timer.task.status
             return status.state in (State.SCHEDULED, State.RETRYING) and status.due == timer.at
-        return timer.attempt in self.slot_of if timer.attempt is not None else timer.slot in self.slots
+        if timer.attempt is not None:
+            return timer.attempt in self.slot_of
+        return timer.slot in self.slots or timer.slot in self.resting
 
     def next_due(self) -> float | None:
         """When the next timer fires."""

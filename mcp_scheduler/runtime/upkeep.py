@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.ports import Clock, Outputs, Store
 from mcp_scheduler.settings import Queue
@@ -19,7 +20,8 @@ _BATCH = 500
 class Upkeep:
     """Runs beside the loop. What fails is tried again the next time."""
 
-    def __init__(self, store: Store, outputs: Outputs, clock: Clock, limits: Queue) -> None:
+    def __init__(self, cluster: Cluster, store: Store, outputs: Outputs, clock: Clock, limits: Queue) -> None:
+        self._cluster = cluster
         self._store = store
         self._outputs = outputs
         self._clock = clock
@@ -39,6 +41,7 @@ class Upkeep:
         while True:
             before = self._clock.now() - self._limits.keep_days * _DAY
             pruned = await self._store.prune(ended_before=before, keep=self._limits.keep_tasks, limit=_BATCH)
+            self._cluster.pruned(pruned.tasks, pruned.states)
             if pruned.tasks or pruned.result_files:
                 await self._outputs.remove(pruned)
             total += len(pruned.tasks)

@@ -105,7 +105,7 @@ class Looking(Desk):
         found = await self._store.find(query)
         tasks = [self._cluster.tasks.get(task.id, task) for task in found]
         cursor = str(tasks[-1].seq) if len(tasks) == request.limit else ""
-        return views.TaskPage(tuple(self._look.task(task) for task in tasks), cursor, await self._counts())
+        return views.TaskPage(tuple(self._look.task(task) for task in tasks), cursor, self._counts())
 
     async def read(self, caller: Caller, request: ReadOutput) -> views.OutputPage:
         """A piece of a result or of what was printed."""
@@ -136,8 +136,8 @@ class Looking(Desk):
             result = (await self._store.results([task.id])).get(task.id)
         return self._look.task(task, result=result, **options)
 
-    async def _counts(self) -> dict[str, int]:
-        return {state.value: count for state, count in (await self._store.counts()).items() if count}
+    def _counts(self) -> dict[str, int]:
+        return {state.value: count for state, count in self._cluster.totals().items() if count}
 
 
 def _seq(cursor: str | None) -> int | None:

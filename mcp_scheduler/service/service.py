@@ -32,7 +32,7 @@ class Service(Submitting, Looking, Changing):
             for name, room in self._cluster.rooms.items()
         )
         alerts = (self._loop.trouble,) if self._loop.trouble else ()
-        return views.LoadView(nodes, await self._counts(), alerts, self._cluster.policy.name)
+        return views.LoadView(nodes, self._counts(), alerts, self._cluster.policy.name)
 
     async def functions(self, caller: Caller, request: ListFunctions) -> views.FunctionPage:
         """What the caller's environment offers."""
@@ -55,7 +55,7 @@ class Service(Submitting, Looking, Changing):
             home=str(self._home),
             started_at=self._started_at,
             doors=self.doors(),
-            counts=await self._counts(),
+            counts=self._counts(),
             database_bytes=database.stat().st_size if database.exists() else 0,
             schema=1,
             embedded=self._embedded,

@@ -184,7 +184,8 @@ class MemoryStore:
             del self._told[origin]
         kept = {row.result.file for row in self._rows.values()}
         files = {row.result.file for row in removed} - kept - {""}
-        return Pruned(tuple(row.task.id for row in removed), tuple(sorted(files)))
+        states = tuple(row.task.status.state for row in removed)
+        return Pruned(tuple(row.task.id for row in removed), tuple(sorted(files)), states)
 
     def _drop_groups(self, named: Iterable[str]) -> None:
         living = {row.task.group for row in self._rows.values()}

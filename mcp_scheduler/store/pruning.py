@@ -27,6 +27,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from mcp_scheduler.core.states import State
 from mcp_scheduler.ports import Pruned
 from mcp_scheduler.store.block import Block
 from mcp_scheduler.store.booting import remember_seq
@@ -68,6 +69,7 @@ def prune(connection: Connection, *, ended_before: float, keep: int, limit: int)
     return Pruned(
         tasks=tuple(row.id for row in removed),
         result_files=_orphans(connection, removed),
+        states=tuple(State(row.state) for row in removed),
     )
 
 
@@ -81,7 +83,7 @@ def _candidates(connection: Connection, ended_before: float, keep: int, limit: i
     unfinished = select(tasks.c.after).where(tasks.c.ended_at.is_(None), tasks.c.after.is_not(None)).subquery()
     names = func.json_each(unfinished.c.after).table_valued("value")
     return (
-        select(tasks.c.seq, tasks.c.id, tasks.c.tags, tasks.c.group_id, tasks.c.result_file)
+        select(tasks.c.seq, tasks.c.id, tasks.c.state, tasks.c.tags, tasks.c.group_id, tasks.c.result_file)
         .where(
             _FINISHED,
             old,
