@@ -11,36 +11,30 @@ from typing import Final
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.ready import Queue
+from mcp_scheduler.core.ready import Crowd
 from mcp_scheduler.core.slots import PATIENCE, WINDOW_SECONDS, Room, Slot
-from mcp_scheduler.core.task import Needs, Task, Terms
+from mcp_scheduler.core.task import Task, Terms
 
-HEADS: Final = 1000  # a round looks at no more
+ROUND: Final = 1000  # different needs that find no room; a round looks at no more
 
 
 def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
     ready = cluster.ready
-    parked: list[tuple[float, int, Queue]] = []
+    parked: list[tuple[float, int, Crowd]] = []
     held: dict[str, dict[str, int]] = {}
-    blocked: set[Needs] = set()
-    while len(parked) < HEADS:
+    while len(parked) < ROUND:
         if not cluster.hungry and not _has_free(cluster, held, ready.least_cpus):
             break
-        best = ready.best()
-        if best is None:
+        task = ready.best()
+        if task is None:
             break
-        queue, task = best
-        needs = queue.terms.needs
-        if needs not in blocked:
-            if _start(draft, task, held):
-                continue
-            blocked.add(needs)
+        if not _start(draft, task, held):
             _hold_back(cluster, task, held)
-        parked.append(ready.park())
-        if not _has_free(cluster, held, ready.least_cpus):
-            break  # whatever comes next is of a lower rank and finds nothing
+            parked.append(ready.park())
+            if not _has_free(cluster, held, ready.least_cpus):
+                break  # whatever comes next is of a lower rank and finds nothing
     ready.unpark(parked)
     cluster.hungry.clear()
 

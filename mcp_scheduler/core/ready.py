@@ -1,7 +1,8 @@
-"""What could run now: queues of tasks of equal terms, and a heap over their heads.
+"""What could run now: queues of tasks of equal terms, gathered into crowds of equal needs, and a heap over each.
 
-The cost of a round follows the number of heads it looks at, never the number of tasks that wait. A task leaves the
-middle of its queue by being counted dead; its place is given up when it comes to the head.
+If the first of a crowd finds no room, none of it does: a round passes over the whole crowd at once. So its cost follows
+the number of different needs, never the number of queues or of tasks that wait. A task leaves the middle of its queue
+by being counted dead; its place is given up when it comes to the head.
 """
 
 from __future__ import annotations
@@ -9,11 +10,67 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
+from typing import Generic, Protocol, TypeVar
 
-from mcp_scheduler.core.task import Task, Terms
+from mcp_scheduler.core.task import Needs, Task, Terms
 
 Rank = Callable[[Terms, int, float], float]
 Head = tuple[float, int, Task]  # rank, seq, task: the smallest goes first
+
+
+class Member(Protocol):
+    """What has a head. `offered` is the one that the heap knows: its other entries are stale."""
+
+    offered: tuple[float, int] | None
+
+    def head(self) -> Head | None: ...
+
+
+M = TypeVar("M", bound=Member)
+
+
+class Heads(Generic[M]):
+    """Members by their heads, the smallest (rank, seq) first. `forget` is told of those that have become empty."""
+
+    __slots__ = ("_forget", "_heap")
+
+    def __init__(self, forget: Callable[[M], None]) -> None:
+        self._heap: list[tuple[float, int, M]] = []
+        self._forget = forget
+
+    def offer(self, member: M, rank: float, seq: int) -> None:
+        member.offered = (rank, seq)
+        heappush(self._heap, (rank, seq, member))
+
+    def best(self) -> M | None:
+        """The member whose head goes first."""
+        heap = self._heap
+        while heap:
+            rank, seq, member = heap[0]
+            if member.offered == (rank, seq):
+                head = member.head()
+                if head is not None and head[0] == rank and head[1] == seq:
+                    return member
+                heappop(heap)
+                self.go_on(member, head)
+            else:
+                heappop(heap)  # of a head that has gone
+        return None
+
+    def pop(self) -> tuple[float, int, M]:
+        """Take out the entry of the best one."""
+        return heappop(self._heap)
+
+    def put_back(self, entry: tuple[float, int, M]) -> None:
+        heappush(self._heap, entry)
+
+    def go_on(self, member: M, head: Head | None) -> None:
+        """The head that was offered has gone: offer the next one, or forget the member."""
+        if head is not None:
+            self.offer(member, head[0], head[1])
+        else:
+            member.offered = None
+            self._forget(member)
 
 
 class Queue:
@@ -23,17 +80,17 @@ class Queue:
     it (handed back, or given another priority) stand in the heap `early`.
     """
 
-    __slots__ = ("cpus", "dead", "early", "line", "offered", "overtakes", "priority", "terms")
+    __slots__ = ("crowd", "dead", "early", "line", "offered", "overtakes", "priority", "terms")
 
-    def __init__(self, terms: Terms, priority: int) -> None:
+    def __init__(self, terms: Terms, priority: int, crowd: Crowd) -> None:
         self.terms = terms
         self.priority = priority
-        self.cpus = next((amount for name, amount in terms.needs.amounts if name == "cpus"), 0)
+        self.crowd = crowd
         self.line: deque[Head] = deque()
         self.early: list[tuple[float, int, int, Task]] = []
         self.overtakes = 0  # counts what was put into `early`: no two entries are equal
         self.dead: dict[Task, int] = {}
-        self.offered: tuple[float, int] | None = None  # the head that the heap knows; its other entries are stale
+        self.offered: tuple[float, int] | None = None
 
     def __lt__(self, other: Queue) -> bool:
         """Entries of one head may stand in the heap twice for a moment: which is first does not matter."""
@@ -78,13 +135,34 @@ class Queue:
         return bool(self.early) and (not self.line or self.early[0][:2] < self.line[0][:2])
 
 
+class Crowd:
+    """All queues whose tasks have the same needs."""
+
+    __slots__ = ("cpus", "heads", "needs", "offered")
+
+    def __init__(self, needs: Needs, forget: Callable[[Queue], None]) -> None:
+        self.needs = needs
+        self.cpus = next((amount for name, amount in needs.amounts if name == "cpus"), 0)
+        self.heads = Heads(forget)
+        self.offered: tuple[float, int] | None = None
+
+    def __lt__(self, other: Crowd) -> bool:
+        """As for queues."""
+        return False
+
+    def head(self) -> Head | None:
+        queue = self.heads.best()
+        return None if queue is None else queue.head()
+
+
 class Ready:
     """Every queue, ranked by its head: the smallest (rank, seq) first."""
 
     def __init__(self, rank: Rank) -> None:
         self._rank = rank
         self._queues: dict[tuple[int, int], Queue] = {}  # by identity: equal terms are one object
-        self._heads: list[tuple[float, int, Queue]] = []
+        self._crowds: dict[Needs, Crowd] = {}
+        self._heads = Heads(self._forget_crowd)
         self._size = 0
         self.least_cpus = 0  # no waiting task needs fewer thousandths of a cpu: lets a full node end the round early
 
@@ -94,19 +172,20 @@ class Ready:
     def push(self, task: Task, priority: int, queued_at: float, *, first: bool = False) -> None:
         """The task could run now. `first`: it was handed out and came back without having begun, so it goes before
         all of its kind that were behind it."""
-        key = (id(task.terms), priority)
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = Queue(task.terms, priority)
-        if not self._size or queue.cpus < self.least_cpus:
-            self.least_cpus = queue.cpus
+        queue = self._queues.get((id(task.terms), priority)) or self._new_queue(task.terms, priority)
+        crowd = queue.crowd
+        if not self._size or crowd.cpus < self.least_cpus:
+            self.least_cpus = crowd.cpus
         self._size += 1
         rank = self._rank(task.terms, priority, queued_at)
         if first and (head := queue.head()) is not None:
             rank = min(rank, head[0])
         queue.add(rank, task)
-        if queue.offered is None or (rank, task.seq) < queue.offered:
-            self._offer(queue, rank, task.seq)
+        place = (rank, task.seq)
+        if queue.offered is None or place < queue.offered:
+            crowd.heads.offer(queue, rank, task.seq)
+            if crowd.offered is None or place < crowd.offered:
+                self._heads.offer(crowd, rank, task.seq)
 
     def remove(self, task: Task, priority: int) -> None:
         """The task waits for something else from now on, or has ended."""
@@ -114,48 +193,42 @@ class Ready:
         dead[task] = dead.get(task, 0) + 1
         self._size -= 1
 
-    def best(self) -> tuple[Queue, Task] | None:
-        """The queue whose head goes first, and that head. It stays where it is until `take` or `park`."""
-        heads = self._heads
-        while heads:
-            rank, seq, queue = heads[0]
-            if queue.offered == (rank, seq):
-                head = queue.head()
-                if head is not None and head[0] == rank and head[1] == seq:
-                    return queue, head[2]
-                heappop(heads)
-                self._go_on(queue, head)
-            else:
-                heappop(heads)  # of a head that has gone
-        return None
+    def best(self) -> Task | None:
+        """The task that goes first. It stays where it is until `take` or `park`."""
+        crowd = self._heads.best()
+        head = None if crowd is None else crowd.head()
+        return None if head is None else head[2]
 
     def take(self) -> Task:
         """Hand out the task that `best` has just shown."""
-        _, _, queue = heappop(self._heads)
+        _, _, crowd = self._heads.pop()
+        _, _, queue = crowd.heads.pop()
         head = queue.head()
         assert head is not None
         queue.pop()
         self._size -= 1
-        self._go_on(queue, queue.head())
+        crowd.heads.go_on(queue, queue.head())
+        self._heads.go_on(crowd, crowd.head())
         return head[2]
 
-    def park(self) -> tuple[float, int, Queue]:
-        """Pass over the head that `best` has just shown, until `unpark`."""
-        return heappop(self._heads)
+    def park(self) -> tuple[float, int, Crowd]:
+        """Pass over the task that `best` has just shown, and all of its needs, until `unpark`."""
+        return self._heads.pop()
 
-    def unpark(self, parked: list[tuple[float, int, Queue]]) -> None:
+    def unpark(self, parked: list[tuple[float, int, Crowd]]) -> None:
         """The round is over: what was passed over may be looked at again."""
         for entry in parked:
-            heappush(self._heads, entry)
+            self._heads.put_back(entry)
 
-    def _go_on(self, queue: Queue, head: Head | None) -> None:
-        """The head that was offered has gone: offer the next one, or forget the queue."""
-        if head is not None:
-            self._offer(queue, head[0], head[1])
-        else:
-            queue.offered = None
-            del self._queues[id(queue.terms), queue.priority]
+    def _new_queue(self, terms: Terms, priority: int) -> Queue:
+        crowd = self._crowds.get(terms.needs)
+        if crowd is None:
+            crowd = self._crowds[terms.needs] = Crowd(terms.needs, self._forget_queue)
+        queue = self._queues[id(terms), priority] = Queue(terms, priority, crowd)
+        return queue
 
-    def _offer(self, queue: Queue, rank: float, seq: int) -> None:
-        queue.offered = (rank, seq)
-        heappush(self._heads, (rank, seq, queue))
+    def _forget_queue(self, queue: Queue) -> None:
+        del self._queues[id(queue.terms), queue.priority]
+
+    def _forget_crowd(self, crowd: Crowd) -> None:
+        del self._crowds[crowd.needs]

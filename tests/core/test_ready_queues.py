@@ -145,10 +145,29 @@ def test_a_parked_head_is_passed_over_until_the_round_is_over():
     made.push("x", OTHER, at=5.0)
     made.ready.best()
     parked = [made.ready.park()]
-    _, task = made.ready.best()
-    assert task.id == "x"
+    assert made.ready.best().id == "x"
     made.ready.unpark(parked)
     assert made.drain() == ["a", "b", "x"]
+
+
+def test_all_queues_of_the_same_needs_are_passed_over_at_once():
+    made = Line()
+    for number in range(50):
+        made.push(f"one{number}", terms(f"module.f{number}"), at=float(number))
+    made.push("x", OTHER, at=99.0)
+    made.ready.best()
+    parked = [made.ready.park()]
+    assert made.ready.best().id == "x"
+    made.ready.unpark(parked)
+    assert made.drain() == [*(f"one{number}" for number in range(50)), "x"]
+
+
+def test_nothing_is_kept_of_queues_that_are_empty():
+    made = line("a", "b")
+    made.push("x", OTHER, at=5.0)
+    made.drain()
+    assert not made.ready._queues
+    assert not made.ready._crowds
 
 
 def test_the_least_cpus_never_exceed_what_somebody_waits_for():
