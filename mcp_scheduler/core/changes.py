@@ -73,10 +73,17 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Evict:
+    """End the warm worker of a slot that rests on devices: somebody else needs them. `SlotGone` answers."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """The ends of these attempts are durable now: the executor may drop its own records of them."""
 
     attempts: tuple[AttemptId, ...]
 
 
-Effect = Launch | Stop | Recall | Settle
+Effect = Launch | Stop | Recall | Evict | Settle

@@ -11,7 +11,7 @@ from mcp_scheduler.errors import InvariantBroken
 
 def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
-    for broken in (*_attempts(cluster), *_capacity(cluster), *_waiting(cluster)):
+    for broken in (*_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster)):
         raise InvariantBroken(broken)
 
 
@@ -43,6 +43,24 @@ def _capacity(cluster: Cluster) -> list[str]:
         for resource, total in room.total.items():
             if room.free[resource] != total - used[resource]:
                 broken.append(f"{name} counts {room.free[resource]} {resource} free of {total}, {used[resource]} used.")
+    return broken
+
+
+def _devices(cluster: Cluster) -> list[str]:
+    broken: list[str] = []
+    if cluster.slots.keys() & cluster.resting.keys():
+        broken.append(f"{cluster.slots.keys() & cluster.resting.keys()} are in use, and rest.")
+    if not cluster.leaving <= cluster.resting.keys():
+        broken.append(f"{cluster.leaving - cluster.resting.keys()} shall leave, and do not rest.")
+    for name, room in cluster.rooms.items():
+        slots = [slot for slot in (*cluster.slots.values(), *cluster.resting.values()) if slot.node == name]
+        held = {slot.id: slot.devices for slot in slots if slot.devices}
+        known = {tenant: room.devices.held_by(tenant) for tenant in room.devices.held}
+        if held != known:
+            broken.append(f"Slots hold the devices {held}, but promised are {known}.")
+        for uuid, state in room.devices.states.items():
+            if state.whole and len(state.promises) > 1:
+                broken.append(f"{uuid} is promised as a whole to {state.whole}, and to {list(state.promises)}.")
     return broken
 
 

@@ -14,17 +14,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core import arrivals, endings, wishes
+from mcp_scheduler.core import arrivals, endings, warm, wishes
 from mcp_scheduler.core.changes import Changes, Effect, Recall
 from mcp_scheduler.core.cluster import Cluster, Timer
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import (
     Began,
     CancelAsked,
+    DevicesSeen,
+    DeviceWithheld,
     Ended,
     Event,
     NodeChanged,
     Returned,
+    SlotGone,
     Submitted,
     Tick,
     UpdateAsked,
@@ -74,11 +77,25 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
             wishes.cancel(draft, event)
         case UpdateAsked():
             wishes.update(draft, event)
-        case NodeChanged():
-            draft.cluster.set_node(event.node)
+        case SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld():
+            _note(draft, event)
         case Tick():
             pass
     return None
+
+
+def _note(draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld) -> None:
+    """What is there to run on. None of it is stored: it is told anew to every engine."""
+    cluster = draft.cluster
+    match event:
+        case SlotGone():
+            warm.gone(cluster, event.slot)
+        case NodeChanged():
+            cluster.set_node(event.node)
+        case DevicesSeen():
+            cluster.rooms[event.node].devices.observe(event.devices)
+        case DeviceWithheld():
+            _withhold(draft, event)
 
 
 def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:
@@ -93,6 +110,15 @@ def _began(draft: Draft, event: Began) -> None:
         draft.cluster.wake(event.at + task.terms.timeout, attempt=event.attempt)
 
 
+def _withhold(draft: Draft, event: DeviceWithheld) -> None:
+    room = draft.cluster.rooms[event.node]
+    if event.why is None:
+        room.devices.release(event.uuid, event.cause)
+    else:
+        room.devices.withhold(event.uuid, event.cause, event.why)
+        warm.evict_from(draft, room, event.uuid)
+
+
 def _fire(draft: Draft, timer: Timer) -> None:
     if timer.task is not None:
         status = draft.status(timer.task)
@@ -105,6 +131,8 @@ def _fire(draft: Draft, timer: Timer) -> None:
         slot = draft.cluster.slots.get(timer.slot)
         if slot is not None:
             _look_at_head(draft, slot)
+        elif timer.slot in draft.cluster.resting:
+            warm.tire(draft, draft.cluster.resting[timer.slot])
 
 
 def _look_at_head(draft: Draft, slot: Slot) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcp_scheduler.core.changes import Changes, Effect, Launch, Recall, Settle, Stop
+from mcp_scheduler.core import warm
+from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
@@ -15,7 +16,7 @@ from mcp_scheduler.core.task import Status, Task
 class Draft:
     """Facts are read through the draft, so that a batch sees its own changes before anybody else does."""
 
-    __slots__ = ("_launches", "_settled", "changes", "cluster", "fresh", "keys", "now", "recalls", "stops")
+    __slots__ = ("_launches", "_settled", "changes", "cluster", "evictions", "fresh", "keys", "now", "recalls", "stops")
 
     def __init__(self, cluster: Cluster, now: float) -> None:
         self.cluster = cluster
@@ -25,6 +26,7 @@ class Draft:
         self.keys: dict[tuple[str, str], str] = {}  # idempotency keys that they brought
         self.stops: list[Stop] = []
         self.recalls: list[Recall] = []
+        self.evictions: list[Evict] = []
         self._launches: dict[str, list[AttemptId]] = {}
         self._settled: list[AttemptId] = []
 
@@ -71,7 +73,7 @@ class Draft:
         attempt = AttemptId(task.id, status.number)
         slot.add(attempt, expected, self.now)
         self.cluster.slot_of[attempt] = slot.id
-        self.changes.started.append(Attempt(attempt, slot.id, slot.node, self.now))
+        self.changes.started.append(Attempt(attempt, slot.id, slot.node, self.now, slot.devices))
         launch = self._launches.get(slot.id)
         if launch is None:
             self._launches[slot.id] = [attempt]
@@ -97,6 +99,8 @@ class Draft:
             del cluster.slots[slot.id]
             cluster.hungry.pop(slot.id, None)
             cluster.rooms[slot.node].give_back(slot.terms.needs)
+            if slot.devices:
+                warm.vacate(cluster, slot)
         else:
             cluster.hungry[slot.id] = slot
 
@@ -118,13 +122,14 @@ class Draft:
             self.stops.append(Stop(attempt, reason))
 
     def effects(self) -> list[Effect]:
-        """Settle first (it frees), then stop and recall, then launch."""
+        """Settle first (it frees), then stop, recall and evict, then launch."""
         effects: list[Effect] = []
         if self._settled:
             effects.append(Settle(tuple(self._settled)))
         effects += self.stops
         effects += self.recalls
+        effects += self.evictions
         for slot_id, attempts in self._launches.items():
             slot = self.cluster.slots[slot_id]
-            effects.append(Launch(slot_id, slot.node, slot.terms, tuple(attempts)))
+            effects.append(Launch(slot_id, slot.node, slot.terms, tuple(attempts), slot.devices))
         return effects

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Node
+from mcp_scheduler.core.seen import GpuSeen
 from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.core.task import Task
 
@@ -97,6 +98,32 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotGone:
+    """The worker of a slot with devices has ended, and so has every process it had. Of a slot that is in use again
+    it says nothing."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesSeen:
+    """The devices of a node as the sensors see them now."""
+
+    node: str
+    devices: tuple[GpuSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWithheld:
+    """The device is offered to nobody for this cause; with `why` None the cause is over."""
+
+    node: str
+    uuid: str
+    cause: str
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """These tasks shall end. Unknown and ended ones are passed over: the service has told the caller already."""
 
@@ -143,4 +170,16 @@ class Tick:
     """Time has passed: something may have become due."""
 
 
-Event = Submitted | Began | Ended | Returned | CancelAsked | UpdateAsked | NodeChanged | Tick
+Event = (
+    Submitted
+    | Began
+    | Ended
+    | Returned
+    | SlotGone
+    | CancelAsked
+    | UpdateAsked
+    | NodeChanged
+    | DevicesSeen
+    | DeviceWithheld
+    | Tick
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from mcp_scheduler.core.devices import Devices
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Node
 from mcp_scheduler.core.task import Kind, Needs, Terms
@@ -14,6 +15,7 @@ Lane = tuple[Kind, str, Needs]
 
 WINDOW_SECONDS: Final = 0.02  # calls expected to take longer than this together do not queue behind each other
 WINDOW_CALLS: Final = 128
+DEVICES: Final = "gpus"  # what a room without free devices is short of, beside the names of its amounts
 PATIENCE: Final = 0.05  # after this time at the head of others, a call is not the short one it was taken for
 
 
@@ -25,11 +27,13 @@ def lane_of(terms: Terms) -> Lane:
 @dataclass(slots=True, eq=False)
 class Slot:
     """A reservation. `attempts` are in the order in which the worker takes them; `expected` is their time in all,
-    `since` when the first of them became the first."""
+    `since` when the first of them became the first, or when the slot became empty. `launched`: an executor knows it."""
 
     id: str
     node: str
     terms: Terms
+    devices: tuple[str, ...] = ()
+    launched: bool = False
     attempts: dict[AttemptId, float] = field(default_factory=dict[AttemptId, float])  # → expected seconds
     expected: float = 0.0
     since: float = 0.0
@@ -61,44 +65,82 @@ class Slot:
         )
 
 
-class Room:
-    """A node's capacity and what of it is free. Never below zero: that would be overbooking."""
+@dataclass(slots=True)
+class Kept:
+    """What of a node is kept for waiting tasks of a better rank."""
 
-    __slots__ = ("free", "node", "total")
+    amounts: dict[str, int] = field(default_factory=dict[str, int])
+    devices: frozenset[str] = frozenset()
+
+    def touches(self, slot: Slot) -> bool:
+        """Whether the slot holds anything of it."""
+        if any(name in self.amounts for name, _ in slot.terms.needs.amounts):
+            return True
+        return bool(self.devices) and not self.devices.isdisjoint(slot.devices)
+
+
+NOTHING_KEPT: Final = Kept()
+
+
+class Room:
+    """A node's capacity and what of it is free. Never below zero: that would be overbooking. `devices` has the tenants
+    of its devices; a tenant is named by the id of its slot."""
+
+    __slots__ = ("devices", "free", "node", "total")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.total = dict(node.amounts)
         self.free = dict(node.amounts)
+        self.devices = Devices()
 
-    def fits(self, needs: Needs, held: dict[str, int] | None = None) -> bool:
-        """Whether the needs are free now; `held` is kept for somebody of a better rank."""
-        free = self.free
-        for name, amount in needs.amounts:
+    def clear(self) -> None:
+        """Nobody has anything reserved any more. What was seen of the devices, and what is withheld, stays."""
+        self.free = dict(self.total)
+        self.devices.clear()
+
+    def fits(self, needs: Needs, kept: Kept = NOTHING_KEPT) -> bool:
+        """Whether the needs are free now, without what is kept for somebody of a better rank."""
+        return self.has_amounts(needs, kept) and (
+            not needs.has_devices or self.devices.choose(needs, kept.devices) is not None
+        )
+
+    def has_amounts(self, needs: Needs, kept: Kept = NOTHING_KEPT) -> bool:
+        """The same, for all but devices."""
+        free, held = self.free, kept.amounts
+        for name, amount in needs.amounts:  # noqa: SIM110 - a generator would cost twice as much, for every task
             if free.get(name, 0) - (held.get(name, 0) if held else 0) < amount:
                 return False
-        return not needs.gpus
+        return True
 
     def could_ever_fit(self, needs: Needs) -> bool:
         """Whether the node is large enough at all."""
-        return not needs.gpus and all(self.total.get(name, 0) >= amount for name, amount in needs.amounts)
+        if needs.has_devices and not self.devices.could_ever_fit(needs):
+            return False
+        return all(self.total.get(name, 0) >= amount for name, amount in needs.amounts)
 
     def missing(self, needs: Needs) -> list[str]:
-        """Which resources are short just now."""
-        return [name for name, amount in needs.amounts if self.free.get(name, 0) < amount]
+        """Which resources are short just now; devices are called `DEVICES`."""
+        short = [name for name, amount in needs.amounts if self.free.get(name, 0) < amount]
+        if needs.has_devices and not self.devices.fits(needs):
+            short.append(DEVICES)
+        return short
 
-    def take(self, needs: Needs) -> None:
-        """Reserve. Overbooking is a defect of the program: whoever proposed must have asked `fits`."""
-        if not self.fits(needs):
+    def take(self, slot: str, needs: Needs, kept: Kept = NOTHING_KEPT) -> tuple[str, ...]:
+        """Reserve; the devices. Overbooking is a defect of the program: whoever proposed must have asked `fits`."""
+        if not self.has_amounts(needs):
             raise InvariantBroken(f"{needs} was placed on {self.node.name}, where only {self.free} is free.")
+        devices = self.devices.take(slot, needs, kept.devices) if needs.has_devices else ()
         self.seize(needs)
+        return devices
 
     def seize(self, needs: Needs) -> None:
-        """Reserve for work that runs already (adopted after a crash), even where the node has shrunk since."""
+        """Reserve amounts for work that runs already (adopted after a crash), even where the node has shrunk since."""
         for name, amount in needs.amounts:
             self.free[name] = self.free.get(name, 0) - amount
 
     def give_back(self, needs: Needs) -> None:
+        """The amounts are free again. Devices follow when no warm worker keeps them: see `warm`."""
         for name, amount in needs.amounts:
             self.free[name] = self.free.get(name, 0) + amount
 

@@ -34,6 +34,11 @@ class Needs:
     gpu_memory: int = 0
     device: str = ""
 
+    @property
+    def has_devices(self) -> bool:
+        """Whether any device is asked for."""
+        return self.gpus > 0 or self.gpu_memory > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:

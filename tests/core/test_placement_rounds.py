@@ -190,9 +190,9 @@ def test_one_round_looks_at_many_shapes_and_starts_what_fits():
 
 def test_the_room_refuses_to_be_overbooked():
     room = Room(Stage(cpus=1).cluster.rooms["local"].node)
-    room.take(needs(1))
+    room.take("a.1", needs(1))
     with pytest.raises(InvariantBroken, match="was placed on local, where only"):
-        room.take(needs(1))
+        room.take("a.1", needs(1))
 
 
 @dataclass(frozen=True)
