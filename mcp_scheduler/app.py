@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -217,6 +219,13 @@ def main_serve(words: Sequence[str]) -> int:
     return _run(_serve(home, lock, hello, given))
 
 
+def _shell_command(home: Home) -> str:
+    """How an agent's shell calls the command line so that it meets this home."""
+    if home.path == Home.find(environ={"HOME": os.environ.get("HOME", "")}).path:
+        return "mcp-scheduler"
+    return f"MCP_SCHEDULER_HOME={shlex.quote(home.path)} mcp-scheduler"
+
+
 def _run(engine: Coroutine[Any, Any, int]) -> int:
     """Everything is told on stderr: standard output belongs to the protocol."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -230,7 +239,7 @@ def _run(engine: Coroutine[Any, Any, int]) -> int:
 
 async def _engine(home: Home, lock: EngineLock) -> int:
     async with await Engine.open(home, lock) as engine:
-        toolbox = Toolbox(engine.service)
+        toolbox = Toolbox(engine.service, command=_shell_command(home))
         doors = await attend(engine, home, toolbox)
         beside = [
             asyncio.create_task(preload(), name="preload"),
@@ -244,7 +253,7 @@ async def _serve(home: Home, lock: EngineLock, hello: dict[str, Any], given: dic
     async with await Engine.open(home, lock) as engine:
         settings = engine.settings.http.model_copy(update=given)
         http.check_bind(settings.host, has_authenticator=False, allowed_hosts=settings.allowed_hosts)
-        toolbox = Toolbox(engine.service)
+        toolbox = Toolbox(engine.service, command=_shell_command(home))
         doors = await attend(engine, home, toolbox)
         token_file = Path(home.file("http.token"))
         authenticator = token_authenticator(read_or_make_token(token_file))
@@ -267,7 +276,7 @@ async def _serve(home: Home, lock: EngineLock, hello: dict[str, Any], given: dic
 
 async def _embedded(home: Home, lock: EngineLock, hello: dict[str, Any]) -> int:
     async with await Engine.open(home, lock, embedded=True) as engine:
-        toolbox = Toolbox(engine.service)
+        toolbox = Toolbox(engine.service, command=_shell_command(home))
         doors = await attend(engine, home, toolbox, embedded=True)
         client = asyncio.create_task(serve_stdio(toolbox, hello), name="stdio")
         client.add_done_callback(lambda _: engine.over.set())
