@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
-from mcp_scheduler.core.changes import Changes, Effect, Launch, Recall, Settle, Stop
+from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Ended, Event, Outcome, Returned
 from mcp_scheduler.core.ids import AttemptId
@@ -61,6 +62,8 @@ class Effects:
                     self._stop(effect)
                 case Recall():
                     self._executor.recall(effect.slot)
+                case Evict():
+                    self._executor.evict(effect.slot)
                 case Settle():
                     self._executor.settle(effect.attempts)
 
@@ -82,6 +85,9 @@ class Effects:
 
     async def _fetch_and_launch(self, launch: Launch) -> None:
         found: dict[AttemptId, bytes] = {}
+        known = self._cluster.tasks
+        with contextlib.suppress(SchedulerError):  # then each is fetched by itself, and says what is wrong
+            await self._payloads.load([known[one.task] for one in launch.attempts if one.task in known])
         for attempt in launch.attempts:
             try:
                 found[attempt] = await self._fetch(attempt)
@@ -102,6 +108,8 @@ class Effects:
         if found:
             wanted = Launch(launch.slot, launch.node, launch.terms, tuple(found), launch.devices)
             self._executor.launch(wanted, found)
+        elif launch.devices:
+            self._executor.evict(launch.slot)  # nothing was started there: its devices are free
 
     async def _fetch(self, attempt: AttemptId) -> bytes:
         """The call, as soon as the store can be read: a disk that is busy is no fault of the task."""

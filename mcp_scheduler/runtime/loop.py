@@ -14,7 +14,18 @@ from mcp_scheduler import errors
 from mcp_scheduler.core.changes import Changes, Stop
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import Decision, decide, resume
-from mcp_scheduler.core.events import Began, CancelAsked, Ended, Event, NodeChanged, Returned, Submitted, UpdateAsked
+from mcp_scheduler.core.events import (
+    Began,
+    CancelAsked,
+    DeviceWithheld,
+    Ended,
+    Event,
+    NodeChanged,
+    Returned,
+    SlotGone,
+    Submitted,
+    UpdateAsked,
+)
 from mcp_scheduler.core.states import FINAL
 from mcp_scheduler.ports import Clock, Progress, Store
 from mcp_scheduler.runtime import journal
@@ -23,7 +34,7 @@ from mcp_scheduler.runtime.watch import Watch
 
 log = logging.getLogger("mcp_scheduler.loop")
 
-Request = Submitted | CancelAsked | UpdateAsked | NodeChanged
+Request = Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld
 _RETRY_SECONDS = 1.0  # after a commit that failed: reports wait so long for the next try
 
 
@@ -81,8 +92,9 @@ class Loop:
             self._wake.clear()
             batch, self._inbox = self._inbox, []
             if not await self._turn(batch):
-                if self._stopping:
-                    return  # what was reported is kept by the executor: the next engine hears it
+                if self._stopping:  # what was reported is kept by the executor: the next engine hears it
+                    self._fail(self._inbox, errors.ShuttingDown(), keep=False)
+                    return
                 self._set_timer(_RETRY_SECONDS)
                 await self._wake.wait()
 
@@ -151,7 +163,7 @@ class Loop:
             if future is not None:
                 if not future.done():
                     future.set_exception(error)
-            elif keep and isinstance(event, Ended | Returned | Began):
+            elif keep and isinstance(event, Ended | Returned | Began | SlotGone):
                 kept.append((event, None))
         self._inbox[:0] = kept
 

@@ -52,6 +52,13 @@ class Payloads:
             return None
         return payload
 
+    async def load(self, tasks: Sequence[Task]) -> None:
+        """Take the small calls of many tasks into memory in one read: after a start none is there."""
+        missing = [task.id for task in tasks if task.id not in self._calls]
+        if len(missing) > 1:
+            for task_id, payload in (await self._store.payloads(missing)).items():
+                self.keep(task_id, payload)
+
     async def fetch(self, task: Task) -> bytes:
         """The call, from the store if need be, with every `$result` put in. `InvalidRequest` says what is missing."""
         payload = self._calls.get(task.id)

@@ -90,6 +90,30 @@ async def test_a_large_call_stays_in_the_store_until_it_is_needed():
         assert len(rig.arguments("a")["text"]) == KEEP_EACH + 1
 
 
+async def test_after_a_start_the_calls_of_a_window_are_read_at_once():
+    async with Rig(cpus=1) as rig:
+        await rig.submit("teacher")
+        rig.executor.end(AttemptId("teacher", 1), Outcome(seconds=0.0001))
+        await rig.ended("teacher")
+        new = [rig.new(f"t{number}", number=number) for number in range(50)]
+        rig.payloads.keep = lambda *_: None  # nothing is at hand, as after a start
+        rig.payloads.load = remembering(rig)
+        await rig.loop.ask(Submitted(new))
+        await rig.until(lambda: AttemptId("t49", 1) in rig.executor.launched)
+        assert rig.disk.reads == 1
+        assert rig.arguments("t49") == {"number": 49}
+
+
+def remembering(rig):
+    """The real `load`, which may keep again."""
+
+    async def load(tasks):
+        del rig.payloads.keep
+        await type(rig.payloads).load(rig.payloads, tasks)
+
+    return load
+
+
 async def test_a_store_that_cannot_be_read_just_now_is_no_fault_of_the_task():
     async with Rig() as rig:
         rig.disk.read_refusals += [errors.StoreUnavailable("busy"), errors.StoreUnavailable("busy")]
