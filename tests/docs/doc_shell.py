@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +17,7 @@ from typing import Self
 
 from doc_pages import ROOT, Block, blocks, name_of
 
-LIMIT = 90.0  # seconds for one command: a page that hangs is worse than one that fails
+LIMIT = 60.0  # seconds for one command: a page that hangs is worse than one that fails
 PROMPT = "$ "
 MARK = "\x02the command has ended\x02"
 
@@ -33,8 +36,11 @@ class Shell:
         _program(programs / "mcp-scheduler", "-m mcp_scheduler ")
         kept = {name: os.environ[name] for name in ("LANG", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
         environment = {**kept, "HOME": str(self.folder), "PATH": f"{programs}:{os.environ['PATH']}", "COLUMNS": "200"}
+        self._stop = functools.partial(
+            subprocess.run, [programs / "mcp-scheduler", "stop", "--force"], env=environment, capture_output=True
+        )
         self._bash = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"], cwd=self.folder, env=environment, text=True,
+            ["bash", "--norc", "--noprofile"], cwd=self.folder, env=environment, text=True, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -43,16 +49,20 @@ class Shell:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.run("mcp-scheduler stop --force")
+            self._stop(timeout=LIMIT)  # not through the shell, which may hang in the command that failed
         finally:
-            self._bash.stdin.close()
-            self._bash.stdout.close()
-            self._bash.wait(LIMIT)
+            self._kill()
+            self._bash.communicate()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _kill(self) -> None:
+        """The shell with all that it runs in the foreground and the background."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._bash.pid, signal.SIGKILL)
 
     def run(self, command: str) -> tuple[str, int]:
         """What the command prints, both streams as they come, and its exit code."""
-        timer = threading.Timer(LIMIT, self._bash.kill)
+        timer = threading.Timer(LIMIT, self._kill)
         timer.start()
         try:
             self._bash.stdin.write(f"{command}\nprintf '\\n{MARK}%d\\n' $?\n")

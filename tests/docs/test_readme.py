@@ -50,11 +50,11 @@ async def test_the_session_goes_as_it_is_shown(shell: Shell):
     notes.mkdir()
     (notes / "one.txt").write_text("a rose is a rose\n")
     (notes / "two.txt").write_text("sugar\n")
-    home = shell.folder / ".local" / "share" / "mcp-scheduler"
-    words = ["-m", "mcp_scheduler", "--home", str(home), "--functions", str(ROOT / "examples" / "tools.py")]
-    server = StdioServerParameters(
-        command=sys.executable, args=words, cwd=shell.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    words = ["-m", "mcp_scheduler", "--functions", str(ROOT / "examples" / "tools.py")]
+    elsewhere = ("XDG_DATA_HOME", "MCP_SCHEDULER_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(shell.folder)}
+    server = StdioServerParameters(command=sys.executable, args=words, cwd=shell.folder, env=environment)
     agent = Implementation(name="claude-code", version="2")
     ids: dict[str, str] = {}  # as shown → as they are
     async with Client(stdio_client(server), client_info=agent) as client:
