@@ -131,6 +131,7 @@ class Composer:
     ) -> NewTask:
         """One task, checked from all sides."""
         refuse_later(spec)
+        _refuse_broken_text(spec)
         plan = self._plan(caller, spec, functions)
         payload = self._payload(plan.call)
         after: tuple[str, ...] = ()
@@ -210,6 +211,13 @@ class Composer:
                 hint="Put the bulk into a file and pass its path.",
             )
         return payload
+
+
+def _refuse_broken_text(spec: TaskSpec) -> None:
+    """Half of a surrogate pair is no text: it could not be stored, and would take the whole commit with it."""
+    for text in (spec.name, spec.idempotency_key, *spec.tags):
+        if text and not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise errors.InvalidRequest(f"{text!r} is no valid text: it holds half of a surrogate pair.")
 
 
 def _with_limits(call: dict[str, Any], spec: TaskSpec, terms: Terms) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.groups import Tally
 
 _WAITING_SHOWN = 5
+_NEXT_SHOWN = 50  # ends told by one `next`; the cursor leads to the others
 
 
 class Looking(Desk):
@@ -29,7 +30,7 @@ class Looking(Desk):
         awaited = waiting.Awaited(tasks, tallies)
         await waiting.wait_until_over(request, awaited, self._watch, progress)
         if request.mode == "next":
-            done = waiting.since(tasks, request.cursor or "")
+            done = waiting.since(tasks, request.cursor or "")[:_NEXT_SHOWN]
             cursor = waiting.cursor_after(done) or (request.cursor or "")
         else:
             done = [task for task in tasks if task.status.state in FINAL]
@@ -109,10 +110,12 @@ class Looking(Desk):
 
     async def read(self, caller: Caller, request: ReadOutput) -> views.OutputPage:
         """A piece of a result or of what was printed."""
-        task = await self._find.task(caller, request.id)
         if request.what != "result":
+            task = await self._find.task(caller, request.id)
             return await reading.stream_page(task, self._outputs, request)
-        return reading.result_page(task, await self._result(task), request)
+        found = await self._find.any(caller, request.id)
+        number = 0 if isinstance(found, Tally) else found.status.number
+        return await reading.result_page(request.id, number, await self.result(caller, request.id), request)
 
     async def result(self, caller: Caller, id: str) -> Any:  # noqa: A002 - the word of every door
         """The whole result of a task; for a group the list of its tasks' results, in their order."""

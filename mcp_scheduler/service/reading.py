@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import jmespath
@@ -14,13 +13,15 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.ports import Outputs
 from mcp_scheduler.requests import ReadOutput
+from mcp_scheduler.service.grep import matching_lines
 from mcp_scheduler.views import OutputPage
 
 _GREP_BYTES = 2 * 2**20 + 4096  # what is kept of an attempt's output at most
 
 
-def result_page(task: Task, value: Any, request: ReadOutput) -> OutputPage:
-    """A page of the result's JSON text, after `path` has picked a part of it."""
+async def result_page(name: str, number: int, value: Any, request: ReadOutput) -> OutputPage:
+    """A page of the JSON text of the result of a task (its attempt `number`) or of a group, after `path` has picked a
+    part of it. A result that is a text is shown as it is."""
     if request.path is not None:
         try:
             value = jmespath.search(request.path, value)
@@ -29,7 +30,7 @@ def result_page(task: Task, value: Any, request: ReadOutput) -> OutputPage:
                 f"'{request.path}' is no JMESPath: {error}.", hint="For example: items[0].name or keys(@)."
             ) from None
     text = value if isinstance(value, str) and request.path is not None else json.dumps(value, ensure_ascii=False)
-    return _page(task, request, text.encode(errors="replace"), task.status.number)
+    return await _page(name, request, text.encode(errors="replace"), number)
 
 
 async def stream_page(task: Task, outputs: Outputs, request: ReadOutput) -> OutputPage:
@@ -42,7 +43,7 @@ async def stream_page(task: Task, outputs: Outputs, request: ReadOutput) -> Outp
     attempt = AttemptId(task.id, number)
     if request.grep is not None or request.tail:
         kept, total = await outputs.read(attempt, request.what, offset=0, limit=_GREP_BYTES)
-        return _page(task, request, kept, number, note=_note(len(kept), total))
+        return await _page(task.id, request, kept, number, note=_note(len(kept), total))
     kept, total = await outputs.read(attempt, request.what, offset=request.offset, limit=request.limit)
     end = request.offset + len(kept)
     return OutputPage(
@@ -51,24 +52,16 @@ async def stream_page(task: Task, outputs: Outputs, request: ReadOutput) -> Outp
     )  # fmt: skip
 
 
-def _page(task: Task, request: ReadOutput, content: bytes, number: int, note: str = "") -> OutputPage:
+async def _page(name: str, request: ReadOutput, content: bytes, number: int, note: str = "") -> OutputPage:
     if request.grep is not None:
-        content = _matching(content, request.grep)
+        content = await matching_lines(content, request.grep)
     start = max(0, len(content) - request.limit) if request.tail else request.offset
     piece = content[start : start + request.limit]
     end = start + len(piece)
     return OutputPage(
-        task.id, request.what, number, piece.decode(errors="replace"), start, len(content),
+        name, request.what, number, piece.decode(errors="replace"), start, len(content),
         end if end < len(content) else None, note,
     )  # fmt: skip
-
-
-def _matching(content: bytes, pattern: str) -> bytes:
-    try:
-        wanted = re.compile(pattern.encode())
-    except re.error as error:
-        raise errors.InvalidRequest(f"'{pattern}' is no regular expression: {error}.") from None
-    return b"\n".join(line for line in content.split(b"\n") if wanted.search(line))
 
 
 def _note(kept: int, total: int) -> str:

@@ -1,0 +1,56 @@
+"""Functions that the tests of the Python door call."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from mcp_scheduler import current_task, function
+
+
+@function
+def add(a: int, b: int = 1) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@function
+def total(numbers: list[int]) -> int:
+    """Add many."""
+    return sum(numbers)
+
+
+@function
+def speak(lines: int) -> None:
+    """Print numbered lines."""
+    for number in range(lines):
+        print(f"line {number}")
+
+
+@function
+def fail(text: str) -> None:
+    """Raise."""
+    raise ValueError(text)
+
+
+@function(retry={"max_attempts": 3, "delay": 0.01})
+def third_time_lucky() -> int:
+    """Fails twice."""
+    attempt = current_task().attempt
+    if attempt < 3:
+        raise ConnectionError("not yet")
+    return attempt
+
+
+@function
+def wait_for_file(path: str) -> str:
+    """Ends when the file is there."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return "seen"
+
+
+@function
+def big(size: int) -> str:
+    """A large result."""
+    return "x" * size
