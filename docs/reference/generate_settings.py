@@ -38,7 +38,7 @@ refused when the engine starts, and the message says which.
 `MCP_SCHEDULER_HOME` (or `--home`) names the home folder itself; the default is `mcp-scheduler` in `$XDG_DATA_HOME`,
 which is `~/.local/share/mcp-scheduler` for most people.
 """
-SAME_TYPE = {float: "number", int: "whole number", str: "text", bool: "true or false"}
+SAME_TYPE = {Any: "value", float: "number", int: "whole number", str: "text", bool: "true or false"}
 
 
 def page() -> str:
@@ -73,12 +73,17 @@ def _kind(annotation: Any) -> str:
     if origin is typing.Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in inner)
     if origin in (list, tuple):
-        return f"list of {_kind(inner[0])}s"
+        return f"list of {_several(inner[0])}"
     if origin is dict:
-        return f"table of {_kind(inner[1])}s by name"
+        return f"table of {_several(inner[1])} by name"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table of " + ", ".join(f"`{name}`" for name in annotation.model_fields)
     return SAME_TYPE.get(annotation, str(annotation))
+
+
+def _several(annotation: Any) -> str:
+    first, _, rest = _kind(annotation).partition(" of ")
+    return f"{first}s of {rest}" if rest else f"{first}s"
 
 
 def _default(field: FieldInfo) -> str:
