@@ -57,9 +57,11 @@ class Slot:
         self.attempts[attempt] = seconds
 
     def takes(self, terms: Terms, seconds: float) -> bool:
-        """Whether a call of these terms, expected to take `seconds`, may wait behind those that are here."""
+        """Whether a call of these terms, expected to take `seconds`, may wait behind those that are here. Only calls
+        of functions do: a worker takes the next by itself, while a command is a process of its own."""
         return (
-            len(self.attempts) < WINDOW_CALLS
+            terms.kind is Kind.FUNCTION
+            and len(self.attempts) < WINDOW_CALLS
             and self.expected + seconds <= WINDOW_SECONDS
             and (terms is self.terms or lane_of(terms) == lane_of(self.terms))
         )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from mcp_scheduler.executors.local import ending, process, records, tree
+from mcp_scheduler.executors.local import ending, records, tree
 from mcp_scheduler.executors.local.folders import Berth
+from mcp_scheduler.executors.local.held import COMMAND, Identity
 from mcp_scheduler.sdk.now import Now
 
 PAUSE = 0.02  # seconds between two rounds of killing
@@ -63,10 +63,30 @@ def _write_records(berth: Berth, attempts: Path) -> bool:
     return True
 
 
-def identity(berth: Berth) -> tuple[str, str]:
-    """The cookie of a worker of this boot ("" for one that an earlier boot left behind), and its environment."""
-    try:
-        who = json.loads(berth.lock.read_bytes())
-    except (OSError, ValueError):  # killed between creating the file and writing it: nothing was started
-        return "", ""
-    return (who["cookie"] if who["boot"] == process.boot_id() else ""), who["environment"]
+def bury_command(berth: Berth, attempts: Path) -> None:
+    """As `bury`, for a shim of commands: a command that had begun and left no record ends as lost."""
+    who = Identity.read(berth)
+    while who.cookie and tree.strike_carriers([who.cookie]):
+        time.sleep(PAUSE)
+    if who.attempt:
+        records.write(attempts, who.attempt, ending.lost(f"The command was killed while it ran. {HINT}"))
+    berth.remove()
+
+
+async def bury_command_at_last(berth: Berth, attempts: Path) -> None:
+    """As `bury_command`, in a thread, and again and again while the disk refuses."""
+    while True:
+        try:
+            return await asyncio.to_thread(bury_command, berth, attempts)
+        except OSError as error:
+            print(f"{berth.worker} cannot be buried yet: {error}", file=sys.stderr)  # noqa: T201 (the engine's log)
+            await asyncio.sleep(DISK_PAUSE)
+
+
+def bury_by_kind(berth: Berth, attempts: Path) -> bool:
+    """Bury whoever it was, at the start of an engine; whether its traces can be believed."""
+    who = Identity.read(berth)
+    if who.kind == COMMAND:
+        bury_command(berth, attempts)
+        return True
+    return bury(berth, attempts, who.cookie)["certain"]

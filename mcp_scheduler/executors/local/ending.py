@@ -57,11 +57,12 @@ class End:
         if self.oom:
             return "The worker was killed by the kernel's out-of-memory killer (SIGKILL)."
         if self.signum is not None:
-            return f"The worker was killed by signal {self.signum} ({_name(self.signum)})."
+            return f"The worker was killed by signal {self.signum} ({signal_name(self.signum)})."
         return f"The worker exited with code {self.exit_code}."
 
 
-def _name(signum: int) -> str:
+def signal_name(signum: int) -> str:
+    """As the manuals call it."""
     try:
         return signal.Signals(signum).name
     except ValueError:  # a real-time signal without a name of its own

@@ -1,4 +1,4 @@
-"""The local executor: runs functions of this host's environments in warm workers.
+"""The local executor: runs functions of this host's environments in warm workers, and commands under shims.
 
 Here the attempts are kept account of: which worker has each, which ended and are not settled. Processes are the
 pool's business, connections the worker's, what an earlier engine left behind that of `recovery`.
@@ -19,6 +19,7 @@ from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.executors.local import burial, ending, records
 from mcp_scheduler.executors.local.catalogue import Catalogues
+from mcp_scheduler.executors.local.commands import Commands
 from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.links import Message
@@ -26,6 +27,7 @@ from mcp_scheduler.executors.local.outcomes import outcome_of
 from mcp_scheduler.executors.local.outputs import LocalOutputs
 from mcp_scheduler.executors.local.pool import Pool
 from mcp_scheduler.executors.local.recovery import Recovery
+from mcp_scheduler.executors.local.shim_link import ShimLink
 from mcp_scheduler.executors.local.worker import Worker
 from mcp_scheduler.ports import Catalogue, Clock, Environment, Progress, Report
 
@@ -41,9 +43,10 @@ class LocalExecutor:
         self._pool = Pool(folders, self._limits, self._never_started)
         self._outputs = LocalOutputs(folders)
         self._catalogues = Catalogues(self._pool, self)
+        self._commands = Commands(folders, self._limits, self._pool, self)
         self._recovery: Recovery | None = None
         self._slots: dict[str, Worker] = {}
-        self._where: dict[AttemptId, Worker] = {}
+        self._where: dict[AttemptId, Worker | ShimLink] = {}
         self._unsettled: dict[AttemptId, Worker | None] = {}
         self._dirty: dict[Worker, None] = {}
         self._untold: dict[Worker, None] = {}
@@ -57,7 +60,7 @@ class LocalExecutor:
         await asyncio.to_thread(self._folders.make)
 
     async def recover(self, attempts: Sequence[Attempt], terms: Mapping[str, Any]) -> None:  # noqa: ARG002 (the port's; functions need none)
-        self._recovery = Recovery(self._folders, self._limits, self._pool, self)
+        self._recovery = Recovery(self._folders, self._limits, (self._pool, self._commands), self)
         await self._recovery.run(attempts)
 
     def launch(self, launch: Launch, payloads: Mapping[AttemptId, bytes]) -> None:
@@ -68,6 +71,10 @@ class LocalExecutor:
         if refusal:
             for attempt in fresh:
                 self._end(attempt, Outcome(Reason.REJECTED, refusal))
+            return
+        if launch.terms.kind is Kind.COMMAND:
+            for attempt in fresh:
+                self._launch_command(attempt, launch, payloads[attempt])
             return
         worker = self._slots.get(launch.slot)
         if worker is None or worker.leaving:
@@ -109,6 +116,7 @@ class LocalExecutor:
 
     async def close(self) -> None:
         self._flush_acks()
+        await self._commands.close()
         await self._pool.close()
 
     # -- ports.Functions
@@ -164,14 +172,39 @@ class LocalExecutor:
     def gone(self, worker: Worker, told: Message | None) -> None:
         self._pool.spawn(self._bury(worker, told))
 
+    # -- commands.CommandKeeper
+
+    def shim_hello(self, shim: ShimLink, told: Message) -> None:
+        if self._recovery is not None:
+            self._recovery.shim_hello(shim, told)
+
+    def command_ended(self, shim: ShimLink, attempt: AttemptId, told: Message) -> None:
+        self._where.pop(attempt, None)
+        self._unsettled[attempt] = None
+        self._commands.rest(shim)
+        self.report(Ended(attempt, told["at"], outcome_of(told)))
+
+    def shim_gone(self, shim: ShimLink) -> None:
+        self._pool.spawn(self._bury_shim(shim))
+
+    def never_began(self, attempt: AttemptId, told: str) -> None:
+        self._end(attempt, Outcome(Reason.LOST, told))
+
+    def accounted(self, attempt: AttemptId, record: Message | None) -> None:
+        if record is not None:
+            self._end(attempt, outcome_of(record), record.get("at"))
+        else:
+            self.returned(attempt)
+
     # -- for recovery
 
-    def adopt(self, worker: Worker, attempt: Attempt) -> None:
-        """This attempt of an earlier engine is with this worker."""
-        worker.slot = attempt.slot
+    def adopt(self, worker: Worker | ShimLink, attempt: Attempt) -> None:
+        """This attempt of an earlier engine is with this worker, or under this shim."""
         worker.window[str(attempt.id)] = attempt.id
-        self._slots[attempt.slot] = worker
         self._where[attempt.id] = worker
+        if isinstance(worker, Worker):
+            worker.slot = attempt.slot
+            self._slots[attempt.slot] = worker
 
     def report_record(self, attempt: AttemptId, record: Message) -> None:
         """This attempt ended while no engine listened, or with its worker."""
@@ -184,11 +217,21 @@ class LocalExecutor:
     # -- inside
 
     def _refusal(self, launch: Launch) -> str:
-        if launch.terms.kind is not Kind.FUNCTION:
-            return f"This host cannot run a {launch.terms.kind} yet; it runs functions."
+        if launch.terms.kind not in (Kind.FUNCTION, Kind.COMMAND):
+            return f"This host cannot run a {launch.terms.kind} yet; it runs functions and commands."
         if launch.terms.environment not in self._pool.environments:
             return f"The environment {launch.terms.environment} is not known any more; submit the task again."
         return ""
+
+    def _launch_command(self, attempt: AttemptId, launch: Launch, payload: bytes) -> None:
+        environment = self._pool.environments[launch.terms.environment]
+        try:
+            self._where[attempt] = self._commands.launch(attempt, launch, payload, environment)
+        except ValueError as error:
+            self._end(attempt, Outcome(Reason.REJECTED, str(error)))
+            return
+        if launch.terms.timeout is not None:
+            self.began(attempt, self._clock.now())
 
     def _flush_soon(self, worker: Worker) -> None:
         if not self._dirty:
@@ -214,6 +257,10 @@ class LocalExecutor:
         self._unsettled[attempt] = None
         self._outputs.count(attempt, outcome)
         self.report(Ended(attempt, self._clock.now() if at is None else at, outcome))
+
+    async def _bury_shim(self, shim: ShimLink) -> None:
+        if await self._commands.bury(shim) and self._recovery is not None:
+            self._recovery.gone(shim)
 
     async def _bury(self, worker: Worker, told: Message | None) -> None:
         """The worker is gone: say of each of its attempts what became of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import socket
@@ -13,6 +14,8 @@ from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+# An ignored signal would stay ignored across exec.
+_TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -63,6 +66,26 @@ def spawn(
     return pid
 
 
+def spawn_command(argv: list[str], env: Mapping[str, str], cwd: str, stdio: tuple[int, int, int]) -> int:
+    """Start a program in a session of its own; its pid. Five times cheaper than `spawn`, because this process is not
+    copied, and without a death signal: who kills the shim leaves the program to the cookie.
+
+    Errors: OSError, whose `filename` is the folder where that is the trouble; ValueError for a NUL byte.
+    """
+    os.chdir(cwd)  # this process has one thread, and no use for a folder of its own
+    try:
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            env,
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(stdio)],
+            setsid=True,
+            setsigdef=_TO_DEFAULT,
+        )
+    finally:
+        os.chdir("/")
+
+
 def _exec(
     argv: Sequence[str],
     env: Mapping[str, str],
@@ -76,8 +99,8 @@ def _exec(
     try:
         os.setsid()  # what the program does to its process group does not reach us
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        for signum in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(signum, signal.SIG_DFL)  # an ignored signal would stay ignored across exec
+        for signum in _TO_DEFAULT:
+            signal.signal(signum, signal.SIG_DFL)
         for target, fd in enumerate(stdio):
             os.dup2(fd, target)
         for fd in inherited:
@@ -94,6 +117,7 @@ def _exec(
         os._exit(127)
 
 
+@functools.cache
 def boot_id() -> str:
     """Names the running boot of this machine: a process of another boot is certainly gone."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

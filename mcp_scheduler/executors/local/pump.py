@@ -13,13 +13,17 @@ TURN = 16  # chunks at a time: a call that floods its pipe must not keep the shi
 
 
 class Pump:
-    """One stream of one worker. `place` names the log of an attempt ("" for output outside of any call)."""
+    """One stream of one worker or command. `place` names the log of an attempt ("" for output outside of any call),
+    `heard` is given what was read."""
 
-    def __init__(self, place: Callable[[str], Path], caps: tuple[int, int]) -> None:
+    def __init__(
+        self, place: Callable[[str], Path], caps: tuple[int, int], heard: Callable[[bytes], None] | None = None
+    ) -> None:
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
         self._place = place
         self._caps = caps
+        self._heard = heard
         self._owner = ""
         self._log: Log | None = None
 
@@ -33,6 +37,8 @@ class Pump:
             if not chunk:
                 return False
             self._write(owner, chunk)
+            if self._heard is not None:
+                self._heard(chunk)
         return True
 
     def _write(self, owner: str, chunk: bytes) -> None:

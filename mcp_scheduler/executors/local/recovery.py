@@ -15,10 +15,13 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.executors.local import burial, ending, process, records
+from mcp_scheduler.executors.local.commands import Commands
 from mcp_scheduler.executors.local.folders import Berth, Folders, berths
+from mcp_scheduler.executors.local.held import COMMAND, Identity, is_held
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.links import Message
 from mcp_scheduler.executors.local.pool import Pool
+from mcp_scheduler.executors.local.shim_link import ShimLink
 from mcp_scheduler.executors.local.worker import Listener, Worker
 from mcp_scheduler.executors.local.zygote_link import LOCK
 
@@ -29,7 +32,7 @@ _NO_TRACE = "The machine was restarted, or its run folder was lost, while this c
 class Adopter(Listener, Protocol):
     """The executor, as recovery sees it."""
 
-    def adopt(self, worker: Worker, attempt: Attempt) -> None: ...
+    def adopt(self, worker: Worker | ShimLink, attempt: Attempt) -> None: ...
     def report_record(self, attempt: AttemptId, record: Message) -> None: ...
     def report(self, event: Returned) -> None: ...
     def stop(self, attempt: AttemptId, reason: Reason | None) -> None: ...
@@ -38,11 +41,13 @@ class Adopter(Listener, Protocol):
 class Recovery:
     """Attempts stay `undecided` until there is a record, a worker claims them, or nobody is left who could."""
 
-    def __init__(self, folders: Folders, limits: Limits, pool: Pool, adopter: Adopter) -> None:
-        self._folders, self._limits, self._pool, self._adopter = folders, limits, pool, adopter
+    def __init__(self, folders: Folders, limits: Limits, rooms: tuple[Pool, Commands], adopter: Adopter) -> None:
+        self._folders, self._limits, self._adopter = folders, limits, adopter
+        self._pool, self._commands = rooms
         self._undecided: dict[str, Attempt] = {}
-        self._silent: set[Worker] = set()
+        self._silent: set[Worker | ShimLink] = set()
         self._stops: dict[AttemptId, Reason | None] = {}
+        self._strange: set[ShimLink] = set()
         self._heard = asyncio.Event()
         self._traceless = False
         self._deciding = False
@@ -76,7 +81,22 @@ class Recovery:
             worker.end(self._limits.grace)  # it runs nothing, or something that nobody wants any more
         self.gone(worker)
 
-    def gone(self, worker: Worker) -> None:
+    def shim_hello(self, shim: ShimLink, told: Message) -> None:
+        """A shim says what it runs. One of our own is new, and runs what we gave it."""
+        if shim not in self._strange:
+            return
+        self._strange.discard(shim)
+        current = told["current"]
+        attempt = self._undecided.pop(current, None) if current else None
+        if attempt is not None:
+            self._adopt(shim, current, attempt, told)
+            if told["progress"]:
+                self._adopter.progress(attempt.id, *told["progress"])
+        else:
+            shim.end(self._limits.grace)
+        self.gone(shim)
+
+    def gone(self, worker: Worker | ShimLink) -> None:
         """It has spoken, or never will."""
         self._silent.discard(worker)
         self._check()
@@ -86,7 +106,7 @@ class Recovery:
         if str(attempt) in self._undecided:
             self._stops[attempt] = reason
 
-    def _adopt(self, worker: Worker, name: str, attempt: Attempt, told: Message) -> None:
+    def _adopt(self, worker: Worker | ShimLink, name: str, attempt: Attempt, told: Message) -> None:
         self._adopter.adopt(worker, attempt)
         if name == told["current"]:
             self._adopter.began(attempt.id, told["began"])
@@ -118,21 +138,28 @@ class Recovery:
             if record is not None and name in self._undecided:
                 self._adopter.report_record(self._undecided.pop(name).id, record)
 
-    def _stranger(self, berth: Berth) -> Worker:
-        cookie, environment = burial.identity(berth)
-        worker = Worker(berth, environment, cookie, self._adopter)
+    def _stranger(self, berth: Berth) -> Worker | ShimLink:
+        who = Identity.read(berth)
+        if who.kind == COMMAND:
+            shim = self._commands.stranger(berth)
+            self._strange.add(shim)
+            return shim
+        worker = Worker(berth, who.environment, who.cookie, self._adopter)
         worker.adopted = True
         self._pool.add(worker)
         return worker
 
-    async def _meet(self, worker: Worker) -> None:
+    async def _meet(self, worker: Worker | ShimLink) -> None:
         try:
             await worker.connect()
         except OSError:  # it ended this moment
+            self._silent.discard(worker)
+            if isinstance(worker, ShimLink):
+                await self._commands.bury(worker)
+                return
             await burial.bury_at_last(worker.berth, self._folders.attempts, worker.cookie)
             worker.alive = False
             self._pool.drop(worker)
-            self._silent.discard(worker)
 
     def _look_around(self) -> tuple[list[Berth], bool]:
         """The living workers, and whether the traces of all others can be believed. The dead are buried."""
@@ -140,11 +167,10 @@ class Recovery:
         _wait_until_free(self._folders.run / LOCK)  # the last engine's zygote may be about to start a worker
         alive: list[Berth] = []
         for berth in berths(self._folders.run):
-            if _is_held(berth):
+            if is_held(berth):
                 alive.append(berth)
             else:
-                cookie, _ = burial.identity(berth)
-                certain = burial.bury(berth, self._folders.attempts, cookie)["certain"] and certain
+                certain = burial.bury_by_kind(berth, self._folders.attempts) and certain
         wanted = {records.place(self._folders.attempts, name) for name in self._undecided}
         for record in self._folders.attempts.glob("*.exit"):
             if record not in wanted:  # its end was durable before the settling came through
@@ -154,21 +180,6 @@ class Recovery:
     def _write_lost(self, names: list[str]) -> None:
         for name in names:
             records.write(self._folders.attempts, name, ending.lost(_NO_TRACE))
-
-
-def _is_held(berth: Berth) -> bool:
-    """Whether the shim lives: the kernel drops its lock with its last breath, and not before."""
-    try:
-        fd = os.open(berth.lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _wait_until_free(lock: Path) -> None:

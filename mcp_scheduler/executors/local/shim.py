@@ -10,7 +10,6 @@ line: in `{"stop": {"attempt": id | null, "reason", "grace"}}`, `{"spare": id}`;
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import selectors
@@ -19,12 +18,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mcp_scheduler.executors.local import ending, log, process, tree
 from mcp_scheduler.executors.local.folders import Berth
+from mcp_scheduler.executors.local.held import Held, listen, take_lock
 from mcp_scheduler.executors.local.pump import Pump
 from mcp_scheduler.sdk.now import END, Now
 
@@ -36,53 +35,32 @@ ROUND = (0.02, 1.0)  # first and longest pause between two rounds against what i
 TELL_SURVIVORS = 10.0  # seconds after which processes that cannot be killed are reported
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the zygote prepares before the fork, so that an engine can connect the moment it hears `forked`."""
+class WorkerHeld(Held):
+    """Also the worker's socket, and the page that names the call under way."""
 
-    berth: Berth
-    lock: int
-    control: socket.socket
-    calls: socket.socket
-    now: int
+    def __init__(self, held: Held, calls: socket.socket, now: int) -> None:
+        super().__init__(held.berth, held.lock, held.control)
+        self.calls, self.now = calls, now
 
     @classmethod
-    def prepare(cls, order: dict[str, Any]) -> Held:
-        """Lock file, sockets and now file of a new worker. Errors: OSError, and then nothing is left behind."""
+    def prepare(cls, order: dict[str, Any]) -> WorkerHeld:
+        """Errors: OSError, and then nothing is left behind."""
         berth = Berth(Path(order["run"]), order["worker"])
         try:
-            lock = os.open(berth.lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            who = {key: order[key] for key in ("worker", "cookie", "environment", "attempts")}
-            os.write(lock, json.dumps({**who, "boot": process.boot_id()}).encode())
+            lock = take_lock(berth, {key: order[key] for key in ("worker", "cookie", "environment", "attempts")})
             now = Now.create(str(berth.now))
-            return cls(berth, lock, _listen(berth.control), _listen(berth.calls), now)
+            return cls(Held(berth, lock, listen(berth.control)), listen(berth.calls), now)
         except OSError:
             berth.remove()
             raise
 
     def close(self) -> None:
-        """Give up this process's share; the files and the lock live on in the process that was forked."""
-        os.close(self.lock)
+        super().close()
         os.close(self.now)
-        self.control.close()
         self.calls.close()
 
-    def abandon(self) -> None:
-        """Nobody was forked: take everything away."""
-        self.close()
-        self.berth.remove()
 
-
-def _listen(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    listener.listen(8)
-    listener.setblocking(False)
-    return listener
-
-
-def supervise(order: dict[str, Any], held: Held) -> int:
+def supervise(order: dict[str, Any], held: WorkerHeld) -> int:
     """The whole life of a shim, in the process that was forked for it. Its exit code."""
     os.setsid()
     process.become_subreaper()
@@ -92,7 +70,7 @@ def supervise(order: dict[str, Any], held: Held) -> int:
 class Shim:
     """One worker's supervisor; see the module."""
 
-    def __init__(self, order: dict[str, Any], held: Held) -> None:
+    def __init__(self, order: dict[str, Any], held: WorkerHeld) -> None:
         self._order, self._held = order, held
         self._attempts = Path(order["attempts"])
         self._now = Now(held.now)
@@ -221,17 +199,13 @@ class Shim:
         tree.strike([self._child])
 
     def _strike_rest(self, now: float) -> None:
-        """The worker is gone, others of its tree are not: everything is held still first, so that none forks away."""
-        left: set[int] = set()
-        while more := set(tree.descendants(os.getpid())) - left:
-            tree.strike(more, signal.SIGSTOP)
-            left |= more
-        tree.strike(left)
+        """The worker is gone, others of its tree are not."""
+        left = tree.strike_below(os.getpid())
         self._round_at = now + self._pause
         self._pause = min(2 * self._pause, ROUND[1])
-        if now - self._ended_at > TELL_SURVIVORS and len(left) != self._survivors:
-            self._survivors = len(left)
-            self._tell({"surviving": len(left)})
+        if now - self._ended_at > TELL_SURVIVORS and left != self._survivors:
+            self._survivors = left
+            self._tell({"surviving": left})
 
     def _keep_deadline(self) -> None:
         """Without an engine nobody else does."""

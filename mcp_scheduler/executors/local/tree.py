@@ -42,6 +42,19 @@ def strike(pids: Iterable[int], signum: int = signal.SIGKILL) -> None:
             os.kill(pid, signum)
 
 
+def strike_below(root: int) -> int:
+    """One round against everything below `root`; how many there were. To be repeated until nobody is left.
+
+    Everything is held still first, so that none forks away.
+    """
+    left: set[int] = set()
+    while more := set(descendants(root)) - left:
+        strike(more, signal.SIGSTOP)
+        left |= more
+    strike(left)
+    return len(left)
+
+
 def strike_carriers(cookies: Iterable[str]) -> int:
     """One round against all that carry these cookies; how many there were. To be repeated until it returns 0.
 

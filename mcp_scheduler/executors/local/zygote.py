@@ -23,7 +23,8 @@ from typing import Any
 if __name__ == "__main__":  # last on the path: a module of this package must never hide one of the standard library
     sys.path.append(str(Path(__file__).resolve().parents[3]))
 
-from mcp_scheduler.executors.local import shim
+from mcp_scheduler.executors.local import command_shim, shim
+from mcp_scheduler.executors.local.held import COMMAND, Held
 from mcp_scheduler.executors.local.process import catch_children
 
 
@@ -71,9 +72,9 @@ class Zygote:
     def _fork(self, order: dict[str, Any]) -> dict[str, Any]:
         worker = order["worker"]
         try:
-            held = shim.Held.prepare(order)
+            held = Held.prepare(order) if order["kind"] == COMMAND else shim.WorkerHeld.prepare(order)
         except OSError as error:
-            return {"failed": {"worker": worker, "error": f"cannot prepare a worker in {order['run']}: {error}"}}
+            return {"failed": {"worker": worker, "error": f"cannot prepare a shim in {order['run']}: {error}"}}
         try:
             pid = os.fork()
         except OSError as error:  # the limit of processes, or no memory
@@ -84,7 +85,7 @@ class Zygote:
         held.close()
         return {"forked": {"worker": worker, "pid": pid}}
 
-    def _become_shim(self, order: dict[str, Any], held: shim.Held) -> None:
+    def _become_shim(self, order: dict[str, Any], held: Held) -> None:
         """In the new process. Whatever happens, the zygote's own code must not go on here."""
         code = 1
         try:
@@ -92,7 +93,10 @@ class Zygote:
             os.close(self._lock)
             signal.set_wakeup_fd(-1)
             self._children.close()
-            code = shim.supervise(order, held)
+            if isinstance(held, shim.WorkerHeld):
+                code = shim.supervise(order, held)
+            else:
+                code = command_shim.supervise(order, held)
         except BaseException:  # noqa: BLE001 (the last line of defence of a process: told in the log, then the end)
             traceback.print_exc()
         finally:

@@ -1,0 +1,225 @@
+"""The shim of commands: runs one command, writes the durable record of its end, and may then be given the next.
+
+Forked from the zygote, single-threaded, with a session of its own; subreaper for everything below it. It outlives the
+engine: limits hold without one, and a stop goes on. It takes another command only when nothing of the last one is left
+and its record is on disk; so at any moment it stands for one attempt. A JSON object a line: in `{"run": order}`,
+`{"stop": {"attempt", "reason", "grace"}}`, `{"leave": true}`; out `{"hello": …}`, `{"progress": [attempt, share,
+text]}`, `{"surviving": n}`, `{"ended": [attempt, outcome]}`.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mcp_scheduler.executors.local import process, records, tree
+from mcp_scheduler.executors.local.control import Control
+from mcp_scheduler.executors.local.held import Held, add_line
+from mcp_scheduler.executors.local.pump import Pump
+from mcp_scheduler.executors.local.run import Run
+
+FIRST_CONTACT = 5.0  # seconds that a new shim waits for its engine
+ROUND = (0.002, 0.5)  # first and longest pause between two rounds against what is left of a tree
+TELL_SURVIVORS = 10.0  # seconds after which processes that cannot be killed are reported
+PROGRESS_PAUSE = 0.1  # seconds between two words on progress
+DISK_PAUSE = 1.0  # seconds until a record that could not be written is tried again
+
+
+def supervise(order: dict[str, Any], held: Held) -> int:
+    """The whole life of a shim, in the process that was forked for it. Its exit code."""
+    os.setsid()
+    process.become_subreaper()
+    return CommandShim(order, held).live()
+
+
+class CommandShim:
+    """See the module."""
+
+    def __init__(self, order: dict[str, Any], held: Held) -> None:
+        self._order, self._held = order, held
+        self._attempts, self._results = Path(order["attempts"]), Path(order["results"])
+        self._selector = selectors.PollSelector()
+        self._control = Control(held.control, self._selector, self._heard, self._greeting)
+        self._started = time.monotonic()
+        self._leaving = False
+        self._run: Run | None = None
+        self._outcome: dict[str, Any] | None = None  # of a run that is over
+        self._keeping = False  # the run is over, and its record not on disk yet
+        self._unrecorded = False
+        self._kill_at: float | None = None  # when the next round against the tree is due
+        self._pause = ROUND[0]
+        self._striking_since = 0.0
+        self._survivors = 0
+        self._progress_at = 0.0
+
+    def live(self) -> int:
+        signals = process.catch_children()
+        signal.signal(signal.SIGTERM, process.heed)  # arrives through the same socket
+        self._selector.register(signals, selectors.EVENT_READ, self._on_signal)
+        while not self._is_over():
+            for key, _ in self._selector.select(self._patience()):
+                if self._selector.get_map().get(key.fileobj) is key:  # not gone by what was done before it
+                    key.data(key.fileobj)
+            if self._run is not None:
+                self._on_time(self._run, time.monotonic())
+        if not self._unrecorded:  # else the lock file stays: the next engine sees what had begun
+            self._held.berth.remove()
+        return 0
+
+    def _is_over(self) -> bool:
+        """With nothing to run, it stays only for an engine that is there, or about to come."""
+        if self._run is not None:
+            return False
+        if self._leaving or self._control.met:
+            return self._leaving or not self._control.is_open
+        return time.monotonic() - self._started >= FIRST_CONTACT
+
+    # -- the engine
+
+    def _greeting(self) -> dict[str, Any]:
+        run = self._run
+        return {
+            "worker": self._order["worker"],
+            "pid": os.getpid(),
+            "current": run.attempt if run else None,
+            "began": run.began if run else None,
+            "progress": run.progress if run else None,
+        }
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if "run" in message:
+            self._begin(message["run"])
+        elif "stop" in message:
+            stop = message["stop"]
+            if self._run is not None and stop["attempt"] in (None, self._run.attempt):
+                self._stop(self._run, stop["reason"], stop["grace"])
+        elif "leave" in message:
+            self._leaving = True
+
+    # -- a run
+
+    def _begin(self, order: dict[str, Any]) -> None:
+        assert self._run is None, "one command at a time"
+        run = self._run = Run(order, self._attempts, self._results)
+        for pump in run.pumps:
+            self._selector.register(pump.reading, selectors.EVENT_READ, partial(self._on_output, run, pump))
+        add_line(self._held.lock, {"attempt": run.attempt, "cookie": run.cookie})
+        run.start()
+        if run.end is not None:
+            self._reap(run)
+
+    def _on_output(self, run: Run, pump: Pump, _source: int) -> None:
+        if not pump.carry(run.attempt):
+            self._selector.unregister(pump.reading)
+
+    def _on_signal(self, signals: socket.socket) -> None:
+        caught = signals.recv(4096)
+        if signal.SIGTERM in caught:  # somebody ends us: end the command in order first
+            self._leaving = True
+            if self._run is not None:
+                self._stop(self._run, "cancelled", self._order["grace"])
+        if self._run is not None:
+            self._reap(self._run)
+
+    def _stop(self, run: Run, reason: str, grace: float) -> None:
+        """SIGTERM for everything below us, each hears it once. The first reason stays."""
+        if run.end is not None or run.stopped:
+            return
+        run.stopped = reason
+        below = tree.descendants(os.getpid())
+        tree.strike(below, signal.SIGTERM)
+        tree.strike(below, signal.SIGCONT)  # a stopped process does not hear SIGTERM
+        self._kill_at = time.monotonic() + grace
+
+    def _reap(self, run: Run) -> None:
+        """Collect whoever has ended. No child left means that the whole tree is gone: orphans become ours."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._finish(run)
+                return
+            if pid == 0:
+                break
+            if pid == run.child:
+                run.ended(status, usage.ru_maxrss * 1024)
+                self._kill_at = 0.0  # what it leaves behind has no time of its own
+
+    def _on_time(self, run: Run, now: float) -> None:
+        if self._keeping:
+            self._keep(run)
+            return
+        if self._kill_at is not None and now >= self._kill_at:
+            self._strike(now)
+            self._reap(run)
+            if self._run is None:
+                return
+        if run.end is None and not run.stopped and (reason := run.overdue()):
+            self._stop(run, reason, self._order["grace"])
+        if run.news is not None and now >= self._progress_at:
+            self._progress_at = now + PROGRESS_PAUSE
+            self._control.tell({"progress": [run.attempt, *run.news]})
+            run.news = None
+
+    def _strike(self, now: float) -> None:
+        """Another round against everything that is left, until nothing is."""
+        self._striking_since = self._striking_since or now
+        left = tree.strike_below(os.getpid())
+        self._kill_at = now + self._pause
+        self._pause = min(2 * self._pause, ROUND[1])
+        if now - self._striking_since > TELL_SURVIVORS and left != self._survivors:
+            self._survivors = left
+            self._control.tell({"surviving": left})
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due by itself."""
+        now = time.monotonic()
+        run = self._run
+        if run is None:
+            return None if self._control.met else max(0.0, self._started + FIRST_CONTACT - now)
+        if self._keeping:
+            return DISK_PAUSE
+        due = [] if self._kill_at is None else [self._kill_at - now]
+        if run.news is not None:
+            due.append(self._progress_at - now)
+        if run.end is None and not run.stopped and (limit := run.patience()) is not None:
+            due.append(limit)
+        return max(0.0, min(due)) if due else None
+
+    # -- its end
+
+    def _finish(self, run: Run) -> None:
+        """The tree is gone. Output, then the durable record, then the word to the engine: in this order nothing is
+        lost wherever a kill falls."""
+        if run.stopped and tree.strike_carriers([run.cookie]):
+            self._kill_at = time.monotonic() + ROUND[0]  # it had hidden behind another process: once more
+            return
+        for pump in run.pumps:
+            if pump.reading in self._selector.get_map():
+                self._selector.unregister(pump.reading)
+        self._keep(run)
+
+    def _keep(self, run: Run) -> None:
+        self._keeping = True
+        try:
+            self._outcome = self._outcome or run.record()
+            records.write(self._attempts, run.attempt, self._outcome)
+        except OSError as error:
+            print(f"{run.attempt}: no exit record: {error}", file=sys.stderr)  # noqa: T201 (the log)
+            if self._outcome is None or not self._control.is_open:
+                return  # tried again: an engine may come, or the disk get room
+            self._leaving = self._unrecorded = True
+        else:
+            add_line(self._held.lock, {"over": run.attempt})
+        outcome, self._outcome, self._keeping = self._outcome, None, False
+        run.close()
+        self._run, self._kill_at, self._pause = None, None, ROUND[0]
+        self._striking_since, self._survivors = 0.0, 0
+        self._control.tell({"ended": [run.attempt, outcome]})

@@ -1,0 +1,207 @@
+"""The commands of this host: each under a shim, which is used again for a while when its command is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from mcp_scheduler.core.changes import Launch
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.errors import ExecutorUnavailable
+from mcp_scheduler.executors.local import burial, records
+from mcp_scheduler.executors.local.folders import Berth, Folders
+from mcp_scheduler.executors.local.held import COMMAND, is_held
+from mcp_scheduler.executors.local.limits import Limits
+from mcp_scheduler.executors.local.links import Message
+from mcp_scheduler.executors.local.pool import Pool
+from mcp_scheduler.executors.local.shim_link import ShimLink, ShimListener
+from mcp_scheduler.ports import Environment
+
+STARTS = 2  # a start is tried again when the zygote died under it
+IDLE_SECONDS = 5.0  # a shim that had nothing to run for so long is ended
+RUNS = 500  # of one shim; then a new one takes its place
+AGAIN = 0.005  # seconds until a shim that lives, and has let go of its connection, is tried again
+LAST_PATIENCE = 2.0  # seconds that closing waits for idle shims to leave
+
+
+class CommandKeeper(ShimListener, Protocol):
+    """The executor, as the commands see it."""
+
+    def never_began(self, attempt: AttemptId, told: str) -> None: ...
+    def accounted(self, attempt: AttemptId, record: Message | None) -> None: ...
+
+
+class Commands:
+    """Starts shims, hands commands to them, and says what became of those whose shim died."""
+
+    def __init__(self, folders: Folders, limits: Limits, pool: Pool, keeper: CommandKeeper) -> None:
+        self._folders, self._limits, self._pool, self._keeper = folders, limits, pool, keeper
+        self._shims: dict[ShimLink, int] = {}  # → commands it was given
+        self._idle: list[tuple[float, ShimLink]] = []
+        self._clean_up: asyncio.TimerHandle | None = None
+
+    def launch(self, attempt: AttemptId, launch: Launch, payload: bytes, environment: Environment) -> ShimLink:
+        """Run a command; the shim that does it. Errors: ValueError, with a sentence, for one that cannot be run."""
+        order = self._order(attempt, launch, json.loads(payload), environment)
+        shim = self._take()
+        self._shims[shim] += 1
+        shim.give(attempt, order)
+        return shim
+
+    def rest(self, shim: ShimLink) -> None:
+        """Its command is over: keep it for the next."""
+        if shim.leaving:
+            return
+        if self._shims[shim] >= RUNS:
+            shim.end(0.0)
+            return
+        loop = asyncio.get_running_loop()
+        self._idle.append((loop.time(), shim))
+        if self._clean_up is None:
+            self._clean_up = loop.call_later(IDLE_SECONDS, self._end_the_idle)
+
+    def stranger(self, berth: Berth) -> ShimLink:
+        """A living shim of an earlier engine."""
+        shim = ShimLink(berth, self._keeper)
+        self._shims[shim] = 0
+        return shim
+
+    def drop(self, shim: ShimLink) -> None:
+        """It is gone."""
+        self._shims.pop(shim, None)
+        self._idle = [entry for entry in self._idle if entry[1] is not shim]
+        shim.over.set()
+
+    async def bury(self, shim: ShimLink) -> bool:
+        """Its connection has ended: say what became of its command, when nothing of it is left. False if it lives, and
+        had only let go of us."""
+        while is_held(shim.berth):
+            with contextlib.suppress(OSError):
+                await shim.connect()
+                return False
+            await asyncio.sleep(AGAIN)
+        window, shim.window = shim.window, {}
+        if window or not shim.leaving:
+            await burial.bury_command_at_last(shim.berth, self._folders.attempts)
+        for name, attempt in window.items():
+            self._keeper.accounted(attempt, records.read(self._folders.attempts, name))
+        self.drop(shim)
+        return True
+
+    async def close(self) -> None:
+        """End the idle, leave the busy to the next engine."""
+        if self._clean_up is not None:
+            self._clean_up.cancel()
+        leaving: list[ShimLink] = []
+        for shim in self._shims:
+            if shim.window:
+                shim.disconnect()
+            else:
+                shim.end(self._limits.grace)
+                leaving.append(shim)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_PATIENCE):
+                await asyncio.gather(*[shim.over.wait() for shim in leaving])
+        for shim in leaving:
+            shim.disconnect()
+
+    # -- shims
+
+    def _take(self) -> ShimLink:
+        while self._idle:
+            _, shim = self._idle.pop()
+            if not shim.leaving:
+                return shim
+        shim = ShimLink(self._berth(), self._keeper)
+        self._shims[shim] = 0
+        self._pool.spawn(self._start(shim))
+        return shim
+
+    def _berth(self) -> Berth:
+        return Berth(self._folders.run, secrets.token_hex(4))
+
+    async def _start(self, shim: ShimLink) -> None:
+        try:
+            await self._fork(shim)
+            await shim.connect()
+        except (ExecutorUnavailable, OSError) as error:
+            shim.leaving = True
+            attempt = shim.take_back()
+            self.drop(shim)
+            if attempt is not None:
+                self._keeper.never_began(attempt, str(error))
+        else:
+            if not shim.window:  # stopped before it had begun
+                self.rest(shim)
+
+    async def _fork(self, shim: ShimLink) -> None:
+        """A shim that was forked and is not met leaves by itself, without having run anything."""
+        for left in reversed(range(STARTS)):
+            try:
+                await self._pool.zygote.fork(self._birth(shim.berth))
+            except ExecutorUnavailable:
+                if not left:
+                    raise
+                shim.berth = self._berth()
+            else:
+                return
+
+    def _birth(self, berth: Berth) -> dict[str, Any]:
+        folders = self._folders
+        return {
+            "worker": berth.worker,
+            "kind": COMMAND,
+            "environment": "",
+            "run": str(folders.run),
+            "attempts": str(folders.attempts),
+            "results": str(folders.results),
+            "grace": self._limits.grace,
+        }
+
+    def _end_the_idle(self) -> None:
+        """The longest idle stand first."""
+        self._clean_up = None
+        loop = asyncio.get_running_loop()
+        before = loop.time() - IDLE_SECONDS
+        while self._idle and self._idle[0][0] <= before:
+            self._idle.pop(0)[1].end(0.0)
+        if self._idle:
+            self._clean_up = loop.call_later(self._idle[0][0] - before, self._end_the_idle)
+
+    # -- what is run
+
+    def _order(
+        self, attempt: AttemptId, launch: Launch, call: Mapping[str, Any], environment: Environment
+    ) -> dict[str, Any]:
+        limits = self._limits
+        env = {"PYTHONUNBUFFERED": "1", **environment.variables, **call.get("env", {})}
+        if launch.devices:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(launch.devices)
+        return {
+            "attempt": str(attempt),
+            "cookie": f"{attempt}:{secrets.token_hex(8)}",
+            "argv": words(call["command"]),
+            "env": env,
+            "cwd": call["cwd"],
+            "stdin": None if call.get("stdin") is None else _text(call["stdin"]),
+            "folder": str(self._folders.tasks / attempt.task),
+            "timeout": launch.terms.timeout,
+            "idle_timeout": launch.terms.idle_timeout,
+            "caps": [limits.head, limits.tail],
+        }
+
+
+def words(command: list[Any]) -> list[str]:
+    """The argument list, other tasks' results put in as text. ValueError for what no program can be given."""
+    told = [_text(word) for word in command]
+    if any("\0" in word for word in told):
+        raise ValueError("An argument of the command, filled in from another task's result, holds a NUL byte.")
+    return told
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
