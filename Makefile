@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LINT_STAMP := $(VENV)/.lint-ready
 
-.PHONY: demo test lint format bench docs dist clean help
+.PHONY: demo test lint format bench crash-campaign soak docs dist clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -46,6 +46,12 @@ $(BENCH)/.ready: pyproject.toml constraints.txt
 
 bench: $(BENCH)/.ready  ## ours beside its peers, in one run (ARGS="--rounds 3 --count 10000")
 	$(BENCH)/bin/python benchmarks/run.py $(ARGS)
+
+crash-campaign: $(STAMP)  ## kill -9 of everything while clients work (N=1000 SEED=1)
+	$(BIN)/python -m campaigns.crash --kills $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)
+
+soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
+	$(BIN)/python -m campaigns.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),20) $(ARGS)
 
 docs: $(STAMP)  ## write the reference pages anew from the code
 	$(BIN)/python docs/reference/generate.py

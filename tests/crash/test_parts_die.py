@@ -1,0 +1,85 @@
+"""Zygote, shim or worker are killed or frozen: the engine goes on and says truthfully what became of the work."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from attacked import call, end_of, is_alive, kill, submit
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_killed_zygote_ends_nothing_and_is_replaced(house):
+    async with house.client() as client:
+        running = await submit(client, "until", "running", arguments={"file": str(house.gate())})
+        pid = await house.run_of("running")
+        engine = house.engine()
+        for zygote in house.house.processes()["zygote"]:
+            kill(zygote)
+        later = await submit(client, "steady", "later", arguments={"value": 2, "seconds": 0.01})
+        assert (await end_of(client, later))["result"] == 4
+        assert is_alive(pid)
+        house.gate().touch()
+        assert (await end_of(client, running))["result"] == "seen"
+    assert house.engine() == engine
+    assert house.runs("running") == [pid]
+
+
+async def test_a_killed_shim_takes_the_whole_tree_along_and_the_task_says_so(house):
+    async with house.client() as client:
+        task = await submit(client, "daemonic", "tree", arguments={"value": 1, "seconds": 60})
+        worker = await house.run_of("tree")
+        await house.until(lambda: house.house.processes()["other"], "the child that outlives SIGTERM")
+        (child,) = house.house.processes()["other"]
+        for shim in house.house.processes()["shim"]:
+            kill(shim)
+        ended = await end_of(client, task)
+    assert ended["state"] == "failed"
+    assert ended["reason"] in ("crashed", "lost")
+    assert not is_alive(worker)
+    assert not is_alive(child)
+    assert len(house.runs("tree")) == 1
+
+
+async def test_a_killed_worker_ends_its_attempt_as_crashed_and_its_daemons_with_it(house):
+    async with house.client() as client:
+        task = await submit(client, "daemonic", "tree", arguments={"value": 1, "seconds": 60})
+        worker = await house.run_of("tree")
+        await house.until(lambda: house.house.processes()["other"], "the child that outlives SIGTERM")
+        (child,) = house.house.processes()["other"]
+        kill(worker)
+        ended = await end_of(client, task)
+    assert (ended["state"], ended["reason"]) == ("failed", "crashed")
+    assert "SIGKILL" in ended["error"]
+    assert not is_alive(child)
+
+
+async def test_a_frozen_worker_is_ended_by_its_tasks_timeout(house):
+    async with house.client() as client:
+        task = await submit(client, "until", "frozen", arguments={"file": str(house.gate())}, timeout=1)
+        worker = await house.run_of("frozen")
+        os.kill(worker, signal.SIGSTOP)
+        assert (await call(client, "get_task", id=task))["state"] == "running"
+        ended = await end_of(client, task)
+    assert (ended["state"], ended["reason"]) == ("failed", "timeout")
+    assert not is_alive(worker)
+
+
+async def test_a_frozen_engine_overwrites_nothing_when_it_thaws(house):
+    async with house.client() as client:
+        ended_before = await submit(client, "quick", "before", arguments={"value": 1})
+        story = await end_of(client, ended_before)
+        task = await submit(client, "until", "meanwhile", arguments={"file": str(house.gate())})
+        await house.run_of("meanwhile")
+        engine = house.engine()
+        os.kill(engine, signal.SIGSTOP)
+        house.gate().touch()
+        await house.until(lambda: list((house.folder / "ends").glob("meanwhile *")), "the function is through")
+        os.kill(engine, signal.SIGCONT)
+        ended = await end_of(client, task)
+        assert (ended["state"], ended["result"]) == ("succeeded", "seen")
+        assert await call(client, "get_task", id=ended_before, detail=True) == story
+    assert house.engine() == engine
+    assert len(house.runs("meanwhile")) == 1
