@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -47,6 +48,14 @@ class RemoteService:
             await asyncio.gather(self._reading, return_exceptions=True)
         if self._writer is not None:
             self._writer.close()
+
+    async def reopen(self, environment: Mapping[str, Any]) -> None:
+        """Come back through a new door, with this environment: what is under way goes on through it."""
+        self._hello["environment"] = dict(environment)
+        self._hello["door"] = os.urandom(16).hex()
+        if self._writer is not None:
+            self._writer.close()
+        await self._open()
 
     async def call(self, method: str, params: Mapping[str, Any], progress: Callable[[str], None] | None = None) -> Any:
         """The JSON that `method` answers with. Errors as in the service itself."""

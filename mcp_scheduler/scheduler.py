@@ -16,8 +16,9 @@ the home, this becomes a client of it. Either way the same tasks, the same promi
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -108,7 +109,7 @@ class Handle:
 class Scheduler:
     """The scheduler's use cases for Python programs. Make one with `Scheduler.open`."""
 
-    def __init__(self, service: _Service, caller: Caller, know: Callable[[str], Caller] | None) -> None:
+    def __init__(self, service: _Service, caller: Caller, know: Callable[[str], Awaitable[Caller]]) -> None:
         self._service = service
         self._caller = caller
         self._know = know
@@ -154,7 +155,7 @@ class Scheduler:
     ) -> Handle:
         """Submit one call; returns when it is durable. `options` are the further fields of a task: needs, retry,
         timeout, after, priority, name, tags, idempotency_key, start_after."""
-        spec = self._spec({"function": self._name(function), "arguments": arguments, **(options or {})})
+        spec = self._spec({"function": await self._name(function), "arguments": arguments, **(options or {})})
         submitted = await self._service.submit(self._caller, spec)
         return Handle(self, submitted.tasks[0].id)
 
@@ -181,7 +182,7 @@ class Scheduler:
     ) -> Handle:
         """Call `function` once for each item: an item is a mapping of arguments, or the value of `argument`."""
         fixed: dict[str, Any] = {"arguments": {argument: {"$item": True}}} if argument else {}
-        template = {"function": self._name(function), **fixed, **(options or {})}
+        template = {"function": await self._name(function), **fixed, **(options or {})}
         body = {"task": template, "over": {"items": list(items)}, "reduce": reduce, "name": name}
         request = _valid(requests.MapTask, {key: value for key, value in body.items() if value is not None})
         return self._group((await self._service.submit_map(self._caller, request)).group)
@@ -252,7 +253,7 @@ class Scheduler:
     def _spec(self, fields: Mapping[str, Any]) -> requests.TaskSpec:
         return _valid(requests.TaskSpec, fields)
 
-    def _name(self, function: str | Callable[..., Any]) -> str:
+    async def _name(self, function: str | Callable[..., Any]) -> str:
         """The name of a function object, whose module becomes known as a source on its first use."""
         if isinstance(function, str):
             return function
@@ -264,13 +265,8 @@ class Scheduler:
                 f"{function.__qualname__} is not a function of a module.",
                 hint="Put it at the top level of a file: workers import it from there.",
             )
-        if self._know is None:
-            raise InvalidRequest(
-                "Function objects cannot be passed to an engine of another process.",
-                hint="Name the file in Scheduler.open(functions=[...]) and the function by its name.",
-            )
         in_main = function.__module__ == "__main__"
-        self._caller = self._know(str(Path(file).resolve()) if in_main else function.__module__)
+        self._caller = await self._know(os.path.realpath(file) if in_main else function.__module__)
         return f"{Path(file).stem if in_main else function.__module__}.{name}"
 
 
@@ -295,7 +291,7 @@ async def _engine_here(home: Home, lock: EngineLock, captured: dict[str, Any], n
     async with await Engine.open(home, lock, embedded=True) as engine:
         sources: list[str] = list(captured["functions"])
 
-        def know(source: str = "") -> Caller:
+        async def know(source: str = "") -> Caller:
             if source and source not in sources:
                 sources.append(source)
             told: dict[str, Any] = {**captured, "functions": sources}
@@ -307,7 +303,7 @@ async def _engine_here(home: Home, lock: EngineLock, captured: dict[str, Any], n
 
         doors = await attend(engine, home, Toolbox(engine.service), embedded=True)
         try:
-            yield Scheduler(engine.service, know(), know)
+            yield Scheduler(engine.service, await know(), know)
         finally:
             await doors.close()
 
@@ -318,4 +314,12 @@ async def _client(home: Home, captured: dict[str, Any], name: str) -> AsyncGener
 
     hello = make_hello("owner", client="python", principal=name, any_command=True, environment=captured)
     async with RemoteService(home, hello) as service:
-        yield Scheduler(service, Caller(principal=name), None)
+        caller = Caller(principal=name)  # the engine knows the rest from the door
+
+        async def know(source: str) -> Caller:
+            if source not in captured["functions"]:
+                captured["functions"] = [*captured["functions"], source]
+                await service.reopen(captured)
+            return caller
+
+        yield Scheduler(service, caller, know)

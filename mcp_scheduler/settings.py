@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from mcp_scheduler.errors import InvalidRequest
 
 
 class Room(BaseModel):
@@ -32,6 +35,13 @@ class Pool(Room):
     )
     memory: int | None = Field(default=None, description="Bytes of memory for tasks; default 90 % of the host's")
     resources: dict[str, float] = Field(default_factory=dict, description="Named resources, such as licences")
+    gpus: bool = Field(
+        default=True, description="Offer NVIDIA GPUs to tasks that need them, hide them from others; false: hands off"
+    )
+    devices: list[dict[str, Any]] = Field(
+        default_factory=list[dict[str, Any]],
+        description="Accelerators without NVML: id, label, memory, variable, value of each",
+    )
     grace: float = Field(default=5.0, description="Seconds between the polite request to end and the kill")
     idle_workers: float = Field(default=300.0, description="Seconds after which an idle warm worker is ended")
     calls_per_worker: int = Field(default=20_000, description="Calls after which a worker is replaced by a fresh one")
@@ -102,7 +112,16 @@ def load(home: Path, **flags: Any) -> Settings:
     class OfThisHome(Settings):
         model_config = SettingsConfigDict(toml_file=home / "config.toml")
 
-    return OfThisHome(**flags)
+    try:
+        return OfThisHome(**flags)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+        raise InvalidRequest(
+            f"The settings cannot be used: {told}.",
+            hint=f"Mend {home / 'config.toml'}, or the MCP_SCHEDULER_ variables of the environment.",
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRequest(f"{home / 'config.toml'} is not TOML: {error}.", hint="Mend that line.") from None
 
 
 def usable_cpus() -> float:

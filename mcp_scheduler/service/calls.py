@@ -33,9 +33,7 @@ _TELLS_NOTHING = {"type", "title", "description", "default"}  # keywords beside 
 def refuse_later(spec: TaskSpec) -> None:
     """`NotYet` for fields of the task language that this version knows and does not carry out."""
     given = spec.model_fields_set
-    named = [name for name in _LATER if name in given and getattr(spec, name)] if given & _LATER_SET else []
-    if spec.needs is not None and (spec.needs.gpus or spec.needs.gpu_memory or spec.needs.device):
-        named.append("needs.gpus")
+    named = [name for name in _LATER if name in given and _asks(getattr(spec, name))] if given & _LATER_SET else []
     if spec.command is None:
         misplaced = [name for name in ("cwd", "env", "stdin") if name in spec.model_fields_set and getattr(spec, name)]
         if misplaced:
@@ -48,6 +46,11 @@ def refuse_later(spec: TaskSpec) -> None:
             hint="Leave it out, or run a function (call list_functions) that does it.",
             fields=named,
         )
+
+
+def _asks(value: object) -> bool:
+    """Whether a field says anything: absent, false and empty lists ask for nothing; an empty object does."""
+    return value is not None and value is not False and value != ()
 
 
 class Functions:

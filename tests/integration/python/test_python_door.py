@@ -233,3 +233,19 @@ async def test_what_waits_is_there_when_the_home_is_opened_again() -> None:
             await second.update([held.id], "resume")
             await second.wait([held.id], timeout=LIMIT)
             assert await second.full_result(held.id) == 42
+
+
+async def test_a_function_object_finds_its_way_to_an_engine_of_another_process() -> None:
+    from python_door_functions import add
+
+    with TemporaryDirectory(prefix="door-") as home:
+        async with Scheduler.open(home), Scheduler.open(home, principal="second") as second:
+            handle = await second.submit(add, a=1)
+            assert await handle.result(LIMIT) == 2
+
+
+async def test_settings_that_make_no_sense_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[pool]\ncpus = 'many'\n")
+    with pytest.raises(errors.InvalidRequest, match=r"pool\.cpus"):
+        async with Scheduler.open(tmp_path):
+            pass
