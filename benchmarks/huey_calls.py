@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 from huey import SqliteHuey
 
@@ -13,3 +14,9 @@ huey = SqliteHuey(filename=os.environ["BENCH_HUEY"])
 def noop(value: int = 0) -> int:
     """The work: none."""
     return value
+
+
+@huey.task()
+def run_true() -> int:
+    """A command, as somebody would write it for Huey."""
+    return subprocess.run(["/bin/true"], check=False).returncode

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,12 +52,12 @@ class CommandEnd:
     failure: str = ""
 
     @classmethod
-    def of(cls, status: int, memory_peak: int, *, oom_seen: bool, stopped: str) -> CommandEnd:
+    def of(cls, status: int, memory_peak: int, stopped: str, oom_seen: Callable[[], bool]) -> CommandEnd:
         """From the kernel's wait status. A SIGKILL that nobody sent, while an OOM kill was counted, was that one."""
         code = os.waitstatus_to_exitcode(status)
         if code >= 0:
             return cls(exit_code=code, memory_peak=memory_peak, stopped=stopped)
-        oom = oom_seen and -code == signal.SIGKILL and not stopped
+        oom = -code == signal.SIGKILL and not stopped and oom_seen()
         return cls(signum=-code, memory_peak=memory_peak, oom=oom, stopped=stopped)
 
     def text(self) -> str:

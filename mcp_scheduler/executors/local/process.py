@@ -125,27 +125,38 @@ def boot_id() -> str:
 
 def oom_kills() -> int:
     """How many processes of this control group the kernel has killed for want of memory; 0 where nothing tells."""
+    source = _oom_source()
     try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
+        rows = [] if source is None else [line.split() for line in _content(source).splitlines()]
     except OSError:
         return 0
+    return next((int(row[1]) for row in rows if row and row[0] == b"oom_kill"), 0)
+
+
+@functools.cache
+def _oom_source() -> str | None:
+    """The counter of this process's control group, of either version; None where there is none."""
+    try:
+        groups = _content("/proc/self/cgroup").decode().splitlines()
+    except OSError:
+        return None
     for line in groups:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            source = Path(f"/sys/fs/cgroup{path}/memory.events")
+            source = f"/sys/fs/cgroup{path}/memory.events"
         elif "memory" in controllers.split(","):
-            source = Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control")
+            source = f"/sys/fs/cgroup/memory{path}/memory.oom_control"
         else:
             continue
-        count = _oom_count(source)
-        if count is not None:
-            return count
-    return 0
+        if os.access(source, os.R_OK):
+            return source
+    return None
 
 
-def _oom_count(source: Path) -> int | None:
+def _content(path: str) -> bytes:
+    """Of a small file of the kernel's: read for each command, so without what `open` does around it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        rows = [line.split() for line in source.read_text().splitlines()]
-    except OSError:
-        return None
-    return next((int(row[1]) for row in rows if row and row[0] == "oom_kill"), None)
+        return os.read(fd, 1 << 16)
+    finally:
+        os.close(fd)

@@ -65,8 +65,7 @@ class Run:
 
     def ended(self, status: int, memory_peak: int) -> None:
         """The program's own process is gone."""
-        killed = process.oom_kills() > self._oom_kills
-        self.end = CommandEnd.of(status, memory_peak, oom_seen=killed, stopped=self.stopped)
+        self.end = CommandEnd.of(status, memory_peak, self.stopped, lambda: process.oom_kills() > self._oom_kills)
 
     def _listener(self) -> Any:
         """Output is a sign of life, and may tell how far the command is."""
