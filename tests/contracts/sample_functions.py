@@ -23,7 +23,7 @@ def fail(text: str) -> None:
 
 @function
 def say(text: str, error: str = "") -> None:
-    print(text)  # noqa: T201 (printing is what this function is for)
+    print(text)
     sys.stderr.write(error)
 
 

@@ -13,7 +13,7 @@ from mcp_scheduler.server.tools import Toolbox
 
 class Talkative(ServiceDouble):
     async def load(self, caller):
-        print("this print must not reach the protocol")  # noqa: T201
+        print("this print must not reach the protocol")
         return await super().load(caller)
 
 
