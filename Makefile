@@ -53,6 +53,9 @@ crash-campaign: $(STAMP)  ## kill -9 of everything while clients work (N=1000 SE
 soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 	$(BIN)/python -m campaigns.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),20) $(ARGS)
 
+simulate-campaign: $(STAMP)  ## the state machine of the heart, for long (ARGS="--steps 1000000 --seed 1")
+	$(BIN)/python -m tests.simulation.campaign $(ARGS)
+
 docs: $(STAMP)  ## write the reference pages anew from the code
 	$(BIN)/python docs/reference/generate.py
 

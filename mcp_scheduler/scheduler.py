@@ -16,7 +16,6 @@ the home, this becomes a client of it. Either way the same tasks, the same promi
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -265,9 +264,9 @@ class Scheduler:
                 f"{function.__qualname__} is not a function of a module.",
                 hint="Put it at the top level of a file: workers import it from there.",
             )
-        in_main = function.__module__ == "__main__"
-        self._caller = await self._know(os.path.realpath(file) if in_main else function.__module__)
-        return f"{Path(file).stem if in_main else function.__module__}.{name}"
+        source, prefix = _source(function.__module__, file)
+        self._caller = await self._know(source)
+        return f"{prefix}.{name}"
 
 
 def _valid(model: type[M], fields: Mapping[str, Any]) -> M:
@@ -276,6 +275,14 @@ def _valid(model: type[M], fields: Mapping[str, Any]) -> M:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'request'}: {one['msg']}" for one in error.errors()[:5])
         raise InvalidRequest(f"{told}.") from None
+
+
+def _source(module: str, file: str) -> tuple[str, str]:
+    """What a worker imports to have the module, and what the module is called there: a program's own file is named
+    by its path, anything else can be imported by its name."""
+    if module == "__main__":
+        return str(Path(file).resolve()), Path(file).stem
+    return module, module
 
 
 def _own_paths() -> set[str]:

@@ -17,7 +17,7 @@ def add(x: float, y: float) -> float:
 @function
 def shout(text: str) -> str:
     """Print and return the text."""
-    print(text.upper())  # noqa: T201 - printing is what it is about
+    print(text.upper())
     return text
 
 
