@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import anyio
 import pytest
 from attacked import call, end_of, is_alive, kill, submit
 
@@ -83,3 +84,37 @@ async def test_a_frozen_engine_overwrites_nothing_when_it_thaws(house):
         assert await call(client, "get_task", id=ended_before, detail=True) == story
     assert house.engine() == engine
     assert len(house.runs("meanwhile")) == 1
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["unknown function", "known function"])
+async def test_a_worker_killed_while_it_loads_the_functions_is_replaced_and_nobody_notices(house, is_known):
+    loading = house.folder / "loading"
+    source = house.folder / "work.py"
+    source.write_text(source.read_text() + "\n".join(_SLOW_TO_LOAD))
+    async with house.client() as client:
+        if is_known:
+            loading.touch()
+            assert (await end_of(client, await submit(client, "quick", "first", arguments={"value": 1})))["result"] == 2
+            for worker in house.house.processes()["worker"]:
+                kill(worker)
+            loading.unlink()
+        async with anyio.create_task_group() as group:
+            group.start_soon(_kill_the_loading, house, loading)
+            ended = await end_of(client, await submit(client, "quick", "second", arguments={"value": 4}))
+    assert (ended["state"], ended["result"]) == ("succeeded", 8), ended
+    assert len(house.runs("second")) == 1
+
+
+_SLOW_TO_LOAD = (
+    "",
+    "if not (FOLDER / 'loading').exists():",
+    "    (FOLDER / 'loading.draft').write_text(str(os.getpid()))",
+    "    (FOLDER / 'loading.draft').rename(FOLDER / 'loading')",
+    "    time.sleep(600)",
+    "",
+)
+
+
+async def _kill_the_loading(house, loading):
+    await house.until(loading.exists, "a worker loads the functions")
+    kill(int(loading.read_text()))

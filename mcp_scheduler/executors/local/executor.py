@@ -18,6 +18,7 @@ from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.executors.local import burial, ending, records
+from mcp_scheduler.executors.local.births import Births
 from mcp_scheduler.executors.local.catalogue import Catalogues
 from mcp_scheduler.executors.local.commands import Commands
 from mcp_scheduler.executors.local.folders import Folders
@@ -43,6 +44,7 @@ class LocalExecutor:
         self._pool = Pool(folders, self._limits, self._never_started)
         self._outputs = LocalOutputs(folders)
         self._catalogues = Catalogues(self._pool, self)
+        self._births = Births()
         self._commands = Commands(folders, self._limits, self._pool, self)
         self._recovery: Recovery | None = None
         self._slots: dict[str, Worker] = {}
@@ -130,6 +132,7 @@ class LocalExecutor:
     # -- worker.Listener
 
     def hello(self, worker: Worker, told: Message) -> None:
+        self._births.spoke(worker)
         if worker.adopted and self._recovery is not None:
             self._recovery.hello(worker, told)
 
@@ -266,7 +269,7 @@ class LocalExecutor:
         """The worker is gone: say of each of its attempts what became of it."""
         if told is None:
             told = await burial.bury_at_last(worker.berth, self._folders.attempts, worker.cookie)
-        text = "" if worker.ready_once or worker.adopted else f"{told['text']} {told.get('said', '')}".strip()
+        text = self._births.failure(worker, told)
         window, worker.window = worker.window, {}
         unrecorded = told.get("unrecorded", ())
         for name, attempt in window.items():
