@@ -34,7 +34,8 @@ class House:
         self._errors = (folder / "relays.err").open("a")
         for name in ("alive", "runs", "ends"):
             (folder / name).mkdir()
-        shutil.copy(Path(__file__).with_name("work.py"), folder / "work.py")
+        for name in ("work.py", "witness.py", "errand.py"):
+            shutil.copy(Path(__file__).with_name(name), folder / name)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,13 +46,14 @@ class House:
 
     def relay_command(self) -> list[str]:
         return self.command(
-            "--home", str(self.home), "--functions", str(self.folder / "work.py"), "--python", sys.executable
-        )
+            "--home", str(self.home), "--functions", str(self.folder / "work.py"), "--python", sys.executable,
+            "--allow-any-command",
+        )  # fmt: skip
 
     def client(self, era: str, name: str) -> Client:
         """A real MCP client over stdio. `era` is "auto" (the newest protocol) or "legacy" (the one with handshake)."""
         command, *args = self.relay_command()
-        server = StdioServerParameters(command=command, args=args, env=self.environment)
+        server = StdioServerParameters(command=command, args=args, env=self.environment, cwd=self.folder)
         return Client(
             stdio_client(server, errlog=self._errors),
             mode=era,

@@ -188,9 +188,8 @@ def _stored(house: House) -> dict[str, Stored]:
     database.close()
     by_row: dict[int, Stored] = {}
     for seq, name, group, state, reason, error, after, result, size, file, body in rows:
-        value = {"bytes": size} if file else json.loads(result) if result is not None else None
         before = json.loads(after) if after else []
-        by_row[seq] = Stored(name, _token(body), group, state, reason, error, before, value)
+        by_row[seq] = Stored(name, _token(body), group, state, reason, error, before, _value(size, file, result))
     for seq, number, reason, returned in attempts:
         by_row[seq].attempts[number] = (reason, bool(returned))
     return {task.id: task for task in by_row.values()}
@@ -198,7 +197,17 @@ def _stored(house: House) -> dict[str, Stored]:
 
 def _token(body: bytes | None) -> str:
     call = json.loads(body) if body else {}
+    if "command" in call:
+        return str(call["command"][2])
     return str(call.get("arguments", {}).get("token", ""))
+
+
+def _value(size: int, file: str, result: bytes | None) -> Any:
+    """What a task returned; of a command, what it wrote as its result."""
+    if file:
+        return {"bytes": size}
+    value = json.loads(result) if result is not None else None
+    return value.get("result") if isinstance(value, dict) else value
 
 
 def table(figures: Iterable[tuple[str, Any]]) -> str:

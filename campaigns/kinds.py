@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -33,6 +34,10 @@ def _function(name: str, *, retry: Any = None, timeout: float | None = None, **a
     if timeout is not None:
         fields["timeout"] = timeout
     return fields
+
+
+def _command(token: str, value: int, seconds: float) -> Fields:
+    return {"command": [sys.executable, "errand.py", token, str(value), f"{seconds:.2f}"]}
 
 
 def _only_errors(attempts: int) -> Fields:
@@ -80,6 +85,13 @@ KINDS: Sequence[Kind] = (
     Kind(
         "daemonic", 2,
         lambda token, value, chance: _function("daemonic", token=token, value=value, seconds=chance.uniform(0.1, 1.5)),
+    ),
+    Kind("command", 4, lambda token, value, chance: _command(token, value, chance.uniform(0, 1))),
+    Kind("long command", 1, lambda token, value, chance: _command(token, value, chance.uniform(2, 6))),
+    Kind(
+        "repeatable command", 2,
+        lambda token, value, chance: {**_command(token, value, chance.uniform(0.1, 2)), "retry": _anything(3)},
+        runs=MOST_RUNS,
     ),
     Kind(
         "timed", 1, lambda token, _, chance: _function("endless", token=token, timeout=chance.uniform(0.5, 3)),

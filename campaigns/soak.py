@@ -31,7 +31,10 @@ SETTINGS = {
     "MCP_SCHEDULER_POOL__GRACE": "1",
     "MCP_SCHEDULER_QUEUE__KEEP_TASKS": "1000",
 }
-MIX = {"quick": 24, "short": 3, "repeatable": 1, "flaky": 3, "chatty": 1, "big": 1, "timed": 1, "cancelled": 1}
+MIX = {
+    "quick": 24, "short": 3, "repeatable": 1, "flaky": 3, "chatty": 1, "big": 1, "command": 1, "timed": 1,
+    "cancelled": 1,
+}  # fmt: skip
 ASKED_BACK = 0.2  # share of the tasks whose result is waited for and compared
 LOOK_EVERY = 2.0  # seconds
 LONG_ENOUGH = 600.0  # seconds after the warm-up from which on a slope per hour says something

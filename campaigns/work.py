@@ -1,64 +1,25 @@
-"""The functions that a campaign has run. Each bears witness outside of the scheduler, in files beside this module.
-
-- `alive/<task>` is locked for as long as an attempt of the task lives: the kernel gives the lock back with the last
-  process that holds it, so a second attempt that finds it taken has caught two alive at once.
-- `runs/<token> <task> <attempt>` is made with O_EXCL when the attempt begins, `ends/...` when it is through.
-- `violations` collects, a line each, what must never happen.
+"""The functions that a campaign has run: each bears witness of its attempts.
 
 Copied into the folder of a campaign, and run there by the workers: standard library only.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
+
+from witness import witnessed
 
 from mcp_scheduler import current_task, function
 
-FOLDER = Path(__file__).resolve().parent
 
-
-@contextmanager
-def _witnessed(token: str) -> Iterator[int]:
-    """Bear witness of this attempt; yields its number and the descriptor of its lock."""
+def _witnessed(token: str) -> AbstractContextManager[int]:
     task = current_task()
-    lock = os.open(FOLDER / "alive" / task.id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 100, 0).decode()
-        _violation(f"two attempts alive: {task.id}.{task.attempt} (pid {os.getpid()}) began beside {holder}")
-    os.pwrite(lock, f"{task.id}.{task.attempt} (pid {os.getpid()})".encode(), 0)
-    name = f"{token} {task.id} {task.attempt}"
-    _make("runs", name)
-    try:
-        yield lock
-        _make("ends", name)
-    finally:
-        os.close(lock)
-
-
-def _make(folder: str, name: str) -> None:
-    try:
-        file = os.open(FOLDER / folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        _violation(f"one attempt ran twice: {folder}/{name}")
-        return
-    os.write(file, f"{os.getpid()} {time.clock_gettime(time.CLOCK_BOOTTIME)}".encode())
-    os.close(file)
-
-
-def _violation(text: str) -> None:
-    file = os.open(FOLDER / "violations", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.write(file, text.encode() + b"\n")
-    os.close(file)
+    return witnessed(token, task.id, task.attempt)
 
 
 @function

@@ -1,0 +1,28 @@
+"""A command that a campaign has run: `python errand.py TOKEN VALUE SECONDS`. It bears witness of its attempts.
+
+Copied into the folder of a campaign, and run there by the scheduler: standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from witness import witnessed
+
+
+def main() -> None:
+    """Twice the value is the result."""
+    token, value, seconds = sys.argv[1:4]
+    task, _, attempt = os.environ["MCP_SCHEDULER_ATTEMPT"].rpartition(".")
+    with witnessed(token, task, int(attempt)):
+        print("under way", flush=True)
+        time.sleep(float(seconds))
+        Path(os.environ["MCP_SCHEDULER_RESULT"]).write_text(json.dumps(2 * int(value)))
+
+
+if __name__ == "__main__":
+    main()
