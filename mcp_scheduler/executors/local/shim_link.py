@@ -23,7 +23,8 @@ class ShimListener(Protocol):
 
 
 class ShimLink:
-    """`window` holds the attempt that is with this shim and not reported as ended or returned: one at most."""
+    """`window` holds the attempt that is with this shim and not reported as ended or returned: one at most. A shim
+    that is `leaving` gets no other."""
 
     def __init__(self, berth: Berth, listener: ShimListener) -> None:
         self.berth = berth
@@ -99,5 +100,6 @@ class ShimLink:
 
     def _gone(self) -> None:
         self._link = None
+        self.leaving = True
         if not self._let_go:
             self._listener.shim_gone(self)

@@ -14,17 +14,22 @@ _PROC = Path("/proc")
 
 def descendants(root: int) -> list[int]:
     """Every living process below `root`, children before grandchildren. One pass over /proc."""
-    children: dict[int, list[int]] = {}
+    return list(_family(root))
+
+
+def _family(root: int) -> dict[int, int]:
+    """As `descendants`, with the process group of each."""
+    children: dict[int, list[tuple[int, int]]] = {}
     for pid in _pids():
         fields = _stat(pid)
         if fields and fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(pid)
-    found: list[int] = []
+            children.setdefault(int(fields[1]), []).append((pid, int(fields[2])))
+    found: dict[int, int] = {}
     rows = [root]
     while rows:
         below = children.get(rows.pop(), [])
-        found += below
-        rows += below
+        found.update(below)
+        rows += [pid for pid, _ in below]
     return found
 
 
@@ -45,11 +50,18 @@ def strike(pids: Iterable[int], signum: int = signal.SIGKILL) -> None:
 def strike_below(root: int) -> int:
     """One round against everything below `root`; how many there were. To be repeated until nobody is left.
 
-    Everything is held still first, so that none forks away.
+    Everything is held still first, so that none forks away, and whole process groups at once: whoever multiplies
+    faster than /proc can be read does it within his group. `root` must lead a session of its own: then no group below
+    it has members elsewhere.
     """
-    left: set[int] = set()
-    while more := set(descendants(root)) - left:
-        strike(more, signal.SIGSTOP)
+    left: dict[int, int] = {}
+    held: set[int] = {os.getpgid(root)}
+    while more := {pid: group for pid, group in _family(root).items() if pid not in left}:
+        for group in set(more.values()) - held:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGSTOP)
+        strike([pid for pid, group in more.items() if group in held], signal.SIGSTOP)
+        held.update(more.values())
         left |= more
     strike(left)
     return len(left)
