@@ -53,10 +53,8 @@ class Commands:
         return shim
 
     def rest(self, shim: ShimLink) -> None:
-        """Its command is over: keep it for the next."""
-        if shim.leaving:
-            return
-        if self._shims[shim] >= RUNS:
+        """It has nothing to run: keep it for the next command."""
+        if shim.leaving or self._shims[shim] >= RUNS:
             shim.end(0.0)
             return
         loop = asyncio.get_running_loop()
@@ -65,8 +63,9 @@ class Commands:
             self._clean_up = loop.call_later(IDLE_SECONDS, self._end_the_idle)
 
     def stranger(self, berth: Berth) -> ShimLink:
-        """A living shim of an earlier engine."""
+        """A living shim of an earlier engine, which may have been of another version: it runs nothing else."""
         shim = ShimLink(berth, self._keeper)
+        shim.leaving = True
         self._shims[shim] = 0
         return shim
 
@@ -82,10 +81,12 @@ class Commands:
         while is_held(shim.berth):
             with contextlib.suppress(OSError):
                 await shim.connect()
+                if not shim.window:
+                    shim.end(0.0)
                 return False
             await asyncio.sleep(AGAIN)
         window, shim.window = shim.window, {}
-        if window or not shim.leaving:
+        if window or shim.berth.lock.exists():
             await burial.bury_command_at_last(shim.berth, self._folders.attempts)
         for name, attempt in window.items():
             self._keeper.accounted(attempt, records.read(self._folders.attempts, name))

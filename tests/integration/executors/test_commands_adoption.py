@@ -58,10 +58,10 @@ async def doom(root, leak_check, anyio_backend):
         return process, [AttemptId(name, 1) for name in names]
 
     yield start
-    for process in engines:
-        if process.returncode is None:
-            await kill(process)
-        process._transport.close()
+    for engine in engines:
+        if engine.returncode is None:
+            await kill(engine)
+        engine._transport.close()
 
 
 @pytest.fixture
