@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from mcp_scheduler import options
 from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import State
 from mcp_scheduler.errors import InvalidRequest, SchedulerError
 from mcp_scheduler.executors.local.executor import LocalExecutor
@@ -39,6 +40,7 @@ from mcp_scheduler.server.tools import Toolbox
 from mcp_scheduler.service import Service
 from mcp_scheduler.settings import Settings, load
 from mcp_scheduler.store.sqlite import SqliteStore
+from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor
 
 log = logging.getLogger("mcp_scheduler.engine")
@@ -70,8 +72,14 @@ class Engine:
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool)
         self._cluster = Cluster(_order(settings.queue.policy))
+        self._cluster.warm_seconds = pool.idle_workers
         outputs = LocalOutputs(folders)
-        self._executor = LocalExecutor(folders, self._clock, limits)
+        self._executor = LocalExecutor(
+            folders,
+            self._clock,
+            limits,
+            visibility=lambda devices: self._gpus.visibility(devices) if pool.gpus or devices else {},
+        )
         watch = Watch()
         effects = Effects(
             self._cluster,
@@ -81,6 +89,9 @@ class Engine:
             lambda event: self._loop.report(event),  # noqa: PLW0108 - the loop is made of the effects
         )
         self._loop = Loop(self._cluster, self._store, effects, self._clock, watch)
+        self._gpus = GpuFeed.of(pool.devices, self._loop.report, self._executor.tenants, path, nvidia=pool.gpus)
+        self._loop.on_commit.append(lambda _: self._watch_gpus())
+        self._at_work = (0, 0)
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._clock, settings.queue)
         self.service = Service(
             loop=self._loop,
@@ -94,6 +105,7 @@ class Engine:
             limits=settings.queue,
             home=path,
             embedded=embedded,
+            gpus=self._gpus,
         )
         self.service.on_stop = self.over.set
         self._tasks: list[asyncio.Task[None]] = []
@@ -107,6 +119,7 @@ class Engine:
         return engine
 
     async def _boot(self) -> None:
+        looking = asyncio.create_task(self._gpus.start(), name="first look at the GPUs")
         boot = await self._store.open()
         if not boot.clean:
             log.warning(
@@ -122,12 +135,22 @@ class Engine:
         terms = {task.id: task.terms for task in boot.tasks if task.status.state is State.RUNNING}
         await self._executor.recover(boot.attempts, terms)
         self._cluster.rebuild()
+        await self.service.load_drains()
+        await looking
+        self._watch_gpus()
         self._loop.stop_asked_again()
         self._loop.wake()
         self._tasks = [
             asyncio.create_task(self._guarded(self._loop.run()), name="loop"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
         ]
+
+    def _watch_gpus(self) -> None:
+        """While anything runs on devices they are looked at often, and at once when it begins or ends."""
+        held, resting = len(self._cluster.rooms[LOCAL].devices.held), len(self._cluster.resting)
+        if (held, resting) != self._at_work:
+            self._at_work = (held, resting)
+            self._gpus.changed(is_busy=held > resting)
 
     async def _guarded(self, running: Any) -> None:
         """A loop that has died must not leave an engine behind that accepts and never decides."""
@@ -156,6 +179,7 @@ class Engine:
         upkeep.cancel()
         await asyncio.gather(loop, upkeep, return_exceptions=True)
         await self._executor.close()
+        await self._gpus.close()
         await self._store.close()
         self._lock.release()
 

@@ -225,6 +225,19 @@ class ReadOutput(Request):
     limit: Annotated[int, Field(ge=1, le=65_536)] = 8192
 
 
+class Drain(Request):
+    """Offer a device (gpu0, the beginning of its uuid, a class) to nobody: for a while, or until further notice."""
+
+    device: Annotated[str, Field(min_length=1, max_length=200)]
+    lasting: Annotated[float, BeforeValidator(seconds), Field(gt=0)] | None = None
+
+
+class Undrain(Request):
+    """Offer a device again."""
+
+    device: Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class Cancel(Request):
     """cancel_task: by ids (tasks or groups) or by tag."""
 

@@ -155,6 +155,32 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A GPU or another accelerator. Bytes: `free` as its driver says, `promised` to tasks, `available` to one more that
+    shares it; `whole`: it can be given as a whole now. `tasks` have it, `others` counts foreign processes on it."""
+
+    name: str
+    uuid: str
+    label: str
+    health: str
+    total: int
+    free: int | None = None
+    promised: int = 0
+    available: int = 0
+    whole: bool = False
+    tasks: tuple[str, ...] = ()
+    others: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Which devices are offered to nobody from now on, or are offered again."""
+
+    devices: tuple[DeviceView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """A node: what it has, what is reserved, how loaded it is (percent)."""
 
@@ -163,6 +189,7 @@ class NodeView:
     reserved: dict[str, float]
     load: dict[str, float]
     running: int
+    devices: tuple[DeviceView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

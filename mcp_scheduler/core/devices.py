@@ -138,6 +138,11 @@ class Devices:
         return tuple(state.promises) if state else ()
 
     @property
+    def ordered(self) -> Sequence[DeviceState]:
+        """Every device, in the order in which they are given out."""
+        return self._order
+
+    @property
     def held(self) -> Collection[str]:
         """Everybody who has devices."""
         return self._held.keys()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mcp_scheduler.core.changes import Launch
-from mcp_scheduler.core.events import Began, Ended, Outcome, Returned
+from mcp_scheduler.core.events import Began, Ended, Outcome, Returned, SlotGone
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
@@ -109,6 +109,10 @@ class ScriptedExecutor:
             self._slots[slot].remove(attempt)
             self._tell(Returned(attempt))
 
+    def evict(self, slot: str) -> None:
+        if slot not in self._slots:
+            self._tell(SlotGone(slot))
+
     def settle(self, attempts: Iterable[AttemptId]) -> None:
         for attempt in attempts:
             self.settled.add(attempt)
@@ -144,7 +148,7 @@ class ScriptedExecutor:
         self._tell(self._ends[attempt])
         return slot
 
-    def _tell(self, event: Began | Ended | Returned) -> None:
+    def _tell(self, event: Began | Ended | Returned | SlotGone) -> None:
         if self._report is not None:
             self._report(event)
 

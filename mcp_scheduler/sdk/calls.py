@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mcp_scheduler.sdk.current import RUNNING, CurrentTask
 from mcp_scheduler.sdk.describe import Offered
-from mcp_scheduler.sdk.failures import told
+from mcp_scheduler.sdk.failures import lacks_memory, spoilt, told
 from mcp_scheduler.sdk.link import Link, Waiting
 from mcp_scheduler.sdk.memory import Peak
 from mcp_scheduler.sdk.now import Now, wall_time
@@ -65,6 +65,7 @@ class Calls:
         self._folder = os.getcwd()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_child = False
+        self._spoilt = ""  # why no other call shall run in this process
         self.fingerprint = ""
         os.register_at_fork(after_in_child=self._forked)
 
@@ -87,6 +88,9 @@ class Calls:
             if self._stops.reason:
                 self._link.leave("")
                 return
+            if self._spoilt:
+                self._link.leave(self._spoilt)
+                return
 
     def _run(self, waiting: Waiting, sequence: int) -> None:
         attempt, call = waiting.attempt, waiting.call
@@ -104,6 +108,8 @@ class Calls:
             os._exit(0)  # a child that user code forked has come back: its parent reports
         seconds = time.perf_counter() - started
         RUNNING.task = None
+        if call.get("devices"):
+            self._spoilt = spoilt(end.reason, end.error)
         outcome = self._outcome(end, seconds)
         self._tidy()
         self._link.done(attempt, outcome)
@@ -224,6 +230,4 @@ async def _whole(awaitable: Any) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    # Frameworks for GPUs name theirs OutOfMemoryError and derive it from RuntimeError.
-    lacks_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return "out_of_memory" if lacks_memory else "error"
+    return "out_of_memory" if lacks_memory(error) else "error"

@@ -11,6 +11,11 @@ from typing import Final
 OURS: Final = str(Path(__file__).parent)
 LONGEST: Final = 8192  # bytes
 MOST_FRAMES: Final = 12
+NO_MEMORY: Final = (
+    "CUDA out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "RESOURCE_EXHAUSTED",
+    "CUBLAS_STATUS_ALLOC_FAILED", "HIP out of memory",
+)  # fmt: skip
+BROKEN_CONTEXT: Final = ("CUDA error", "cudaError", "CUDA_ERROR_", "HIP error")
 LONGEST_HEAD: Final = 4000
 
 
@@ -24,6 +29,22 @@ def told(error: BaseException) -> str:
     lines.extend(_frames(error))
     raw = "\n".join(lines).encode(errors="replace")
     return raw[:LONGEST].decode(errors="ignore")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the host or a device had not enough memory. Frameworks for GPUs have types and words of their own."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "CUDAOutOfMemoryError"):
+        return True
+    return isinstance(error, (RuntimeError, OSError)) and any(word in _headline(error) for word in NO_MEMORY)
+
+
+def spoilt(reason: str | None, error: str) -> str:
+    """Why a process that uses devices should run nothing else after a call that ended so; "" if it may."""
+    if reason == "out_of_memory":
+        return "The last call ran out of memory; what it held on the device may still be held."
+    if reason == "error" and any(word in error for word in BROKEN_CONTEXT):
+        return "The last call broke the device's context."
+    return ""
 
 
 def _headline(error: BaseException) -> str:

@@ -65,6 +65,8 @@ _METHODS: Final[Mapping[str, tuple[type[BaseModel], Method]]] = {
     "result": (OneTask, lambda service, caller, request, _: service.result(caller, request.id)),
     "cancel": (requests.Cancel, lambda service, caller, request, _: service.cancel(caller, request)),
     "update": (requests.Update, lambda service, caller, request, _: service.update(caller, request)),
+    "drain": (requests.Drain, lambda service, caller, request, _: service.drain(caller, request)),
+    "undrain": (requests.Undrain, lambda service, caller, request, _: service.undrain(caller, request)),
     "load": (NoParameters, lambda service, caller, _request, _: service.load(caller)),
     "functions": (requests.ListFunctions, lambda service, caller, request, _: service.functions(caller, request)),
     "status": (NoParameters, lambda service, caller, _request, _: service.status(caller)),

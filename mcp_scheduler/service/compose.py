@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -21,6 +21,7 @@ from mcp_scheduler.ports import Functions as FunctionsPort
 from mcp_scheduler.requests import Caller, TaskSpec
 from mcp_scheduler.service.calls import Functions, refuse_later
 from mcp_scheduler.service.commands import command_call, head_of
+from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
 from mcp_scheduler.service.terms import command_terms, function_terms, moment
@@ -59,6 +60,7 @@ class Composer:
         self._known: dict[str, Functions] = {}
         self._plain_terms: dict[tuple[str, str, str, str], Terms] = {}
         self.next_seq = 1
+        self.absent: Callable[[], str] = str  # why there are no GPUs
 
     async def functions_for(self, environment: str, specs: Iterable[TaskSpec]) -> Functions | None:
         """The environment's functions, where one of the specs calls one: a command alone starts no worker."""
@@ -195,6 +197,8 @@ class Composer:
             for name, amount in terms.needs.amounts
             if amount > have.get(name, 0)
         ]
+        if not short and terms.needs.has_devices:
+            raise no_such_devices(terms.needs, rooms, self.absent())
         raise errors.Unsatisfiable(
             f"No node is large enough ({'; '.join(short)}).",
             hint=f"Ask for less. This scheduler knows these resources: {', '.join(sorted(have))}.",

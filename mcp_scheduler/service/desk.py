@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Origin
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task
-from mcp_scheduler.ports import Clock, Environment, Functions, Outputs, Sensor, Store
+from mcp_scheduler.ports import Clock, DeviceWatch, Environment, Functions, Outputs, Sensor, Store
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.watch import Watch
@@ -41,6 +42,7 @@ class Desk:
         limits: Queue,
         home: Path,
         embedded: bool = False,
+        gpus: DeviceWatch | None = None,
     ) -> None:
         self.environments = Environments(store, functions)
         self.composer = Composer(cluster, store, functions, self.environments, clock, limits)
@@ -56,6 +58,12 @@ class Desk:
         self._limits = limits
         self._home = home
         self._embedded = embedded
+        self._gpus = gpus
+        self._drains: dict[str, float | None] = {}  # device → until when, None: until further notice
+        self._drain_end: asyncio.TimerHandle | None = None
+        self._drain_ending: asyncio.Task[None] | None = None
+        if gpus is not None:
+            self.composer.absent = lambda: gpus.absent
         self._started_at = clock.now()
         self._groups = Groups(cluster, store)
         self._find = Finder(cluster, store, self._groups)

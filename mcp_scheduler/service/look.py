@@ -11,10 +11,12 @@ from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Outcome
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
 from mcp_scheduler.core.task import Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
 from mcp_scheduler.service.compose import told
+from mcp_scheduler.service.devices import asked, why_not
 from mcp_scheduler.views import AttemptView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
@@ -142,12 +144,17 @@ class Look:
     def _why_queued(self, task: Task) -> str:
         needs = task.terms.needs
         told_needs = ", ".join(f"{told(name, amount)} {name}" for name, amount in needs.amounts) or "nothing"
+        if needs.has_devices:
+            told_needs += f", {asked(needs)}"
         for room in self._cluster.rooms.values():
             if not room.could_ever_fit(needs):
                 continue
-            short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name in room.missing(needs)]
+            missing = room.missing(needs)
+            short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name in missing if name != DEVICES]
             if short:
                 return f"needs {told_needs}; free now: {', '.join(short)}"
+            if missing:
+                return f"needs {told_needs}; {why_not(needs, room, self._cluster)}"
             return "others go first"
         return f"needs {told_needs}, more than any node has now"
 

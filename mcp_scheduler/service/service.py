@@ -11,11 +11,13 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
 from mcp_scheduler.service.changing import Changing
+from mcp_scheduler.service.devices import views_of
+from mcp_scheduler.service.draining import Draining
 from mcp_scheduler.service.looking import Looking
 from mcp_scheduler.service.submitting import Submitting
 
 
-class Service(Submitting, Looking, Changing):
+class Service(Submitting, Looking, Changing, Draining):
     """The use cases. Every method is safe to cancel: what is durable stays, what is not has not happened."""
 
     async def load(self, caller: Caller) -> views.LoadView:  # noqa: ARG002 - every use case knows who asks
@@ -28,11 +30,13 @@ class Service(Submitting, Looking, Changing):
                 reserved={key: _units(key, amount - room.free.get(key, 0)) for key, amount in room.total.items()},
                 load=load,
                 running=sum(attempt.node == name for attempt in self._cluster.attempts.values()),
+                devices=views_of(room, self._cluster),
             )
             for name, room in self._cluster.rooms.items()
         )
-        alerts = (self._loop.trouble,) if self._loop.trouble else ()
-        return views.LoadView(nodes, self._counts(), alerts, self._cluster.policy.name)
+        alerts = [self._loop.trouble] if self._loop.trouble else []
+        alerts += self._gpus.alerts if self._gpus is not None else ()
+        return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name)
 
     async def functions(self, caller: Caller, request: ListFunctions) -> views.FunctionPage:
         """What the caller's environment offers."""

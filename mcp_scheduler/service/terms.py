@@ -77,7 +77,8 @@ def needs_of(spec: NeedsSpec | None) -> Needs:
             )
         amounts[name] = round(amount * MILLI)
     kept = tuple(sorted((name, amount) for name, amount in amounts.items() if amount))
-    return Needs(kept, spec.gpus, spec.gpu_memory, spec.device)
+    gpus = spec.gpus or int(bool(spec.gpu_memory or spec.device))  # who names a device wants one
+    return Needs(kept, gpus, spec.gpu_memory, spec.device)
 
 
 def retry_of(given: int | RetrySpec | Mapping[str, Any] | None) -> Retry:

@@ -29,6 +29,15 @@ OF_THE_DRIVER: Final = frozenset({UNINITIALIZED, DRIVER_NOT_LOADED, LIBRARY_NOT_
 OF_THE_DEVICE: Final = frozenset({LOST, RESET_REQUIRED, NOT_FOUND})
 
 
+def is_installed(library: str = LIBRARY) -> bool:
+    """Whether there is a driver's library at all. Cheap, and touches no driver."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
 class Trouble(Exception):
     """NVML refused a call. `code` is NVML's number for why, `call` the function that said so."""
 

@@ -31,6 +31,7 @@ LAST_PATIENCE = 2.0  # seconds that closing waits for idle shims to leave
 class CommandKeeper(ShimListener, Protocol):
     """The executor, as the commands see it."""
 
+    def cookie_of(self, attempt: AttemptId, launch: Launch) -> str: ...
     def never_began(self, attempt: AttemptId, told: str) -> None: ...
     def accounted(self, attempt: AttemptId, record: Message | None) -> None: ...
 
@@ -180,11 +181,10 @@ class Commands:
     ) -> dict[str, Any]:
         limits = self._limits
         env = {"PYTHONUNBUFFERED": "1", **environment.variables, **call.get("env", {})}
-        if launch.devices:
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(launch.devices)
+        env |= self._pool.visibility(launch.devices)
         return {
             "attempt": str(attempt),
-            "cookie": f"{attempt}:{secrets.token_hex(8)}",
+            "cookie": self._keeper.cookie_of(attempt, launch),
             "argv": words(call["command"]),
             "env": env,
             "cwd": call["cwd"],

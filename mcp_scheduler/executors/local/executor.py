@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mcp_scheduler.core.changes import Launch
-from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned
+from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned, SlotGone
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
@@ -22,11 +23,12 @@ from mcp_scheduler.executors.local.births import Births
 from mcp_scheduler.executors.local.catalogue import Catalogues
 from mcp_scheduler.executors.local.commands import Commands
 from mcp_scheduler.executors.local.folders import Folders
+from mcp_scheduler.executors.local.held import Identity
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.links import Message
 from mcp_scheduler.executors.local.outcomes import outcome_of
 from mcp_scheduler.executors.local.outputs import LocalOutputs
-from mcp_scheduler.executors.local.pool import Pool
+from mcp_scheduler.executors.local.pool import Pool, Visibility, show_gpus
 from mcp_scheduler.executors.local.recovery import Recovery
 from mcp_scheduler.executors.local.shim_link import ShimLink
 from mcp_scheduler.executors.local.worker import Worker
@@ -38,10 +40,13 @@ ACK_DELAY = 0.02  # seconds that "this is durable" may wait for a frame of calls
 class LocalExecutor:
     """Implements `ports.Executor` and `ports.Functions`. One engine at a time uses its folders."""
 
-    def __init__(self, folders: Folders, clock: Clock, limits: Limits | None = None) -> None:
+    def __init__(
+        self, folders: Folders, clock: Clock, limits: Limits | None = None, visibility: Visibility = show_gpus
+    ) -> None:
+        self.tenants: dict[str, str] = {}  # cookie → slot, of all that has devices; other threads read it
         self._folders, self._clock = folders, clock
         self._limits = limits or Limits()
-        self._pool = Pool(folders, self._limits, self._never_started)
+        self._pool = Pool(folders, self._limits, self._never_started, visibility)
         self._outputs = LocalOutputs(folders)
         self._catalogues = Catalogues(self._pool, self)
         self._births = Births()
@@ -54,6 +59,7 @@ class LocalExecutor:
         self._untold: dict[Worker, None] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
         self._reported: Report | None = None
+        self._earlier: dict[AttemptId, str] = {}  # → slot, of attempts with devices that an earlier engine left
 
     # -- ports.Executor
 
@@ -62,6 +68,7 @@ class LocalExecutor:
         await asyncio.to_thread(self._folders.make)
 
     async def recover(self, attempts: Sequence[Attempt], terms: Mapping[str, Any]) -> None:  # noqa: ARG002 (the port's; functions need none)
+        self._earlier = {attempt.id: attempt.slot for attempt in attempts if attempt.devices}
         self._recovery = Recovery(self._folders, self._limits, (self._pool, self._commands), self)
         await self._recovery.run(attempts)
 
@@ -73,6 +80,8 @@ class LocalExecutor:
         if refusal:
             for attempt in fresh:
                 self._end(attempt, Outcome(Reason.REJECTED, refusal))
+            if launch.devices:
+                self.evict(launch.slot)
             return
         if launch.terms.kind is Kind.COMMAND:
             for attempt in fresh:
@@ -80,7 +89,7 @@ class LocalExecutor:
             return
         worker = self._slots.get(launch.slot)
         if worker is None or worker.leaving:
-            worker = self._pool.take(launch.terms.environment, self)
+            worker = self._worker_for(launch, worker)
             worker.slot = launch.slot
             self._slots[launch.slot] = worker
         extra = _extra(launch)
@@ -101,6 +110,13 @@ class LocalExecutor:
         worker = self._slots.get(slot)
         if worker is not None:
             worker.recall()
+
+    def evict(self, slot: str) -> None:
+        worker = self._slots.get(slot)
+        if worker is None:
+            self.report(SlotGone(slot))
+        elif not worker.window and not worker.leaving:
+            self._pool.end(worker)
 
     def settle(self, attempts: Iterable[AttemptId]) -> None:
         on_disk: list[str] = []
@@ -159,6 +175,10 @@ class LocalExecutor:
         self.report(Returned(attempt))
 
     def emptied(self, worker: Worker) -> None:
+        if worker.devices:  # it stays with its slot until somebody else needs the devices
+            if worker.adopted and not worker.leaving:
+                self._pool.end(worker)
+            return
         if worker.slot:
             if self._slots.get(worker.slot) is worker:
                 del self._slots[worker.slot]
@@ -184,16 +204,26 @@ class LocalExecutor:
     def command_ended(self, shim: ShimLink, attempt: AttemptId, told: Message) -> None:
         self._where.pop(attempt, None)
         self._unsettled[attempt] = None
+        self._forget_cookie(attempt)
         self._commands.rest(shim)
         self.report(Ended(attempt, told["at"], outcome_of(told)))
 
     def shim_gone(self, shim: ShimLink) -> None:
         self._pool.spawn(self._bury_shim(shim))
 
+    def cookie_of(self, attempt: AttemptId, launch: Launch) -> str:
+        """A new mark for all processes of a command."""
+        cookie = f"{attempt}:{secrets.token_hex(8)}"
+        if launch.devices:
+            self.tenants[cookie] = launch.slot
+        return cookie
+
     def never_began(self, attempt: AttemptId, told: str) -> None:
+        self._forget_cookie(attempt)
         self._end(attempt, Outcome(Reason.LOST, told))
 
     def accounted(self, attempt: AttemptId, record: Message | None) -> None:
+        self._forget_cookie(attempt)
         if record is not None:
             self._end(attempt, outcome_of(record), record.get("at"))
         else:
@@ -205,19 +235,52 @@ class LocalExecutor:
         """This attempt of an earlier engine is with this worker, or under this shim."""
         worker.window[str(attempt.id)] = attempt.id
         self._where[attempt.id] = worker
+        cookie = worker.cookie if isinstance(worker, Worker) else Identity.read(worker.berth).cookie
+        if attempt.devices:
+            self.tenants[cookie] = attempt.slot
         if isinstance(worker, Worker):
-            worker.slot = attempt.slot
+            worker.slot, worker.devices = attempt.slot, attempt.devices
             self._slots[attempt.slot] = worker
 
     def report_record(self, attempt: AttemptId, record: Message) -> None:
         """This attempt ended while no engine listened, or with its worker."""
         self._end(attempt, outcome_of(record), record.get("at"))
+        self._is_gone(attempt)
+
+    def given_back(self, attempt: AttemptId) -> None:
+        """This attempt of an earlier engine never began."""
+        self.report(Returned(attempt))
+        self._is_gone(attempt)
 
     def report(self, event: Event | Progress) -> None:
         assert self._reported is not None
         self._reported(event)
 
     # -- inside
+
+    def _is_gone(self, attempt: AttemptId) -> None:
+        """Nobody has this attempt of an earlier engine any more: neither has anybody its slot, if no worker does."""
+        slot = self._earlier.pop(attempt, "")
+        if slot and slot not in self._slots:
+            self.report(SlotGone(slot))
+
+    def _worker_for(self, launch: Launch, before: Worker | None) -> Worker:
+        if not launch.devices:
+            return self._pool.take(launch.terms.environment, self)
+        worker = self._pool.on_devices(launch.terms.environment, launch.devices, before, self)
+        self.tenants[worker.cookie] = launch.slot
+        return worker
+
+    def _slot_over(self, worker: Worker) -> None:
+        """A worker with devices is gone. Its slot is, too, unless another worker has followed."""
+        self.tenants.pop(worker.cookie, None)
+        if worker.devices and self._slots.get(worker.slot) is worker:
+            del self._slots[worker.slot]
+            self.report(SlotGone(worker.slot))
+
+    def _forget_cookie(self, attempt: AttemptId) -> None:
+        for cookie in [cookie for cookie in self.tenants if cookie.startswith(f"{attempt}:")]:
+            del self.tenants[cookie]
 
     def _refusal(self, launch: Launch) -> str:
         if launch.terms.kind not in (Kind.FUNCTION, Kind.COMMAND):
@@ -279,6 +342,7 @@ class LocalExecutor:
         self._catalogues.lost(worker, text)
         self.emptied(worker)
         self._pool.drop(worker)
+        self._slot_over(worker)
         if self._recovery is not None:
             self._recovery.gone(worker)
 
@@ -298,6 +362,7 @@ class LocalExecutor:
             self._end(attempt, Outcome(Reason.LOST, reason))
         self._catalogues.lost(worker, reason)
         self.emptied(worker)
+        self._slot_over(worker)
 
 
 def _extra(launch: Launch) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,28 @@ LAST_PATIENCE = 2.0  # seconds beyond the grace time that closing waits for idle
 STARTS = 2  # a start is tried again when the zygote died under it
 
 
+Visibility = Callable[[Sequence[str]], Mapping[str, str]]  # devices → the variables that show them and no others
+
+
+def show_gpus(devices: Sequence[str]) -> Mapping[str, str]:
+    """NVIDIA GPUs by UUID; none at all without devices."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(devices), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
 class Pool:
     """`failed` is called for a worker that could not even be asked for, with the reason."""
 
-    def __init__(self, folders: Folders, limits: Limits, failed: Callable[[Worker, str], None]) -> None:
+    def __init__(
+        self, folders: Folders, limits: Limits, failed: Callable[[Worker, str], None], visibility: Visibility
+    ) -> None:
+        self.visibility = visibility
         self.environments: dict[str, Environment] = {}
         self.workers: set[Worker] = set()
         self.zygote = ZygoteLink(folders.run)
         self._folders, self._limits, self._failed = folders, limits, failed
         self._idle: dict[str, list[tuple[float, Worker]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._to_follow: set[asyncio.Task[None]] = set()
         self._clean_up: asyncio.TimerHandle | None = None
 
     def take(self, environment: str, listener: Listener) -> Worker:
@@ -43,6 +55,24 @@ class Pool:
             if not worker.leaving:
                 return worker
         return self._new(self.environments[environment], listener)
+
+    def on_devices(
+        self, environment: str, devices: tuple[str, ...], after: Worker | None, listener: Listener
+    ) -> Worker:
+        """A new worker that sees these devices. It starts when `after`, which had them, is gone with all it held."""
+        worker = self._make(self.environments[environment], listener)
+        worker.devices = devices
+        if after is None:
+            self.spawn(self._start(worker, self.environments[environment]))
+        else:
+            following = asyncio.ensure_future(self._follow(after, worker, self.environments[environment]))
+            self._to_follow.add(following)
+            following.add_done_callback(self._to_follow.discard)
+        return worker
+
+    async def _follow(self, after: Worker, worker: Worker, environment: Environment) -> None:
+        await after.over.wait()
+        self.spawn(self._start(worker, environment))
 
     def idle(self, environment: str) -> Worker | None:
         """One that has nothing to do, left where it is."""
@@ -91,6 +121,8 @@ class Pool:
         """End the idle, leave the busy to the next engine, and let the zygote go."""
         if self._clean_up is not None:
             self._clean_up.cancel()
+        for following in self._to_follow:
+            following.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         ending: list[Worker] = []
         for worker in self.workers:
@@ -120,16 +152,22 @@ class Pool:
             self._clean_up = loop.call_later(youngest - before, self._end_the_idle)
 
     def _new(self, environment: Environment, listener: Listener) -> Worker:
+        worker = self._make(environment, listener)
+        self.spawn(self._start(worker, environment))
+        return worker
+
+    def _make(self, environment: Environment, listener: Listener) -> Worker:
         berth = Berth(self._folders.run, secrets.token_hex(4))
         worker = Worker(berth, environment.key, f"{berth.worker}:{secrets.token_hex(8)}", listener)
         self.add(worker)
-        self.spawn(self._start(worker, environment))
         return worker
 
     async def _start(self, worker: Worker, environment: Environment) -> None:
         try:
             await self._fork(worker, environment)
             await worker.connect()
+            if worker.leaving:
+                worker.end(self._limits.grace)  # it was wanted no more before it was there
         except (ExecutorUnavailable, OSError) as error:
             worker.alive = False
             worker.leaving = True
@@ -155,7 +193,7 @@ class Pool:
             "cookie": worker.cookie,
             "environment": environment.key,
             "argv": [environment.python, "-u", str(PACKAGE / "sdk" / "worker.py")],
-            "env": dict(environment.variables),
+            "env": {**environment.variables, **self.visibility(worker.devices)},
             "cwd": environment.cwd,
             "run": str(folders.run),
             "attempts": str(folders.attempts),

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mcp_scheduler.core.events import Returned
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
@@ -34,7 +33,7 @@ class Adopter(Listener, Protocol):
 
     def adopt(self, worker: Worker | ShimLink, attempt: Attempt) -> None: ...
     def report_record(self, attempt: AttemptId, record: Message) -> None: ...
-    def report(self, event: Returned) -> None: ...
+    def given_back(self, attempt: AttemptId) -> None: ...
     def stop(self, attempt: AttemptId, reason: Reason | None) -> None: ...
 
 
@@ -128,7 +127,7 @@ class Recovery:
             if self._traceless:
                 self._adopter.report_record(attempt.id, ending.lost(_NO_TRACE) | {"attempt": name})
             else:
-                self._adopter.report(Returned(attempt.id))
+                self._adopter.given_back(attempt.id)
         self._heard.set()
 
     async def _report_records(self) -> None:

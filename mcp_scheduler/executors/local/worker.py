@@ -42,6 +42,7 @@ class Worker:
         self.cookie = cookie
         self.window: dict[str, AttemptId] = {}
         self.slot = ""
+        self.devices: tuple[str, ...] = ()  # that it sees; such a worker belongs to its slot for life
         self.ready = False
         self.ready_once = False
         self.leaving = False
