@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import select
+import signal
 import socket
 import sys
 import time
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LIMIT = 15.0  # seconds within which an engine must answer
 RETRY_PAUSES = (0.005, 0.05)  # seconds between two tries to connect: the first, the longest
+KILLED_AT_MOST = 3  # engines that may be killed while they start; then killing them is no accident
 RESTART_PAUSE = 1.0  # seconds that the engine which won the lock gets before another one is tried
 
 
@@ -156,6 +158,9 @@ class Opening:
             self._start_after = time.monotonic() + RESTART_PAUSE
             self.started.remove(last)
             return False
+        killed = sum(started.exit_code == -signal.SIGKILL for started in self.started)
+        if last.exit_code == -signal.SIGKILL and killed < KILLED_AT_MOST:
+            return True  # by somebody else: that says nothing about the command
         if len(self._untried) == 1:
             raise DoorError(
                 f"The scheduler's engine could not be started: its process ended with exit code {last.exit_code}.",

@@ -55,6 +55,23 @@ def test_when_no_command_works_the_last_lines_of_the_log_are_told(home):
     assert opening.socket is None
 
 
+def test_an_engine_that_is_killed_while_it_starts_is_started_again(reap, home, tmp_path):
+    once = f'mkdir {tmp_path}/killed 2>/dev/null && kill -9 $$; exec "$@"'
+    opening = Opening(home, HELLO, commands=[["/bin/sh", "-c", once, "sh", sys.executable, STANDIN, home.path]])
+    connection = open_door(opening)
+    assert [started.exit_code for started in opening.started[:-1]] == [-9]
+    connection.socket.close()
+    home.kill_engine()
+    reap(opening)
+
+
+def test_engines_that_are_killed_again_and_again_are_told(home):
+    opening = Opening(home, HELLO, commands=[["/bin/sh", "-c", "kill -9 $$"]])
+    with pytest.raises(DoorError, match="exit code -9"):
+        open_door(opening)
+    assert len(opening.started) == 3
+
+
 def test_a_program_that_does_not_exist_is_told_by_name(home):
     with pytest.raises(DoorError, match="/no/such/python"):
         open_door(Opening(home, HELLO, commands=[["/no/such/python"]]))
