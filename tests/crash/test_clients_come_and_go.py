@@ -104,6 +104,3 @@ class TestAnEngineThatNobodyNeeds:
         os.close(handle)
         assert left, "it stays for nothing"
         assert not house.house.left_over()
-        async with house.client() as client:
-            assert house.engine() != engine
-            assert await submit(client, "quick", "next", arguments={"value": 1})

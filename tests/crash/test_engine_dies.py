@@ -59,10 +59,11 @@ async def test_killed_after_the_commit_and_before_its_effect_it_leaves_tasks_tha
         first = house.engine()
         kill(first)
         os.kill(zygote, signal.SIGCONT)
-        for number, task in enumerate(tasks):
-            ended = await end_of(client, task)
-            assert (ended["state"], ended["result"]) == ("succeeded", 2 * number), ended
-            assert len(house.runs(f"t{number}")) == 1
+        ends = [await end_of(client, task) for task in tasks]
+    for number, ended in enumerate(ends):
+        assert (ended["state"], ended["result"]) == ("succeeded", 2 * number), ended
+        assert len(house.runs(f"t{number}")) == 1
+    assert any(attempt.get("reason") == "returned" for ended in ends for attempt in ended["attempts"])
     assert house.engine() != first
     assert not house.violations()
 

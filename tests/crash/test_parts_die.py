@@ -68,7 +68,7 @@ async def test_a_frozen_worker_is_ended_by_its_tasks_timeout(house):
     assert not is_alive(worker)
 
 
-async def test_a_frozen_engine_overwrites_nothing_when_it_thaws(house):
+async def test_a_frozen_engine_overwrites_nothing_and_answers_when_it_thaws(house):
     async with house.client() as client:
         ended_before = await submit(client, "quick", "before", arguments={"value": 1})
         story = await end_of(client, ended_before)
@@ -78,7 +78,9 @@ async def test_a_frozen_engine_overwrites_nothing_when_it_thaws(house):
         os.kill(engine, signal.SIGSTOP)
         house.gate().touch()
         await house.until(lambda: list((house.folder / "ends").glob("meanwhile *")), "the function is through")
-        os.kill(engine, signal.SIGCONT)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_ask, client, task)  # the relay keeps the question
+            os.kill(engine, signal.SIGCONT)
         ended = await end_of(client, task)
         assert (ended["state"], ended["result"]) == ("succeeded", "seen")
         assert await call(client, "get_task", id=ended_before, detail=True) == story
@@ -113,6 +115,10 @@ _SLOW_TO_LOAD = (
     "    time.sleep(600)",
     "",
 )
+
+
+async def _ask(client, task):
+    assert (await call(client, "get_task", id=task))["id"] == task
 
 
 async def _kill_the_loading(house, loading):
