@@ -26,6 +26,7 @@ _INTRODUCTION: Final = "The job scheduler that agents talk to, from a person's s
 # verb → (module of this package, its function)
 VERBS: Final = {
     "submit": ("submit", "submit"),
+    "run": ("run", "run"),
     "list": ("tasks", "list_tasks"),
     "show": ("tasks", "show_task"),
     "wait": ("waiting", "wait"),
@@ -45,7 +46,7 @@ VERBS: Final = {
     "demo": ("demo", "demo"),
     "completion": ("shells", "completion"),
 }
-COMMAND_VERBS: Final = frozenset({"submit"})  # what follows `--` is a command for the scheduler
+COMMAND_VERBS: Final = frozenset({"submit", "run"})  # what follows `--` is a command for the scheduler
 
 
 class Commands(Mapping[str, Any]):

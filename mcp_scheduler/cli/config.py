@@ -23,6 +23,7 @@ from mcp_scheduler.start import package_folder
 Client = Literal["claude-desktop", "claude-code", "cursor", "vscode"]
 
 _ENTRY: Final = "scheduler"  # the name by which the client knows us: its tools are called mcp__scheduler__...
+_USUAL: Final = "python *"  # what a client may run that was asked nothing about: `python train.py` works at once
 _DESKTOP_FILES: Final = {
     "darwin": "~/Library/Application Support/Claude/claude_desktop_config.json",
     "win32": r"%APPDATA%\Claude\claude_desktop_config.json",
@@ -49,13 +50,17 @@ def config(
     principal: options.As = "",
     allow_command: Annotated[
         list[str] | None,
-        typer.Option("--allow-command", metavar="PATTERN", help="Commands it may run: 'python *'. Repeatable."),
+        typer.Option(
+            "--allow-command", metavar="PATTERN", help="Commands it may run. Repeatable. Default: 'python *'."
+        ),
     ] = None,
     allow_any_command: Annotated[bool, typer.Option("--allow-any-command", help="It may run every command.")] = False,
+    no_commands: Annotated[bool, typer.Option("--no-commands", help="It may run functions only.")] = False,
 ) -> None:
     """Print the configuration for a client. Standard output is what to paste, standard error says where."""
+    patterns = list(allow_command or []) if allow_command or allow_any_command or no_commands else [_USUAL]
     server = Server.of(
-        home=home, python=python, functions=functions or [], principal=principal, commands=allow_command or [],
+        home=home, python=python, functions=functions or [], principal=principal, commands=patterns,
         any_command=allow_any_command,
     )  # fmt: skip
     if client == "claude-code":
@@ -64,9 +69,32 @@ def config(
         out.as_json(server.vscode() if client == "vscode" else server.common())
     desktop = _DESKTOP_FILES.get(sys.platform, "~/.config/Claude/claude_desktop_config.json")
     out.aside(_PLACES[client].format(file=desktop))
-    if not (functions or allow_command or allow_any_command):
-        out.aside("So far it may run functions only, and only installed ones: add --functions FILE for your own, and")
-        out.aside("--allow-command 'python *' to let it run commands such as `python train.py`.")
+    for line in _explained(patterns, allow_any_command, bool(functions)):
+        out.aside(line)
+
+
+def _explained(patterns: list[str], any_command: bool, has_functions: bool) -> list[str]:
+    """What the client is permitted, and how that is changed."""
+    told = [f'"--allow-command", "{pattern}": {_meaning(pattern)}' for pattern in patterns]
+    if any_command:
+        told.append("--allow-any-command: it may run every program of yours, without asking.")
+    if patterns == [_USUAL]:
+        told.append("  That is whatever a Python program can do as you. Narrower: --allow-command 'python train.py *';")
+        told.append("  none: --no-commands. In a file that is there already, change these two words of `args`.")
+    elif not patterns and not any_command:
+        told.append("It may run functions only. --allow-command 'python *' also lets it run `python train.py`.")
+    if not has_functions:
+        told.append("Functions of your own: --functions FILE.")
+    return told
+
+
+def _meaning(pattern: str) -> str:
+    program, *words = shlex.split(pattern) or [""]
+    if words == ["*"]:
+        return f"it may run {program} with any arguments."
+    if words and words[-1] == "*":
+        return f"it may run {program} if the first arguments are {shlex.join(words[:-1])}."
+    return f"it may run {shlex.join([program, *words])}, and with nothing else behind it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, TextIO
 
@@ -57,7 +58,7 @@ def logs(
             reading.print_new()
             return SUCCESS
         try:
-            return _follow(reading)
+            return SUCCESS if follow_to_end(reading)["state"] == "succeeded" else TASK_FAILED
         except KeyboardInterrupt:
             out.aside(f"Stopped following; the task goes on. Again: mcp-scheduler logs -f {id}")
             return INTERRUPTED
@@ -105,8 +106,9 @@ class Reading:
             self.offsets[stream] = following
 
 
-def _follow(reading: Reading) -> int:
-    """Print until the task has ended, from one attempt to the next."""
+def follow_to_end(reading: Reading, between: Callable[[], None] = lambda: None) -> Json:
+    """Print until the task has ended, from one attempt to the next; answers with the task. `between` is called before
+    each new look."""
     shown = 0
     pause = _PAUSES[0]
     pinned = reading.attempt is not None
@@ -123,10 +125,10 @@ def _follow(reading: Reading) -> int:
         if task["state"] in FINAL:
             break
         time.sleep(pause)
-    if task["state"] == "succeeded":
-        return SUCCESS
-    out.aside(f"--- {task['state']}: {note(task)}".rstrip(": ") + " ---")
-    return TASK_FAILED
+        between()
+    if task["state"] != "succeeded":
+        out.aside(f"--- {task['state']}: {note(task)}".rstrip(": ") + " ---")
+    return task
 
 
 def _print_json(client: OwnerClient, id: str, streams: list[Stream], attempt: int | None, grep: str | None) -> None:  # noqa: A002 - as above

@@ -21,6 +21,8 @@ _FORBIDDEN: Final = re.compile(
     r"(LD_|DYLD_|PYTHON|GIT_|CUDA_|MCP_SCHEDULER_).*|PATH|BASH_ENV|ENV|IFS|NODE_OPTIONS|PERL5OPT|RUBYOPT"
 )
 _INTERPRETERS: Final = ("python", "bash", "sh", "node", "perl", "ruby", "uv", "uvx", "npx", "make", "env")
+_PYTHONS: Final = ("python", "python3")
+_CODE_FLAGS: Final = ("-c", "-e")  # what follows is a program, different each time: no name for a kind of command
 _LARGEST_WORD: Final = 128 * 1024  # bytes of one argument: the kernel's limit
 
 
@@ -73,7 +75,9 @@ def folder_of(asked: str | None, environment: Environment) -> str:
 
 
 def program_of(name: str, cwd: str, environment: Environment) -> str:
-    """The program's absolute path, looked up as the client's own shell would."""
+    """The program's absolute path, looked up as the client's own shell would; `python` is the client's interpreter."""
+    if name in _PYTHONS and environment.python:
+        return environment.python
     path = environment.variables.get("PATH", os.defpath)
     if os.sep in name:
         found = os.path.normpath(os.path.join(cwd, os.path.expanduser(name)))
@@ -144,5 +148,9 @@ def head_of(words: Sequence[Any]) -> str:
     program = os.path.basename(str(words[0]))
     if not program.startswith(_INTERPRETERS):
         return program
-    scripts = [str(word) for word in words[1:] if isinstance(word, str) and not word.startswith("-")]
-    return f"{program} {os.path.basename(scripts[0])[:60]}" if scripts else program
+    for word in words[1:]:
+        if word in _CODE_FLAGS:
+            return f"{program} {word}"
+        if isinstance(word, str) and not word.startswith("-"):
+            return f"{program} {os.path.basename(word)[:60]}"
+    return program

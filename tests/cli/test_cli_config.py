@@ -61,6 +61,24 @@ def test_without_options_it_names_the_interpreter_of_this_shell(entry, tmp_path,
     assert chosen.home == ""
 
 
+def test_without_options_python_programs_may_be_run_and_it_is_said_what_that_means(entry, cli):
+    assert door_options(entry("cursor")).commands == ["python *"]
+    told = cli("config", "cursor").err
+    assert '"--allow-command", "python *": it may run python with any arguments.' in told
+    assert "--no-commands" in told
+
+
+def test_commands_can_be_left_out(entry, cli):
+    assert door_options(entry("cursor", "--no-commands")).commands == []
+    assert "functions only" in cli("config", "cursor", "--no-commands").err
+
+
+def test_each_pattern_is_explained(cli):
+    told = cli("config", "cursor", "--allow-command", "make", "--allow-command", "python train.py *").err
+    assert "it may run make, and with nothing else behind it" in told
+    assert "it may run python if the first arguments are train.py" in told
+
+
 def test_any_command_is_passed_on(entry):
     assert door_options(entry("cursor", "--allow-any-command")).any_command is True
 

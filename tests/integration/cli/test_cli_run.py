@@ -1,0 +1,55 @@
+"""run: a command through the scheduler as if it ran here."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)], ids=["success", "failure", "signal"]
+)
+def test_the_exit_code_is_the_commands_own(program, script, code):
+    assert program("run", "--", "sh", "-c", script).code == code
+
+
+def test_output_comes_to_its_own_stream(program):
+    ran = program("run", "--env", "WORD=there", "--", "sh", "-c", "echo hello $WORD; echo trouble >&2")
+
+    assert ran.out == "hello there\n"
+    assert "trouble\n" in ran.err
+
+
+def test_a_timeout_ends_as_timeout_does(program):
+    ran = program("run", "--timeout", "0.5", "--", "sleep", "600")
+
+    assert ran.code == 124
+    assert "timeout" in ran.err
+
+
+def test_python_is_the_interpreter_of_this_shell(program):
+    ran = program("run", "--", "python", "-c", "import sys; print('progress: 1 done'); print(sys.version_info[0])")
+
+    assert ran.code == 0, ran.err
+    assert ran.out.endswith("3\n")
+
+
+def test_without_a_command_it_says_where_to_put_it(program):
+    ran = program("run")
+
+    assert ran.code == 2
+    assert "behind `--`" in ran.err
+
+
+def test_the_first_interrupt_is_answered_and_the_second_cancels(program):
+    with program.start("run", "--", "sh", "-c", "echo begun; exec sleep 600") as running:
+        assert running.stdout.readline() == "begun\n"
+        assert "Ctrl-C twice" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        assert "again cancels" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+
+    assert running.returncode == 130
+    assert "cancelled" in said
