@@ -8,6 +8,8 @@ part below the queue. `popen` is two threads with subprocess.Popen that keep not
 queue in SQLite without fsync, and nothing of a task that runs. Absolute figures belong to this machine and this hour.
 """
 
+# ruff: noqa: PLC0415, ASYNC240 - each road is imported where it is measured; nothing else runs on its loop
+
 from __future__ import annotations
 
 import argparse
