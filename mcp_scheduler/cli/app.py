@@ -38,6 +38,8 @@ VERBS: Final = {
     "retry": ("changes", "retry"),
     "priority": ("changes", "priority"),
     "nodes": ("engine", "nodes"),
+    "drain": ("engine", "drain"),
+    "undrain": ("engine", "undrain"),
     "functions": ("functions", "functions"),
     "status": ("engine", "status"),
     "stop": ("engine", "stop"),

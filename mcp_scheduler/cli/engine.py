@@ -13,6 +13,10 @@ from mcp_scheduler.cli.failures import SUCCESS, UNAVAILABLE
 from mcp_scheduler.cli.tables import Column
 from mcp_scheduler.cli.text import Json, amount, counted, duration, one_line, size
 
+Device = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="gpu0, the beginning of a UUID, or a part of the class: all that match.")
+]
+
 
 def status(as_json: options.AsJson = False, home: options.Home = None) -> int:
     """Show the engine of this home. Exit code 3 if none runs."""
@@ -68,12 +72,64 @@ def nodes(as_json: options.AsJson = False, home: options.Home = None) -> None:
         Column("LOAD", right=True), Column("RUNNING", right=True),
     )  # fmt: skip
     tables.show(columns, [row for node in load.get("nodes", []) for row in _rows(node)])
+    if any(node.get("devices") for node in load.get("nodes", [])):
+        out.line()
+        devices([device for node in load["nodes"] for device in node.get("devices", [])])
     out.line()
     out.line(f"tasks: {counted(load.get('counts', {})) or 'none'}")
     if load.get("policy"):
         out.line(f"policy: {load['policy']}")
     for alert in load.get("alerts", []):
         out.line(f"alert: {one_line(alert)}")
+
+
+def drain(
+    device: Device,
+    lasting: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="Give it back by itself after this time, such as 30m or 2h.")
+    ] = "",
+    as_json: options.AsJson = False,
+    home: options.Home = None,
+) -> None:
+    """Take a device out of use: what runs there finishes, nothing new starts."""
+    asked: Json = {"device": device} | ({"lasting": lasting} if lasting else {})
+    _withhold("drain", asked, as_json, home)
+
+
+def undrain(device: Device, as_json: options.AsJson = False, home: options.Home = None) -> None:
+    """Give a device back that was drained, or that an error had put out of use."""
+    _withhold("undrain", {"device": device}, as_json, home)
+
+
+def _withhold(method: str, asked: Json, as_json: bool, home: options.Home) -> None:
+    with engine(home) as client:
+        answer = client.call(method, asked)
+    if as_json:
+        out.as_json(answer)
+    else:
+        devices(answer.get("devices", []))
+
+
+def devices(found: list[Json]) -> None:
+    """A table of devices."""
+    columns = (
+        Column("DEVICE"), Column("LABEL"), Column("TOTAL", right=True), Column("FREE", right=True),
+        Column("PROMISED", right=True), Column("STATE"), Column("TASKS"),
+    )  # fmt: skip
+    tables.show(columns, [_device_row(device) for device in found])
+
+
+def _device_row(device: Json) -> tuple[str, ...]:
+    health = device["health"]
+    state = f"{health}: {one_line(device['why'])}" if device.get("why") else health
+    if health == "ok" and device.get("others"):
+        state = "other programs on it"
+    free, promised = device.get("free"), device.get("promised", 0)
+    return (
+        device["name"], device["label"], amount("memory", device["total"]) if device["total"] else "",
+        "" if free is None else amount("memory", free), amount("memory", promised) if promised else "",
+        state, ", ".join(device.get("tasks", [])),
+    )  # fmt: skip
 
 
 def _rows(node: Json) -> list[tuple[str, ...]]:

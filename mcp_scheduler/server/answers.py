@@ -24,8 +24,19 @@ from mcp_scheduler.server.replies import (
     listed,
 )
 from mcp_scheduler.server.service_port import SchedulerService
-from mcp_scheduler.views import Changed, FunctionView, GroupView, NodeView, OutputPage, Submitted, WaitReport
+from mcp_scheduler.views import (
+    Changed,
+    DeviceView,
+    FunctionView,
+    GroupView,
+    NodeView,
+    OutputPage,
+    Submitted,
+    WaitReport,
+)
 
+_DEVICES_SHOWN: Final = 16
+_TENANTS_SHOWN: Final = 5
 _FEW: Final = 3  # so many results may come along whole
 _WHOLE_RESULT: Final = 2000  # characters of a status with its result
 _KEYS: Final = 100  # keys of a graph in the reply
@@ -209,6 +220,30 @@ def _node(node: NodeView) -> Json:
         content["reserved"] = _amounts(node.reserved)
     if node.load:
         content["load_percent"] = {name: round(value, 1) for name, value in node.load.items()}
+    if node.devices:
+        content["devices"] = [_device(device) for device in node.devices[:_DEVICES_SHOWN]]
+    if len(node.devices) > _DEVICES_SHOWN:
+        content["more_devices"] = len(node.devices) - _DEVICES_SHOWN
+    return content
+
+
+def _device(device: DeviceView) -> Json:
+    """Short: what can be asked for, who has it, and why it may not be had."""
+    content: Json = {"name": device.name, "label": device.label}
+    if device.total:
+        content["total"] = _size(device.total)
+    if device.whole:
+        content["whole"] = True
+    elif device.available:
+        content["can_share"] = _size(device.available)
+    if device.free is not None and not device.whole:
+        content["free_now"] = _size(device.free)
+    if device.tasks:
+        content["tasks"] = list(device.tasks[:_TENANTS_SHOWN])
+    if device.others:
+        content["other_programs"] = device.others
+    if device.health != "ok":
+        content["not_offered"] = one_line(f"{device.health}: {device.why}".rstrip(": "), 200)
     return content
 
 
