@@ -109,6 +109,7 @@ async def test_a_worker_killed_while_it_loads_the_functions_is_replaced_and_nobo
 
 _SLOW_TO_LOAD = (
     "",
+    "from witness import FOLDER",
     "if not (FOLDER / 'loading').exists():",
     "    (FOLDER / 'loading.draft').write_text(str(os.getpid()))",
     "    (FOLDER / 'loading.draft').rename(FOLDER / 'loading')",
