@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LINT_STAMP := $(VENV)/.lint-ready
 
-.PHONY: demo test lint format bench crash-campaign soak docs dist clean help
+.PHONY: demo test lint format bench crash-campaign soak gpu-check docs dist clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -55,6 +55,9 @@ soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 
 simulate-campaign: $(STAMP)  ## the state machine of the heart, for long (ARGS="--steps 1000000 --seed 1")
 	$(BIN)/python -m tests.simulation.campaign $(ARGS)
+
+gpu-check: $(STAMP)  ## what the scheduler sees of a real GPU while memory is taken on it
+	$(BIN)/python -m mcp_scheduler.telemetry.gpu_check $(ARGS)
 
 docs: $(STAMP)  ## write the reference pages anew from the code
 	$(BIN)/python docs/reference/generate.py

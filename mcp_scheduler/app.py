@@ -38,7 +38,7 @@ from mcp_scheduler.server.stdio import guest_of, serve_stdio
 from mcp_scheduler.server.tokens import read_or_make_token, token_authenticator
 from mcp_scheduler.server.tools import Toolbox
 from mcp_scheduler.service import Service
-from mcp_scheduler.settings import Settings, load
+from mcp_scheduler.settings import Pool, Settings, load
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor
@@ -60,14 +60,6 @@ class Engine:
         path = Path(home.path)
         folders = Folders(path / "attempts", path / "results", Path(home.socket_folder()) / "run", path / "tasks")
         pool = settings.pool
-        limits = Limits(
-            grace=pool.grace,
-            head=pool.output_head,
-            tail=pool.output_tail,
-            idle_seconds=pool.idle_workers,
-            calls=pool.calls_per_worker,
-            growth=pool.worker_growth,
-        )
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool)
@@ -77,7 +69,7 @@ class Engine:
         self._executor = LocalExecutor(
             folders,
             self._clock,
-            limits,
+            _limits(pool),
             visibility=lambda devices: self._gpus.visibility(devices) if pool.gpus or devices else {},
         )
         watch = Watch()
@@ -182,6 +174,17 @@ class Engine:
         await self._gpus.close()
         await self._store.close()
         self._lock.release()
+
+
+def _limits(pool: Pool) -> Limits:
+    return Limits(
+        grace=pool.grace,
+        head=pool.output_head,
+        tail=pool.output_tail,
+        idle_seconds=pool.idle_workers,
+        calls=pool.calls_per_worker,
+        growth=pool.worker_growth,
+    )
 
 
 def _order(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)")
 _SIZES: Final = {
     "": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20,
@@ -20,10 +21,12 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
 def seconds(value: object) -> object:
-    """`90`, `"90s"`, `"5m"`, `"1h30m"` → seconds."""
+    """`90`, `"90"`, `"90s"`, `"5m"`, `"1h30m"` → seconds."""
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
+    if _NUMBER.fullmatch(text):
+        return float(text)
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
         raise ValueError(f"'{value}' is no duration: give seconds or a text such as 90s, 5m, 1h30m, 2d.")

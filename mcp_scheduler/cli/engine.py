@@ -91,13 +91,19 @@ def drain(
     as_json: options.AsJson = False,
     home: options.Home = None,
 ) -> None:
-    """Take a device out of use: what runs there finishes, nothing new starts."""
+    """Start nothing new on a device.
+
+    What runs there finishes. Other devices go on as before.
+    """
     asked: Json = {"device": device} | ({"lasting": lasting} if lasting else {})
     _withhold("drain", asked, as_json, home)
 
 
 def undrain(device: Device, as_json: options.AsJson = False, home: options.Home = None) -> None:
-    """Give a device back that was drained, or that an error had put out of use."""
+    """Offer a drained device again.
+
+    One that an error had put out of use, too: you say that it is well.
+    """
     _withhold("undrain", {"device": device}, as_json, home)
 
 

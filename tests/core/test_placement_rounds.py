@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -8,6 +8,7 @@ from mcp_scheduler.core.changes import Launch
 from mcp_scheduler.core.events import Submitted
 from mcp_scheduler.core.slots import WINDOW_CALLS, WINDOW_SECONDS, Room
 from mcp_scheduler.core.states import State
+from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import InvariantBroken
 from tests.core.builders import Stage, needs, terms
 
@@ -59,6 +60,16 @@ def test_short_calls_follow_each_other_in_one_slot():
     submit_many(stage, 50)
     assert len(stage.running) == 50
     assert len(stage.cluster.slots) == 1
+
+
+def test_commands_never_wait_behind_each_other_however_short_they_are():
+    stage = Stage(cpus=1)
+    stage.cluster.estimates.learn("true", 0.0001)
+    asked = replace(terms("true"), kind=Kind.COMMAND)
+    for number in range(3):
+        stage.submit(f"c{number}", asked)
+    assert stage.running == ["c0"]
+    assert all(not slot.takes(asked, 0.0001) for slot in stage.cluster.slots.values())
 
 
 def test_a_window_is_bounded_by_calls():
