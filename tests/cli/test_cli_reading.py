@@ -140,6 +140,29 @@ def test_nodes_show_what_is_reserved_and_loaded(cli, standin):
     assert ["alert:", "gpu0", "is", "hot"] in rows
 
 
+def test_nodes_show_devices_and_what_keeps_them(cli, standin):
+    free = {"name": "gpu0", "uuid": "GPU-0", "label": "h100-80gb", "health": "ok", "total": 80 << 30, "free": 79 << 30}
+    held = {"name": "gpu1", "uuid": "GPU-1", "label": "h100-80gb", "health": "withheld", "total": 80 << 30,
+            "promised": 8 << 30, "tasks": ["train-1"], "why": "drained by its owner"}  # fmt: skip
+    node = {"name": "local", "total": {"cpus": 4}, "reserved": {}, "load": {}, "running": 0, "devices": [free, held]}
+    standin.answers["load"] = {"nodes": [node], "counts": {}}
+    lines = cli("nodes").out.splitlines()
+    assert next(line for line in lines if line.startswith("gpu0")).split() == [
+        "gpu0", "h100-80gb", "80", "GiB", "79", "GiB", "ok",
+    ]  # fmt: skip
+    assert "8 GiB" in lines[-3]
+    assert "withheld: drained by its owner" in lines[-3]
+    assert lines[-3].rstrip().endswith("train-1")
+
+
+def test_drain_and_undrain_ask_for_a_device(cli, standin):
+    standin.answers["drain"] = standin.answers["undrain"] = {"devices": []}
+    assert cli("drain", "gpu0", "--for", "2h").code == 0
+    assert cli("undrain", "gpu0").code == 0
+    assert standin.asked("drain") == [{"device": "gpu0", "lasting": "2h"}]
+    assert standin.asked("undrain") == [{"device": "gpu0"}]
+
+
 def test_status_tells_the_engine(cli, standin, home_folder):
     engine = {"pid": 7, "version": "0.1.0", "python": "/p", "home": str(home_folder), "doors": 1,
               "started_at": 1.7e9, "counts": {"queued": 2}, "database_bytes": 4096, "schema": 1}  # fmt: skip

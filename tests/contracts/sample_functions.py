@@ -62,6 +62,12 @@ def leave_daemon(gate: str, began: str) -> None:
 
 
 @function
+def pid() -> int:
+    """Who runs this."""
+    return os.getpid()
+
+
+@function
 def exit_hard(code: int) -> None:
     sys.stdout.write("on the way out\n")
     os._exit(code)
