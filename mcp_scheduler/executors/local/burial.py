@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_scheduler.executors.local import ending, records, tree
+from mcp_scheduler.executors.local.cgroup import Leaf
 from mcp_scheduler.executors.local.folders import Berth
 from mcp_scheduler.executors.local.held import COMMAND, Identity
 from mcp_scheduler.sdk.now import Now
@@ -66,8 +67,11 @@ def _write_records(berth: Berth, attempts: Path) -> bool:
 def bury_command(berth: Berth, attempts: Path) -> None:
     """As `bury`, for a shim of commands: a command that had begun and left no record ends as lost."""
     who = Identity.read(berth)
+    leaf = Leaf(who.leaf)
+    leaf.kill()
     while who.cookie and tree.strike_carriers([who.cookie]):
         time.sleep(PAUSE)
+    leaf.remove()
     if who.attempt:
         records.write(attempts, who.attempt, ending.lost(f"The command was killed while it ran. {HINT}"))
     berth.remove()

@@ -110,7 +110,7 @@ class CommandShim:
         run = self._run = Run(order, self._attempts, self._results)
         for pump in run.pumps:
             self._selector.register(pump.reading, selectors.EVENT_READ, partial(self._on_output, run, pump))
-        add_line(self._held.lock, {"attempt": run.attempt, "cookie": run.cookie})
+        add_line(self._held.lock, {"attempt": run.attempt, "cookie": run.cookie, "leaf": run.leaf.folder})
         run.start()
         if run.end is not None:
             self._reap(run)
@@ -157,6 +157,7 @@ class CommandShim:
             self._keep(run)
             return
         if self._kill_at is not None and now >= self._kill_at:
+            run.leaf.kill()
             self._strike(now)
             self._reap(run)
             if self._run is None:

@@ -63,12 +63,13 @@ def is_held(berth: Berth) -> bool:
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who a shim is, and what it runs. `cookie` is "" for one of an earlier boot; `attempt` names the command that has
-    begun and has no record yet ("" for none, and for workers)."""
+    begun and has no record yet ("" for none, and for workers), `leaf` its control group."""
 
     kind: str = WORKER
     environment: str = ""
     cookie: str = ""
     attempt: str = ""
+    leaf: str = ""
 
     @classmethod
     def read(cls, berth: Berth) -> Identity:
@@ -80,8 +81,10 @@ class Identity:
         except (OSError, ValueError):
             return cls()
         cookie = last.get("cookie", who.get("cookie", ""))
-        same_boot = who["boot"] == process.boot_id()
-        return cls(who.get("kind", WORKER), who["environment"], cookie if same_boot else "", last.get("attempt", ""))
+        kind, attempt = who.get("kind", WORKER), last.get("attempt", "")
+        if who["boot"] != process.boot_id():
+            return cls(kind, who["environment"], attempt=attempt)
+        return cls(kind, who["environment"], cookie, attempt, last.get("leaf", ""))
 
 
 class Held:

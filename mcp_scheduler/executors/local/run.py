@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_scheduler.executors.local import command_end, process, tree
+from mcp_scheduler.executors.local.cgroup import Leaf
 from mcp_scheduler.executors.local.command_end import CommandEnd
 from mcp_scheduler.executors.local.progress import ProgressReader
 from mcp_scheduler.executors.local.pump import Pump
@@ -31,6 +32,7 @@ class Run:
         self._results = results
         self._out, self._err = attempts / f"{self.attempt}.out", attempts / f"{self.attempt}.err"
         self._result = attempts / f"{self.attempt}.result"
+        self.leaf = Leaf.of(self.attempt)
         self._booted = boot_time()
         self._sign_of_life = time.monotonic()
         self._oom_kills = process.oom_kills()
@@ -56,6 +58,7 @@ class Run:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             stdio = (stdin, self.pumps[0].writing, self.pumps[1].writing)
             self.child = process.spawn_command(order["argv"], env, order["cwd"], stdio)
+            self.leaf.enter(self.child)
         except (OSError, ValueError) as error:
             self.end = CommandEnd(failure=command_end.refusal(order["argv"][0], order["cwd"], error))
         finally:
@@ -111,7 +114,8 @@ class Run:
         return {**told, "seconds": boot_time() - self._booted, "at": wall_time(), "attempt": self.attempt}
 
     def close(self) -> None:
-        """Let go of the pipes, and of a folder that nothing was put into."""
+        """Let go of the pipes, of the control group, and of a folder that nothing was put into."""
+        self.leaf.remove()
         for pump in self.pumps:
             os.close(pump.reading)
         try:

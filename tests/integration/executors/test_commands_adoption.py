@@ -240,6 +240,60 @@ async def test_a_frozen_shim_that_is_killed_leaves_its_command_lost(heir, doom, 
     assert not is_alive(command)
 
 
+@pytest.fixture
+def delegated(monkeypatch):
+    """A control group that is ours to divide, as systemd gives one to a user's session."""
+    for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        group = Path(mount, f"mcp-scheduler-test-{os.getpid()}")
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / "cgroup.kill").exists():
+            break
+        group.rmdir()
+    else:
+        pytest.skip("no control group may be made here")
+    monkeypatch.setenv("TEST_CGROUP", str(group))
+    yield group
+    for leaf in group.iterdir():
+        if leaf.is_dir():
+            leaf.rmdir()
+    group.rmdir()
+
+
+async def test_in_a_control_group_even_a_process_without_a_cookie_dies_with_its_shim(delegated, heir, doom, root):
+    gate = heir.gate()
+    program = f"import os, sys; os.execve(sys.executable, {waiter(gate)}, {{'TMPDIR': {str(root)!r}}})"
+    engine, attempts = await doom([sys.executable, "-c", program])
+    pid = await gate.reached()
+    assert [leaf.name for leaf in delegated.iterdir() if leaf.is_dir()] == [f"mcp-scheduler-{attempts[0]}"]
+    await kill(engine)
+    for one in processes_of(root):
+        if one not in (pid, os.getpid()):
+            os.kill(one, signal.SIGKILL)
+            await process_gone(one)
+
+    await take_over(heir, attempts)
+
+    assert (await heir.end_of(attempts[0])).reason is Reason.LOST
+    await process_gone(pid)
+    assert not [leaf for leaf in delegated.iterdir() if leaf.is_dir()]
+
+
+async def test_in_a_control_group_a_command_is_ended_and_its_group_goes(delegated, heir, doom, root):
+    gate = heir.gate()
+    engine, attempts = await doom(waiter(gate))
+    await gate.reached()
+    await kill(engine)
+    await take_over(heir, attempts)
+
+    heir.executor.stop(attempts[0], None)
+
+    assert (await heir.end_of(attempts[0])).reason is Reason.CANCELLED
+    assert not [leaf for leaf in delegated.iterdir() if leaf.is_dir()]
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_wherever_the_kill_falls_every_command_runs_at_most_once_and_is_accounted_for(heir, doom, root, seed):
     chance = random.Random(seed)

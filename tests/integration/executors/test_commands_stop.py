@@ -81,7 +81,7 @@ async def test_a_timeout_leaves_nothing_of_it(stage, program):
 
 async def test_a_stopped_process_is_woken_to_hear_the_stop(patient):
     gate = patient.gate()
-    program = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); " + SLEEPER
+    program = "import os, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(7)); " + SLEEPER
     attempt = patient.python(program, gate.arguments["began"])
     os.kill(await gate.reached(), signal.SIGSTOP)
 
