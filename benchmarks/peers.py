@@ -52,6 +52,9 @@ def ours(count: int) -> dict[str, float]:
 
 async def _ours(count: int) -> dict[str, float]:
     from mcp_scheduler import Scheduler  # noqa: PLC0415 - each peer is imported in its own process alone
+    from mcp_scheduler.app import tune  # noqa: PLC0415
+
+    tune()  # as the engine's own process is
 
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         async with Scheduler.open(home, functions=[HERE / "calls.py"]) as scheduler:
