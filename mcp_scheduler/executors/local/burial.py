@@ -69,7 +69,8 @@ def bury_command(berth: Berth, attempts: Path) -> None:
     who = Identity.read(berth)
     leaf = Leaf(who.leaf)
     leaf.kill()
-    while who.cookie and tree.strike_carriers([who.cookie]):
+    while leaf.is_populated() or (who.cookie and tree.strike_carriers([who.cookie])):
+        leaf.kill()
         time.sleep(PAUSE)
     leaf.remove()
     if who.attempt:

@@ -61,6 +61,15 @@ class Leaf:
         """SIGKILL to all in it, and nobody forks away."""
         self._write("cgroup.kill", "1")
 
+    def is_populated(self) -> bool:
+        """Whether anybody lives in it."""
+        if not self.folder:
+            return False
+        try:
+            return "populated 1" in Path(self.folder, "cgroup.events").read_text()
+        except OSError:
+            return False
+
     def remove(self) -> None:
         if self.folder:
             with contextlib.suppress(OSError):

@@ -199,7 +199,7 @@ class CommandShim:
     def _finish(self, run: Run) -> None:
         """The tree is gone. Output, then the durable record, then the word to the engine: in this order nothing is
         lost wherever a kill falls."""
-        if run.stopped and tree.strike_carriers([run.cookie]):
+        if run.leaf.is_populated() or (run.stopped and tree.strike_carriers([run.cookie])):
             self._kill_at = time.monotonic() + ROUND[0]  # it had hidden behind another process: once more
             return
         for pump in run.pumps:

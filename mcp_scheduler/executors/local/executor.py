@@ -34,7 +34,7 @@ from mcp_scheduler.executors.local.shim_link import ShimLink
 from mcp_scheduler.executors.local.worker import Worker
 from mcp_scheduler.ports import Catalogue, Clock, Environment, Progress, Report
 
-ACK_DELAY = 0.02  # seconds that "this is durable" may wait for a frame of calls to go with
+ACK_DELAY = 0.02  # seconds that "this is durable" may wait: for a frame of calls to go with, for others like it
 
 
 class LocalExecutor:
@@ -57,6 +57,7 @@ class LocalExecutor:
         self._unsettled: dict[AttemptId, Worker | None] = {}
         self._dirty: dict[Worker, None] = {}
         self._untold: dict[Worker, None] = {}
+        self._on_disk: list[str] = []  # records that nobody needs any more
         self._ack_timer: asyncio.TimerHandle | None = None
         self._reported: Report | None = None
         self._earlier: dict[AttemptId, str] = {}  # → slot, of attempts with devices that an earlier engine left
@@ -119,18 +120,15 @@ class LocalExecutor:
             self._pool.end(worker)
 
     def settle(self, attempts: Iterable[AttemptId]) -> None:
-        on_disk: list[str] = []
         for attempt in attempts:
             worker = self._unsettled.pop(attempt, None)
             if worker is not None and worker.ready:
                 worker.acks.append(str(attempt))
                 self._untold[worker] = None
             if worker is None or worker.adopted or not worker.ready:
-                on_disk.append(str(attempt))
-        if self._untold and self._ack_timer is None:
+                self._on_disk.append(str(attempt))
+        if (self._untold or self._on_disk) and self._ack_timer is None:
             self._ack_timer = asyncio.get_running_loop().call_later(ACK_DELAY, self._flush_acks)
-        if on_disk:
-            self._pool.spawn(asyncio.to_thread(records.remove, self._folders.attempts, on_disk))
 
     async def close(self) -> None:
         self._flush_acks()
@@ -316,6 +314,9 @@ class LocalExecutor:
         untold, self._untold = self._untold, {}
         for worker in untold:
             worker.flush()
+        if self._on_disk:
+            on_disk, self._on_disk = self._on_disk, []
+            self._pool.spawn(asyncio.to_thread(records.remove, self._folders.attempts, on_disk))
 
     def _end(self, attempt: AttemptId, outcome: Outcome, at: float | None = None) -> None:
         """An end that no worker told: its record, if there is one, lies on disk."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -84,7 +83,7 @@ async def test_the_exit_record_of_a_crash_goes_when_it_is_settled(stage):
 
     stage.executor.settle([attempt])
 
-    await asyncio.gather(*stage.executor._pool._tasks)
+    await stage.executor.close()
     assert not record.exists()
 
 
