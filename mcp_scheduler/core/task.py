@@ -71,6 +71,20 @@ class Terms:
     idempotent: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What few tasks ask for: one object beside the task, so that a million plain ones do not carry it.
+
+    `reads` and `writes` are named things: two tasks conflict if one writes what the other reads or writes.
+    """
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
+NO_EXTRAS: Final = Extras()
+
+
 @dataclass(slots=True)
 class Status:
     """The part of a task that changes. A new fact is a new Status; an old one is never touched (not `frozen`: that
@@ -134,3 +148,4 @@ class Task:
     deadline: float | None = None
     key: str = ""  # idempotency key, "" for none; unique per principal
     digest: str = ""  # of the content that came with the key
+    extras: Extras = NO_EXTRAS

@@ -61,7 +61,7 @@ class Service(Submitting, Looking, Changing, Draining):
             doors=self.doors(),
             counts=self._counts(),
             database_bytes=database.stat().st_size if database.exists() else 0,
-            schema=1,
+            schema=self._store.schema,
             embedded=self._embedded,
         )
 

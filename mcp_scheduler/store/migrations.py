@@ -141,7 +141,9 @@ _FIRST: Final = (
     "INSERT INTO meta (name, value) VALUES ('clean', 1), ('next_seq', 1)",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+_SECOND: Final = ("ALTER TABLE tasks ADD COLUMN extras TEXT",)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
 
 
 def version_of(connection: Connection) -> int:

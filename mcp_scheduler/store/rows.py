@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import Reason, State
-from mcp_scheduler.core.task import Kind, Needs, Retry, Status, Task, Terms
+from mcp_scheduler.core.task import NO_EXTRAS, Extras, Kind, Needs, Retry, Status, Task, Terms
 from mcp_scheduler.ports import AttemptRow
 from mcp_scheduler.store.schema import attempts, tasks
 
@@ -24,7 +24,7 @@ STATES: Final = {state.value: state for state in State}
 REASON_TEXT: Final[dict[Reason | None, str | None]] = {None: None, **{reason: reason.value for reason in Reason}}
 REASONS: Final[dict[str | None, Reason | None]] = {text: reason for reason, text in REASON_TEXT.items()}
 
-STATUS_AT: Final = 12  # where the status begins in TASK_COLUMNS
+STATUS_AT: Final = 13  # where the status begins in TASK_COLUMNS
 TASK_COLUMNS: Final = (
     tasks.c.seq,
     tasks.c.id,
@@ -38,6 +38,7 @@ TASK_COLUMNS: Final = (
     tasks.c.deadline,
     tasks.c.key,
     tasks.c.digest,
+    tasks.c.extras,
     tasks.c.state,
     tasks.c.at,
     tasks.c.number,
@@ -105,6 +106,32 @@ def terms_from(text: str) -> Terms:
     return Terms(**{name: value for name, value in fields.items() if name in _TERMS_FIELDS})
 
 
+_EXTRAS: Final[dict[str, Any]] = {field.name: field.default for field in dataclass_fields(Extras)}
+
+
+def extras_text(extras: Extras) -> str | None:
+    """What differs from the defaults; None for nothing."""
+    if extras is NO_EXTRAS:
+        return None
+    told = {name: value for name, plain in _EXTRAS.items() if (value := getattr(extras, name)) != plain}
+    return storable(json.dumps(told, ensure_ascii=False)) if told else None
+
+
+@lru_cache(maxsize=4096)
+def extras_from(text: str | None) -> Extras:
+    """A field that this version does not know any more is passed over; lists are tuples in the core."""
+    if not text:
+        return NO_EXTRAS
+    fields: dict[str, Any] = json.loads(text)
+    return Extras(
+        **{
+            name: tuple(value) if isinstance(_EXTRAS[name], tuple) else value
+            for name, value in fields.items()
+            if name in _EXTRAS
+        }
+    )
+
+
 class TaskReader:
     """Builds tasks from rows of TASK_COLUMNS, compactly: what neighbours have in common is one object."""
 
@@ -115,9 +142,9 @@ class TaskReader:
         self._submitted_at = -1.0
 
     def task(self, row: Sequence[Any]) -> Task:
-        seq, name_id, terms, submitted_at, name, group, after, tags, start_after, deadline, key, digest = row[
-            :STATUS_AT
-        ]
+        (
+            seq, name_id, terms, submitted_at, name, group, after, tags, start_after, deadline, key, digest, extras,
+        ) = row[:STATUS_AT]  # fmt: skip
         if submitted_at == self._submitted_at:
             submitted_at = self._submitted_at
         self._submitted_at = submitted_at
@@ -135,6 +162,7 @@ class TaskReader:
             deadline,
             key,
             digest,
+            extras_from(extras),
         )
 
     def _status_of(self, columns: Sequence[Any]) -> Status:

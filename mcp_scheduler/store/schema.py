@@ -3,6 +3,7 @@
 - `tasks.seq` is the arrival number and the row's key: rows of one time lie together.
 - `terms` are stored once each; a task names their row.
 - The payload has a table of its own: SQLite writes a whole row anew at each change of status.
+- `extras` is what few tasks ask for, as a JSON object of what differs from the defaults, or NULL.
 - A result follows the status of its task; `ended_at` is set in final states only.
 - Names of other tasks (`after`) and `tags` are JSON lists, or NULL for none; `task_tags` finds tasks by tag.
 """
@@ -64,6 +65,7 @@ tasks = Table(
     _plain("result_file", TEXT, "''"),
     _plain("result_size", INTEGER, "0"),
     Column("result", LargeBinary),
+    Column("extras", TEXT),
     sqlite_strict=True,
 )
 Index("tasks_id", tasks.c.id, unique=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from mcp_scheduler.core.changes import Changes, Remembered
 from mcp_scheduler.core.events import Group, Origin
@@ -11,6 +12,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.errors import StoreUnavailable
 from mcp_scheduler.ports import AttemptRow, Boot, Pruned, Result, TaskQuery
+from mcp_scheduler.store.migrations import MIGRATIONS
 from mcp_scheduler.store.reads import Reads
 from mcp_scheduler.store.terms import TermsBook
 from mcp_scheduler.store.thread import WriterThread
@@ -23,6 +25,8 @@ class SqliteStore:
 
     `open` raises `NewerSchema` or `StoreDamaged` where it must not go on; the file is then as it was.
     """
+
+    schema: Final = len(MIGRATIONS)
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)

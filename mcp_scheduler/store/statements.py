@@ -137,7 +137,7 @@ INSERT_PLAIN_TASKS: Final = _insert_tasks(
 )
 INSERT_TASKS: Final = _insert_tasks(
     "seq id terms principal name group_id submitted_at state at number priority"
-    " key digest start_after deadline after tags"
+    " key digest start_after deadline after tags extras"
     " failures losses crashes due held cancel_requested reason error",
 )
 UPDATE_PLAIN_STATUS: Final = _update_status("id state at number priority")

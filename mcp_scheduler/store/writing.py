@@ -16,11 +16,11 @@ from sqlalchemy import Connection, bindparam, func, select
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.events import Ended, NewTask, Outcome
 from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.task import Status, Task, Terms
+from mcp_scheduler.core.task import NO_EXTRAS, Status, Task, Terms
 from mcp_scheduler.errors import InvariantBroken
 from mcp_scheduler.store import statements
 from mcp_scheduler.store.block import Block, Row
-from mcp_scheduler.store.rows import REASON_TEXT, STATE_TEXT, names_text, storable
+from mcp_scheduler.store.rows import REASON_TEXT, STATE_TEXT, extras_text, names_text, storable
 from mcp_scheduler.store.schema import tasks
 from mcp_scheduler.store.terms import TermsBook
 
@@ -94,6 +94,7 @@ def _is_plain(task: Task) -> bool:
         or task.start_after
         or task.digest
         or task.deadline is not None
+        or task.extras is not NO_EXTRAS
         or _has_history(task.status)
     )
 
@@ -151,6 +152,7 @@ def _full_row(task: Task, terms_row: int) -> Row:
         task.deadline,
         names_text(task.after),
         names_text(task.tags),
+        extras_text(task.extras),
         *_history(task.status),
     )
 

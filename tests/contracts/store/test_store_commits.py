@@ -13,7 +13,7 @@ from mcp_scheduler.core.events import Ended, Group, Origin, Outcome
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason, State
-from mcp_scheduler.core.task import Status
+from mcp_scheduler.core.task import Extras, Status
 from mcp_scheduler.errors import InvariantBroken, StoreUnavailable
 from mcp_scheduler.ports import Result, Store
 
@@ -29,6 +29,7 @@ FULL: dict[str, Any] = {
     "deadline": 99.0,
     "key": "key-1",
     "digest": "d1",
+    "extras": Extras(("corpus", "naïve"), ("index",)),
     "status": Status(State.RETRYING, 12.0, 2, 1, 1, 1, 15.0, True, True, Reason.CRASHED, "it fell\ud800\x00", -7),
 }
 

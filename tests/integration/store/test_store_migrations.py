@@ -85,8 +85,8 @@ async def test_a_migration_keeps_a_backup_of_what_was(path: Path, monkeypatch: p
     store = SqliteStore(path)
     assert len((await store.open()).tasks) == 2
     await store.close()
-    backup = sqlite3.connect(path.with_name(f"{path.name}.v{NEWEST}"))
-    assert backup.execute("PRAGMA user_version").fetchone() == (NEWEST,)
+    backup = sqlite3.connect(path.with_name(f"{path.name}.v1"))
+    assert backup.execute("PRAGMA user_version").fetchone() == (1,)
     assert backup.execute("SELECT count(*) FROM tasks").fetchone() == (4,)
     backup.close()
 
