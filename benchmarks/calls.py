@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from mcp_scheduler import function
 
 
@@ -9,3 +11,10 @@ from mcp_scheduler import function
 def noop(value: int = 0) -> int:
     """The work: none."""
     return value
+
+
+@function
+def nap(seconds: float) -> float:
+    """The work: waiting."""
+    time.sleep(seconds)
+    return seconds

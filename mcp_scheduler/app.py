@@ -118,7 +118,7 @@ class Engine:
             log.warning(
                 "The last engine of this home did not close it: %d attempts were under way.", len(boot.attempts)
             )
-        self._cluster.load(boot.tasks, boot.attempts)
+        self._cluster.load(boot.tasks, boot.attempts, boot.next_seq)
         for state, count in (await self._store.counts()).items():
             self._cluster.gone[state] = count - self._cluster.counts[state]
         self.service.composer.next_seq = boot.next_seq

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any, Final, Protocol
 
 from mcp_scheduler.core.changes import Changes, Launch, Remembered
 from mcp_scheduler.core.events import Event, Group, Origin
@@ -13,6 +14,8 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.core.task import Task
+
+_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)  # SQLite's lower() knows no other letters
 
 
 class Clock(Protocol):
@@ -72,6 +75,18 @@ class TaskQuery:
     name: str = ""  # substring of the name or the id
     before_seq: int | None = None
     limit: int = 20
+
+    def matches(self, task: Task) -> bool:
+        """Whether the task belongs on some page of this list."""
+        wanted = self.name.translate(_LOWER)
+        return (
+            (not self.states or task.status.state in self.states)
+            and (not self.principal or task.terms.principal == self.principal)
+            and (not self.group or task.group == self.group)
+            and (not self.tag or self.tag in task.tags)
+            and (not wanted or wanted in task.name.translate(_LOWER) or wanted in task.id.translate(_LOWER))
+            and (self.before_seq is None or task.seq < self.before_seq)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ derived is changed by `decide` at once. When a commit fails, `rebuild` derives i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -62,6 +62,8 @@ class Cluster:
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
         self._latest_terms: Terms | None = None
+        self._newest = 0  # the highest arrival number that was ever seen here
+        self._sure_above = 0  # of the tasks with higher arrival numbers none is missing, and they came in this order
         self._forget_derived()
 
     def _forget_derived(self) -> None:
@@ -90,8 +92,10 @@ class Cluster:
 
     # --- facts
 
-    def load(self, tasks: Iterable[Task], attempts: Iterable[Attempt]) -> None:
-        """Start from what the store knows. Follow with `rebuild`, once the nodes are there."""
+    def load(self, tasks: Iterable[Task], attempts: Iterable[Attempt], next_seq: int = 0) -> None:
+        """Start from what the store knows: the unfinished tasks, and the next arrival number. Follow with `rebuild`,
+        once the nodes are there."""
+        self._newest = self._sure_above = next_seq - 1
         for task in tasks:
             task.terms = self.intern(task.terms)
             self._admit(task)
@@ -132,8 +136,19 @@ class Cluster:
         self.gone[task.status.state] -= 1
         self._admit(task)
 
+    def newest_first(self) -> Iterator[Task]:
+        """Tasks in the order of their arrival numbers, down to the last of which memory is sure."""
+        for task in reversed(self.tasks.values()):
+            if task.seq <= self._sure_above:
+                return
+            yield task
+
     def _admit(self, task: Task) -> None:
         self.tasks[task.id] = task
+        if task.seq > self._newest:
+            self._newest = task.seq
+        else:  # it overtook, or it comes back
+            self._sure_above = self._newest
         self.counts[task.status.state] += 1
         if task.key:
             self.keys[task.terms.principal, task.key] = task.id
@@ -158,6 +173,7 @@ class Cluster:
 
     def _forget(self, task: Task) -> None:
         del self.tasks[task.id]
+        self._sure_above = max(self._sure_above, task.seq)
         self.counts[task.status.state] -= 1
         self.keys.pop((task.terms.principal, task.key), None)
 

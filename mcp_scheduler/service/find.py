@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
 
 from mcp_scheduler import errors
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.states import FINAL
 from mcp_scheduler.core.task import Task
-from mcp_scheduler.ports import Store
+from mcp_scheduler.ports import Store, TaskQuery
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.service.groups import Groups, Tally
+
+_LOOK: Final = 1_000  # tasks in memory that are looked at for a page; the store has indexes
 
 
 class Finder:
@@ -73,6 +77,16 @@ class Finder:
         gone = [name for name in tally.states if name not in self._cluster.tasks]
         stored = await self._store.tasks(gone) if gone else {}
         return [self._cluster.tasks.get(name) or stored[name] for name in tally.states]
+
+    async def page(self, query: TaskQuery) -> list[Task]:
+        """A page of a list, newest first: from memory where a short look is sure to find all of it."""
+        found: list[Task] = []
+        for task in islice(self._cluster.newest_first(), _LOOK):
+            if query.matches(task):
+                found.append(task)
+                if len(found) == query.limit:
+                    return found
+        return [self._cluster.tasks.get(task.id, task) for task in await self._store.find(query)]
 
     def by_tag(self, caller: Caller, tag: str) -> list[Task]:
         """Unfinished tasks with this tag."""

@@ -103,8 +103,7 @@ class Looking(Desk):
             before_seq=_seq(request.cursor),
             limit=request.limit,
         )
-        found = await self._store.find(query)
-        tasks = [self._cluster.tasks.get(task.id, task) for task in found]
+        tasks = await self._find.page(query)
         cursor = str(tasks[-1].seq) if len(tasks) == request.limit else ""
         return views.TaskPage(tuple(self._look.task(task) for task in tasks), cursor, self._counts())
 

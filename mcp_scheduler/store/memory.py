@@ -6,10 +6,9 @@ and a second `open` without one is a start after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 
 from mcp_scheduler.core.changes import Changes, Remembered
@@ -23,7 +22,6 @@ from mcp_scheduler.ports import AttemptRow, Boot, Pruned, Result, TaskQuery
 from mcp_scheduler.store.rows import storable
 from mcp_scheduler.store.writing import moment, results_of
 
-_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)  # SQLite's lower() knows no other letters
 _NOTHING: Final = Result(None, "", 0)
 
 
@@ -126,8 +124,7 @@ class MemoryStore:
         return [run.row for _, row in self._named([task]) for _, run in sorted(row.runs.items(), key=_first)]
 
     async def find(self, query: TaskQuery) -> list[Task]:
-        fits = _filter(query)
-        found = (row.task for row in self._in_order(newest_first=True) if fits(row.task))
+        found = (row.task for row in self._in_order(newest_first=True) if query.matches(row.task))
         return [replace(task) for task in islice(found, query.limit)]
 
     async def counts(self) -> dict[State, int]:
@@ -318,22 +315,6 @@ def _ended(row: AttemptRow, ended: Ended) -> AttemptRow:
         stderr_bytes=outcome.stderr_bytes,
         fingerprint=outcome.fingerprint,
     )
-
-
-def _filter(query: TaskQuery) -> Callable[[Task], bool]:
-    wanted = query.name.translate(_LOWER)
-
-    def fits(task: Task) -> bool:
-        return (
-            (not query.states or task.status.state in query.states)
-            and (not query.principal or task.terms.principal == query.principal)
-            and (not query.group or task.group == query.group)
-            and (not query.tag or query.tag in task.tags)
-            and (not wanted or wanted in task.name.translate(_LOWER) or wanted in task.id.translate(_LOWER))
-            and (query.before_seq is None or task.seq < query.before_seq)
-        )
-
-    return fits
 
 
 def _first(item: tuple[int, _Run]) -> int:
