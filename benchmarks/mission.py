@@ -173,7 +173,9 @@ def contention(counts: list[int], seconds: float) -> None:
     print("| clients | calls/s | mean ms | P99 ms | timeouts | errors |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         environment = {**os.environ, "MCP_SCHEDULER_HOME": home}
-        engine = subprocess.Popen([sys.executable, "-m", "mcp_scheduler", "engine"], env=environment)
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "mcp_scheduler", "engine"], env=environment, stderr=subprocess.DEVNULL
+        )
         try:
             wait_until_it_listens(home)
             for count in counts:

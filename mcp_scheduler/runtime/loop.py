@@ -85,11 +85,14 @@ class Loop:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until `stop`."""
-        while not (self._stopping and not self._inbox):
+        """Until `stop`. The turn that begins after it is the last: who has asked is answered, but with short work in
+        the queue reports would go on coming for as long as there is any. The executor keeps them for the next engine."""
+        last = False
+        while not last:
             self._set_timer()
             await self._wake.wait()
             self._wake.clear()
+            last = self._stopping
             batch, self._inbox = self._inbox, []
             if not await self._turn(batch):
                 if self._stopping:  # what was reported is kept by the executor: the next engine hears it

@@ -137,6 +137,13 @@ async def test_a_stopped_loop_finishes_what_it_has_and_takes_nothing_more():
             await rig.submit("b")
 
 
+async def test_a_stopped_loop_leaves_a_long_queue_of_short_work_to_the_next_engine():
+    async with Rig(script=lambda _, __: Outcome(seconds=0.1)) as rig:  # every call ends at once, and a turn starts the next
+        await asyncio.wait_for(rig.loop.ask(Submitted([rig.new(f"t{number}") for number in range(100)])), LIMIT)
+        rig.loop.stop()
+    assert rig.cluster.counts[State.QUEUED] > 50
+
+
 async def test_a_loop_ends_even_if_the_disk_never_takes_its_reports():
     async with Rig() as rig:
         await rig.submit("a")
