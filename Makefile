@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LINT_STAMP := $(VENV)/.lint-ready
 
-.PHONY: demo test lint format bench crash-campaign soak gpu-check docs dist clean help
+.PHONY: demo test lint format bench bench-starts crash-campaign soak gpu-check docs dist clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -46,6 +46,9 @@ $(BENCH)/.ready: pyproject.toml constraints.txt
 
 bench: $(BENCH)/.ready  ## ours beside its peers, in one run (ARGS="--rounds 3 --count 10000")
 	$(BENCH)/bin/python benchmarks/run.py $(ARGS)
+
+bench-starts: $(STAMP)  ## engine start, first answer, idle CPU (ARGS="--rounds 5 --seconds 10")
+	$(BIN)/python benchmarks/starts.py $(ARGS)
 
 crash-campaign: $(STAMP)  ## kill -9 of everything while clients work (N=1000 SEED=1)
 	$(BIN)/python -m campaigns.crash --kills $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)

@@ -99,7 +99,7 @@ class Doors:
         trouble = ""
         while True:
             await asyncio.sleep(LOOK)
-            if self._address.exists() or not Path(self._home.file("engine.lock")).exists():
+            if not self._is_lost():
                 continue
             assert self._server is not None
             self._server.close()  # nobody can reach it; doors that are open stay open
@@ -112,6 +112,10 @@ class Doors:
             else:
                 _log.warning("The socket %s was gone; it has been made again.", self._address)
                 trouble = ""
+
+    def _is_lost(self) -> bool:
+        """The socket is gone, and the home is not."""
+        return not self._address.exists() and os.path.lexists(self._home.file("engine.lock"))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
