@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LINT_STAMP := $(VENV)/.lint-ready
 
-.PHONY: demo test lint format bench bench-shapes bench-mission profile crash-campaign soak gpu-check docs dist clean help
+.PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -56,6 +56,9 @@ bench-mission: $(BENCH)/.ready  ## reads beside writes; 10, 50 and 500 MCP clien
 
 profile: $(STAMP)  ## where the time of one task goes, stage by stage (ARGS="--count 10000 --plain")
 	$(BIN)/python benchmarks/profile.py $(ARGS)
+
+bench-starts: $(STAMP)  ## engine start, first answer, idle CPU (ARGS="--rounds 5 --seconds 10")
+	$(BIN)/python benchmarks/starts.py $(ARGS)
 
 crash-campaign: $(STAMP)  ## kill -9 of everything while clients work (N=1000 SEED=1)
 	$(BIN)/python -m campaigns.crash --kills $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)

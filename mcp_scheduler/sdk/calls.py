@@ -65,6 +65,7 @@ class Calls:
         self._folder = os.getcwd()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_child = False
+        self._stopped = False  # the last call was stopped: what it left in this process is anybody's guess
         self._spoilt = ""  # why no other call shall run in this process
         self.fingerprint = ""
         os.register_at_fork(after_in_child=self._forked)
@@ -74,7 +75,7 @@ class Calls:
         while True:
             waiting = self._link.take()
             if self._link.ending:
-                self._link.leave("", [waiting.attempt] if waiting else [])
+                self._link.leave("it was asked to end", [waiting.attempt] if waiting else [])
                 return
             if waiting is None:
                 continue
@@ -85,7 +86,7 @@ class Calls:
             sequence = self._link.begin(waiting)
             if sequence:
                 self._run(waiting, sequence)
-            if self._stops.reason:
+            if self._stopped:
                 self._link.leave("")
                 return
             if self._spoilt:
@@ -135,7 +136,10 @@ class Calls:
         except Stopped:
             end = End(None)
         self._stops.disarm()
-        if self._stops.reason:
+        # Looked at once: a stop that is heard after this line has missed the call. The engine hears that the call ended
+        # by itself, and gives this worker more to do: so it must stay.
+        self._stopped = bool(self._stops.reason)
+        if self._stopped:
             return End(self._stops.reason, f"The call was asked to stop ({self._stops.reason}).")
         return end
 

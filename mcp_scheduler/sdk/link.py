@@ -103,7 +103,8 @@ class Link:
                 self._send(f'{{"done":[["{attempt}",{outcome}]]}}')
 
     def leave(self, reason: str, unbegun: Iterable[str] = ()) -> None:
-        """The last words: why, if the engine did not ask for it; what is given back; and on disk what is owed."""
+        """The last words: why, unless the last outcome said it; what is given back; and on disk what is owed. The why
+        comes first: an engine that hears of calls given back gives others to a worker that it believes to stay."""
         with self._lock:
             self._connection_number += 1
             if reason:

@@ -31,9 +31,9 @@ _DEADLINE: Final = 4  # CLOCK_BOOTTIME, seconds; 0 for none
 _STOP_SEQUENCE: Final = 5  # the sequence that a stop is meant for
 _STOP_REASON: Final = 6  # index into STOP_REASONS
 _PUMPING: Final = 7  # 1 while the shim carries output from a pipe to a file
+_END: Final = 8  # 1 once the whole worker is to end
 
-END: Final = "end"
-STOP_REASONS: Final = ("", "cancelled", "timeout", "idle_timeout", END)
+STOP_REASONS: Final = ("", "cancelled", "timeout", "idle_timeout")
 
 
 def boot_time() -> float:
@@ -56,8 +56,8 @@ class Running(NamedTuple):
 
 
 class Now:
-    """One mapped now file. Of the methods, `begin`, `end` and `forget` belong to the worker, `ask_stop` and `pumping =`
-    to the shim; reading is anybody's. `begin` and `end` are called by one thread."""
+    """One mapped now file. Of the methods, `begin`, `end` and `forget` belong to the worker, `ask_stop`, `ask_end` and
+    `pumping =` to the shim; reading is anybody's. `begin` and `end` are called by one thread."""
 
     @staticmethod
     def create(path: str) -> int:
@@ -117,9 +117,13 @@ class Now:
     # -- the shim's side
 
     def ask_stop(self, sequence: int, reason: str) -> None:
-        """Say what the SIGTERM that follows is for: this run and no later one, or with `END` the whole worker."""
+        """Say what the SIGTERM that follows is for: this run and no later one."""
         self._words[_STOP_REASON] = STOP_REASONS.index(reason)
         self._words[_STOP_SEQUENCE] = sequence
+
+    def ask_end(self) -> None:
+        """Say that the SIGTERM that follows is for the whole worker. What was asked of a run stands beside it."""
+        self._words[_END] = 1
 
     @property
     def pumping(self) -> bool:
@@ -150,6 +154,11 @@ class Now:
     def stop_asked(self) -> tuple[int, str]:
         """The last stop: the sequence it is meant for and its reason ("" when none was ever asked)."""
         return self._words[_STOP_SEQUENCE], STOP_REASONS[self._words[_STOP_REASON]]
+
+    @property
+    def end_asked(self) -> bool:
+        """The whole worker is to end."""
+        return bool(self._words[_END])
 
     def close(self) -> None:
         """Unmap the file."""

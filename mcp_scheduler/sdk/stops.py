@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from mcp_scheduler.sdk.now import END, Now
+from mcp_scheduler.sdk.now import Now
 
 # Asked after every call: without `signal`'s dressing up as an enumeration, which takes ten times as long.
 SIGTERM: Final = int(signal.SIGTERM)
@@ -48,7 +48,7 @@ class Stops:
         self._sequence = sequence
         self.reason = ""
         self._armed = True
-        if self._now.stop_asked[0] == sequence or self.ending:
+        if self._now.stop_asked[0] == sequence or self._now.end_asked or self.ending:
             self._on_term()
 
     def disarm(self) -> None:
@@ -57,7 +57,7 @@ class Stops:
 
     def asked(self) -> bool:
         """The current call should end. Asks the now file: the main thread may be too busy to take the signal."""
-        return bool(self.reason) or self._now.stop_asked[0] == self._sequence
+        return bool(self.reason) or self._now.stop_asked[0] == self._sequence or self._now.end_asked
 
     @contextmanager
     def cancelling(self, cancel: Callable[[], object]) -> Generator[None]:
@@ -86,13 +86,17 @@ class Stops:
 
     def _on_term(self, *_: Any) -> None:
         sequence, reason = self._now.stop_asked
-        if reason in ("", END):
+        if reason and sequence == self._sequence:
+            self.reason = reason
+        elif self._now.end_asked:
+            self.reason = "cancelled"
+        elif not reason:  # nobody asked through the now file: somebody outside sent the signal
+            self.reason = "crashed"  # the call is not to blame
+        else:
+            return  # late: the run it was meant for is over
+        if self._now.end_asked or not reason:
             self.ending = True
             self._wake()
-        elif sequence != self._sequence:
-            return  # late: the run it was meant for is over
-        # Nobody asked through the now file: somebody outside sent the signal, and the call is not to blame.
-        self.reason = {"": "crashed", END: "cancelled"}.get(reason, reason)
         if self._armed and not self._shielded:
             self._interrupt()
 

@@ -24,6 +24,7 @@ from mcp_scheduler.start import package_folder
 
 LINE_LIMIT: Final = 16 * 1024 * 1024 + 1024  # bytes of a message behind the welcome; the relay sends no longer ones
 BACKLOG: Final = 512  # connections the kernel holds while the loop is busy
+LOOK: Final = 1.0  # seconds between two looks whether the socket is still where clients look for it
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Doors:
         self._nested = nested
         self._hand_over = hand_over
         self._server: asyncio.Server | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._address = Path()
         self._connections: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -64,9 +66,8 @@ class Doors:
     async def listen(self) -> None:
         """Bind the socket (0600) and accept from now on; this engine becomes the home's newest, if it is."""
         self._address = Path(self._home.socket_folder()) / "engine.sock"
-        listener = _bound(self._address)
-        # An accept that fails for want of file descriptors is logged by asyncio and tried again after a second.
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=LINE_LIMIT, backlog=BACKLOG)
+        await self._bind()
+        self._keeping = asyncio.create_task(self._keep_address(), name="socket")
         self._home.record_newest(__version__, sys.executable, package_folder())
 
     def stop_accepting(self) -> None:
@@ -76,6 +77,9 @@ class Doors:
     async def close(self) -> None:
         """Close the socket and every door; returns when all `serve` calls have ended."""
         self._closing = True
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         if self._server is not None:
             self._server.close()
             _remove(self._address)
@@ -83,6 +87,35 @@ class Doors:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _bind(self) -> None:
+        listener = _bound(self._address)
+        # An accept that fails for want of file descriptors is logged by asyncio and tried again after a second.
+        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=LINE_LIMIT, backlog=BACKLOG)
+
+    async def _keep_address(self) -> None:
+        """Whoever tidies up may remove the socket of a living engine. No client would find it any more, and none could
+        start another: so it is made again. Where the home itself is gone there is nothing to keep."""
+        trouble = ""
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self._is_lost():
+                continue
+            assert self._server is not None
+            self._server.close()  # nobody can reach it; doors that are open stay open
+            try:
+                await self._bind()
+            except OSError as error:
+                if str(error) != trouble:  # told once, not each second
+                    _log.warning("The socket %s is gone, and cannot be made again: %s", self._address, error)
+                trouble = str(error)
+            else:
+                _log.warning("The socket %s was gone; it has been made again.", self._address)
+                trouble = ""
+
+    def _is_lost(self) -> bool:
+        """The socket is gone, and the home is not."""
+        return not self._address.exists() and os.path.lexists(self._home.file("engine.lock"))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

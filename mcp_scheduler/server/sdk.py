@@ -14,7 +14,9 @@ _ONE_AT_A_TIME: Final = threading.Lock()
 
 
 def load_sdk() -> None:
-    """Returns when the SDK, and what we build on it, is imported. From then on anybody may import from it."""
+    """Returns when the SDK, and what we build on it, is imported. From then on anybody may import from it. The check of
+    arguments, which the first submission needs, comes along."""
     with _ONE_AT_A_TIME:
         importlib.import_module("mcp_scheduler.server.stream")
         importlib.import_module("mcp_scheduler.server.protocol")
+        importlib.import_module("jsonschema")

@@ -62,11 +62,17 @@ class WireStream:
 
     async def send(self, item: SessionMessage, /) -> None:
         message = item.message
-        if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
+        if not isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) or message.id is None:
+            await self._write(_encoded(message))
+            return
+        try:
+            if not isinstance(message, types.JSONRPCError) or message.error.code != types.CONNECTION_CLOSED:
+                await self._write(_encoded(message))
+            # else the SDK's farewell to an abandoned request: the next engine answers it instead
+        finally:
+            # Not before it is written: with the last answer settled the stream may end, and what ends it calls off
+            # whatever is still on its way.
             self._settle(message.id)
-            if isinstance(message, types.JSONRPCError) and message.error.code == types.CONNECTION_CLOSED:
-                return  # the SDK's farewell to an abandoned request: the next engine answers it instead
-        await self._write(_encoded(message))
 
     async def aclose(self) -> None:
         """Whoever opened the wire closes it."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from mcp_scheduler import errors
 from mcp_scheduler.ports import Catalogue, FunctionEntry
 from mcp_scheduler.requests import TaskSpec
 from mcp_scheduler.service.references import has_reference
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 _LATER = (
     "chat", "tool", "lease", "cache", "reads", "writes", "deadline", "every", "cron", "catch_up",
@@ -97,6 +98,9 @@ class Functions:
             return
         validator = self._validators.get(entry.name)
         if validator is None:
+            # Late: it takes a tenth of the engine's start. `server.sdk` loads it beside the first client.
+            from jsonschema import Draft202012Validator  # noqa: PLC0415
+
             validator = self._validators[entry.name] = Draft202012Validator(dict(entry.parameters))
         found: Iterable[ValidationError] = validator.iter_errors(arguments)  # pyright: ignore[reportUnknownMemberType]
         problems = [problem for problem in found if not has_reference(problem.instance)]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mcp_scheduler.sdk import worker
 from mcp_scheduler.sdk.frames import Splitter, frame
-from mcp_scheduler.sdk.now import END, Now
+from mcp_scheduler.sdk.now import Now
 
 PATIENCE = 20.0
 PYTHON = os.environ.get("WORKER_PYTHON", sys.executable)
@@ -65,6 +65,10 @@ class Engine:
         assert outcome["reason"] is None, outcome["error"]
         return json.loads(outcome["result"])
 
+    def run(self, code, attempt="r-1.1"):
+        """What `result` is after this code."""
+        return self.result(attempt, "fns.run", code=code)
+
     def failure(self, attempt, function, **arguments):
         self.call(attempt, function, **arguments)
         outcome = self.done(attempt)
@@ -73,6 +77,27 @@ class Engine:
 
     def close(self):
         self.socket.close()
+
+
+class Gate:
+    """Two FIFOs: a call tells through one that it is there, and waits at the other."""
+
+    def __init__(self, folder):
+        self.arguments = {name: str(folder / name) for name in ("began", "go")}
+        for path in self.arguments.values():
+            os.mkfifo(path)
+        self._files = {name: os.open(path, os.O_RDWR) for name, path in self.arguments.items()}
+
+    def reached(self):
+        ready, _, _ = select.select([self._files["began"]], [], [], PATIENCE)
+        assert ready, "nobody came to the gate"
+
+    def open(self):
+        os.write(self._files["go"], b"through\n")
+
+    def close(self):
+        for file in self._files.values():
+            os.close(file)
 
 
 class Bench:
@@ -85,6 +110,7 @@ class Bench:
             (folder / name).mkdir()
         self.process = None
         self.engines = []
+        self.gates = []
         self.printed = defaultdict(bytes)
         self.runtime = tempfile.TemporaryDirectory(prefix="w")  # a short path: socket addresses are limited
         self.address = f"{self.runtime.name}/s"
@@ -142,6 +168,10 @@ class Bench:
         (self.folder / "now").unlink()
         return self.start(*sources, path=path, env=env, **limits)
 
+    def gate(self):
+        self.gates.append(Gate(self.folder))
+        return self.gates[-1]
+
     def connect(self):
         engine = Engine(self.address)
         self.engines.append(engine)
@@ -150,7 +180,7 @@ class Bench:
     def stop(self, attempt, reason):
         running = self.now.running()
         if attempt is None:
-            self.now.ask_stop(0, END)
+            self.now.ask_end()
         elif running is not None and running.attempt == attempt:
             self.now.ask_stop(running.sequence, reason)
         self.process.send_signal(signal.SIGTERM)
@@ -162,8 +192,8 @@ class Bench:
         return self.process.wait(PATIENCE)
 
     def close(self):
-        for engine in self.engines:
-            engine.close()
+        for opened in (*self.engines, *self.gates):
+            opened.close()
         if self.process is not None:
             self._end_process()
         self.runtime.cleanup()

@@ -1,68 +1,13 @@
+"""What a call sees, returns and leaves behind."""
+
 from __future__ import annotations
 
 import hashlib
 import json
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from bench import PYTHON
-
-SOURCE = """
-    import asyncio, os, subprocess, sys, threading, time
-    from pathlib import Path
-    from mcp_scheduler import current_task, function
-
-    @function
-    def add(a: int, b: int = 2) -> int:
-        "Adds."
-        return a + b
-
-    @function(name="slow-one", timeout=5)
-    async def later(x: int) -> int:
-        await asyncio.sleep(0)
-        return x
-
-    @function
-    def wait_for(path: Path) -> str:
-        while not path.exists():
-            time.sleep(0.001)
-        return "came"
-
-    @function
-    async def sleep_for_ever() -> None:
-        await asyncio.sleep(3600)
-
-    @function
-    def stubborn(path: Path) -> str:
-        try:
-            wait_for(path)
-        except BaseException:
-            pass
-        return "partial"
-
-    @function
-    def fail(text: str) -> None:
-        raise ValueError(text)
-
-    @function
-    def run(code: str) -> object:
-        names = {}
-        exec(code, globals(), names)
-        return names.get("result")
-"""
-
-
-@pytest.fixture
-def engine(bench):
-    engine = bench.start(bench.write("fns.py", SOURCE))
-    assert engine.expect("hello")["worker"] == "w1"
-    return engine
-
-
-def run(engine, code, attempt="r-1.1"):
-    return engine.result(attempt, "fns.run", code=code)
+from worker_functions import SOURCE
 
 
 def test_a_fresh_worker_says_what_it_offers(bench):
@@ -168,7 +113,7 @@ def test_what_user_code_does_wrong_ends_its_call_and_no_more(engine, code, reaso
 def test_what_user_code_leaves_behind_does_not_reach_the_next_call(bench, engine, code):
     engine.call("a-1.1", "fns.run", code=code)
     engine.done("a-1.1")
-    assert run(engine, "print('still heard'); result = os.getcwd()", "a-2.1") == str(bench.folder)
+    assert engine.run("print('still heard'); result = os.getcwd()", "a-2.1") == str(bench.folder)
     assert bench.printed["a-2.1"] == b"still heard\n"
     engine.send(bye=True)
     assert bench.exit_code() == 0
@@ -176,7 +121,7 @@ def test_what_user_code_leaves_behind_does_not_reach_the_next_call(bench, engine
 
 def test_a_process_that_user_code_spawns_finds_the_functions(engine):
     code = "import multiprocessing as m, fns\nwith m.get_context('spawn').Pool(1) as p: result = p.map(fns.add, [1, 2])"
-    assert run(engine, code) == [3, 4]
+    assert engine.run(code) == [3, 4]
 
 
 def test_a_worker_that_dies_in_a_call_leaves_its_name_in_the_now_file(bench, engine):
@@ -188,7 +133,7 @@ def test_a_worker_that_dies_in_a_call_leaves_its_name_in_the_now_file(bench, eng
 
 def test_output_is_told_apart_by_call(bench, engine):
     for n in range(20):
-        run(engine, f"print('out {n}'); sys.stderr.write('err {n} '); os.system('echo child {n}')", f"a-{n}.1")
+        engine.run(f"print('out {n}'); sys.stderr.write('err {n} '); os.system('echo child {n}')", f"a-{n}.1")
     for n in range(20):
         printed = bench.printed[f"a-{n}.1"].decode()
         assert sorted(printed.split()) == sorted(f"out {n} err {n} child {n}".split())
@@ -200,13 +145,13 @@ def test_a_call_knows_its_task(bench, engine):
         "result = [t.id, t.attempt, t.name, str(t.folder), os.environ['MCP_SCHEDULER_ATTEMPT'], t.cancelled]"
     )
     folder = str(bench.folder / "tasks" / "train-abc")
-    assert run(engine, code, "train-abc.2") == ["train-abc", 2, "n", folder, "train-abc.2", False]
+    assert engine.run(code, "train-abc.2") == ["train-abc", 2, "n", folder, "train-abc.2", False]
     assert engine.expect("progress") == ["train-abc.2", 0.5, "half"]
     assert Path(folder, "x").exists()
 
 
 def test_progress_is_limited_but_its_end_is_told(engine):
-    run(engine, "for n in range(1001): current_task().progress(n / 1000)")
+    engine.run("for n in range(1001): current_task().progress(n / 1000)")
     assert engine.expect("progress")[1] == 0
     fractions = []
     while not fractions or fractions[-1] < 1:
@@ -235,200 +180,3 @@ def test_the_memory_of_a_call_is_measured(engine):
     engine.call("a-2.1", "fns.run", code="time.sleep(0.002)")
     assert high > 200 << 20
     assert engine.done("a-2.1")["memory_peak"] < high - (100 << 20)
-
-
-# -- stops
-
-
-@pytest.mark.parametrize("function", ["fns.wait_for", "fns.stubborn", "fns.sleep_for_ever"])
-def test_a_stop_ends_the_call_gives_back_the_rest_and_ends_the_worker(bench, engine, function):
-    arguments = {} if function == "fns.sleep_for_ever" else {"path": "/nowhere/at/all"}
-    first = ["a-1.1", {"function": function, "arguments": arguments, "timeout": 100}]
-    engine.send(calls=[first, *[[f"a-{n}.1", {"function": "fns.add", "arguments": {"a": n}}] for n in (2, 3)]])
-    engine.expect("began")
-    bench.stop("a-1.1", "timeout")
-    outcome = engine.done("a-1.1")
-    assert outcome["reason"] == "timeout"
-    assert outcome["result"] is None
-    assert engine.expect("returned") == ["a-2.1", "a-3.1"]
-    assert bench.exit_code() == 0
-    assert bench.record("a-1.1")["reason"] == "timeout"
-
-
-def test_a_late_stop_does_not_hit_the_next_call(bench, engine):
-    engine.result("a-1.1", "fns.add", a=1)
-    go = bench.folder / "go"
-    engine.call("a-2.1", "fns.wait_for", path=str(go), timeout=100)
-    engine.expect("began")
-    bench.now.ask_stop(bench.now.running().sequence - 2, "cancelled")
-    bench.process.send_signal(signal.SIGTERM)
-    go.touch()
-    assert engine.done("a-2.1")["reason"] is None
-    assert engine.result("a-3.1", "fns.add", a=1) == 3
-
-
-def test_an_idle_worker_ends_when_asked(bench, engine):
-    bench.stop(None, "")
-    assert bench.exit_code() == 0
-
-
-def test_a_call_in_a_thread_can_ask_whether_it_is_cancelled(bench, engine):
-    code = (
-        "t = current_task()\nwhile not t.cancelled:\n  try: time.sleep(0.001)\n  except BaseException: pass\nresult = 1"
-    )
-    engine.call("a-1.1", "fns.run", code=code, timeout=100)
-    engine.expect("began")
-    bench.stop("a-1.1", "cancelled")
-    assert engine.done("a-1.1")["reason"] == "cancelled"
-
-
-# -- recall, acks, the end of the connection
-
-
-def test_a_recall_gives_back_what_has_not_begun(bench, engine):
-    go = bench.folder / "go"
-    first = ["a-1.1", {"function": "fns.wait_for", "arguments": {"path": str(go)}, "timeout": 100}]
-    engine.send(calls=[first, ["a-2.1", {"function": "fns.add", "arguments": {"a": 1}}]])
-    engine.expect("began")
-    engine.send(recall=True)
-    assert engine.expect("returned") == ["a-2.1"]
-    go.touch()
-    assert json.loads(engine.done("a-1.1")["result"]) == "came"
-
-
-def test_acknowledged_results_are_forgotten(bench, engine):
-    engine.expect("catalogue")
-    engine.result("a-1.1", "fns.add", a=1)
-    engine.result("a-2.1", "fns.add", a=2)
-    engine.send(ack=["a-1.1"])
-    engine.send(describe=True)  # answered after the ack was obeyed
-    engine.expect("catalogue")
-    assert bench.now.begun() == ["a-2.1"]
-    engine.close()
-    again = bench.connect()
-    assert again.expect("hello")["unacked"] == ["a-2.1"]
-    assert json.loads(again.done("a-2.1")["result"]) == 4
-
-
-def test_without_an_engine_the_call_is_finished_and_the_rest_is_dropped(bench, engine):
-    go = bench.folder / "go"
-    engine.result("a-0.1", "fns.add", a=1)
-    first = ["a-1.1", {"function": "fns.wait_for", "arguments": {"path": str(go)}, "timeout": 100}]
-    engine.send(calls=[first, ["a-2.1", {"function": "fns.add", "arguments": {"a": 1}}]])
-    engine.expect("began")
-    engine.close()
-    again = bench.connect()
-    hello = again.expect("hello")
-    assert hello["current"] == "a-1.1"
-    assert hello["began"] > 1e9
-    assert hello["unacked"] == ["a-0.1"]
-    assert bench.record("a-0.1")["result"] == "3"
-    again.close()
-    go.touch()
-    third = bench.connect()
-    assert third.expect("hello")["queued"] == []
-    assert json.loads(third.done("a-1.1")["result"]) == "came"
-    assert bench.now.begun() == ["a-0.1", "a-1.1"]
-    assert third.result("a-3.1", "fns.add", a=1) == 3
-
-
-def test_a_worker_alone_and_idle_ends_with_its_results_on_disk(bench):
-    engine = bench.start(bench.write("fns.py", SOURCE), alone=0.2)
-    engine.result("a-1.1", "fns.add", a=1)
-    engine.close()
-    assert bench.exit_code() == 0
-    record = bench.record("a-1.1")
-    assert (record["attempt"], record["result"], record["reason"]) == ("a-1.1", "3", None)
-
-
-def test_junk_from_the_engine_ends_the_connection_not_the_worker(bench, engine):
-    engine.socket.sendall(b"\xff" * 100)
-    again = bench.connect()
-    again.expect("hello")
-    assert again.result("a-1.1", "fns.add", a=1) == 3
-
-
-# -- renewal
-
-
-def test_changed_code_makes_the_worker_give_way_before_the_next_call(bench, engine):
-    fingerprint = engine.expect("catalogue")["functions"][0]["fingerprint"]
-    bench.write("fns.py", SOURCE.replace("a + b", "a - b"))
-    number, reason = 0, None
-    while reason is None:  # looked for at most once a second
-        number += 1
-        engine.send(ack=[f"a-{number - 1}.1"])
-        engine.call(f"a-{number}.1", "fns.add", a=1)
-        message = engine.next("done", "retiring")
-        reason = message.get("retiring")
-    assert reason == f"code changed: {bench.folder}/fns.py"
-    assert engine.expect("returned") == [f"a-{number}.1"]
-    assert bench.exit_code() == 0
-    engine = bench.restart()
-    assert engine.expect("catalogue")["functions"][0]["fingerprint"] != fingerprint
-    assert engine.result("b-1.1", "fns.add", a=1) == -1
-
-
-def test_a_worker_gives_way_after_its_number_of_calls(bench):
-    engine = bench.start(bench.write("fns.py", SOURCE), calls=2)
-    engine.send(calls=[[f"a-{n}.1", {"function": "fns.add", "arguments": {"a": n}}] for n in range(4)])
-    assert engine.expect("retiring") == "it has run its number of calls"
-    assert engine.expect("returned") == ["a-2.1", "a-3.1"]
-    assert bench.exit_code() == 0
-    assert bench.record("a-1.1")["result"] == "3"
-
-
-def test_a_worker_gives_way_when_it_has_grown(bench):
-    engine = bench.start(bench.write("fns.py", SOURCE), growth=50 << 20)
-    run(engine, "import builtins; builtins.kept = bytearray(100 << 20); time.sleep(1)")
-    engine.call("a-2.1", "fns.add", a=1)
-    assert "memory grew" in engine.expect("retiring")
-
-
-# -- sources
-
-
-def test_one_bad_source_spoils_no_other(bench):
-    bench.write("exits.py", "import sys; sys.exit(3)")
-    bench.write("breaks.py", "1 / 0")
-    bench.write("json.py", "")
-    bench.write("args.py", "from mcp_scheduler import function\n@function\ndef f(*parts): ...\n")
-    bench.write("wrong.py", "from mcp_scheduler import function\n@function(timeout=-1)\ndef f(): ...\n")
-    good = bench.write("fns.py", SOURCE)
-    names = [str(bench.folder / f"{name}.py") for name in ("exits", "breaks", "json", "args", "wrong", "absent")]
-    engine = bench.start(*names, "no_such_module", good)
-    catalogue = engine.expect("catalogue")
-    assert "fns.add" in [entry["name"] for entry in catalogue["functions"]]
-    told = "\n".join(catalogue["problems"])
-    for text in ("SystemExit: 3", "ZeroDivisionError", "'json' is taken by", "*parts is positional", "timeout must be",
-                 "there is no file", "No module named 'no_such_module'"):  # fmt: skip
-        assert text in told
-    assert len(catalogue["problems"]) == 7
-
-
-def test_modules_and_entry_points_are_sources_too(bench):
-    source = "from mcp_scheduler import function\n@function\ndef f() -> int:\n    return 1\n"
-    bench.write("here.py", source)
-    for name in ("lib", "site", "site/thing-1.0.dist-info"):
-        (bench.folder / name).mkdir()
-    bench.write("lib/there.py", source)
-    bench.write("site/plugged.py", source)
-    bench.write("site/thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
-    bench.write("site/thing-1.0.dist-info/entry_points.txt", "[mcp_scheduler.functions]\nx = plugged\n")
-    engine = bench.start("here", "there", path=(str(bench.folder / "lib"), str(bench.folder / "site")))
-    catalogue = engine.expect("catalogue")
-    assert catalogue["problems"] == []
-    assert [entry["name"] for entry in catalogue["functions"]] == ["here.f", "there.f", "plugged.f"]
-
-
-def test_a_user_module_does_not_see_the_packages_beside_ours(bench):
-    code = "import sys\nfrom mcp_scheduler import function\n@function\ndef path() -> list:\n    return sys.path\n"
-    engine = bench.start(bench.write("fns.py", code))
-    import mcp_scheduler
-
-    beside = Path(mcp_scheduler.__file__).parent.parent
-    ours = engine.result("a-1.1", "fns.path").count(str(beside))
-    probe = subprocess.run(
-        [PYTHON, "-I", "-c", "import sys; print(sys.path)"], capture_output=True, text=True, check=True
-    )
-    assert ours == probe.stdout.count(f"'{beside}'"), "an editable installation is there anyway; we add nothing"

@@ -65,7 +65,7 @@ class CommandShim:
         self._selector.register(signals, selectors.EVENT_READ, self._on_signal)
         while not self._is_over():
             for key, _ in self._selector.select(self._patience()):
-                if self._selector.get_map().get(key.fileobj) is key:  # not gone by what was done before it
+                if self._selector.get_map().get(key.fd) is key:  # not gone by what was done before it
                     key.data(key.fileobj)
             if self._run is not None:
                 self._on_time(self._run, time.monotonic())

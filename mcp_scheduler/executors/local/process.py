@@ -7,7 +7,8 @@ import functools
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -17,6 +18,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 # An ignored signal would stay ignored across exec.
 _TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD)
 _libc = ctypes.CDLL(None, use_errno=True)
+ROOM = 3.0  # seconds that a start waits while the limit of processes is reached
+_PAUSE = (0.005, 0.1)  # first and longest pause between two tries
 
 
 def become_subreaper() -> None:
@@ -52,7 +55,7 @@ def spawn(
     bound to the creating thread. Errors: OSError with what could not be done (folder, program, too many arguments).
     """
     reading, writing = os.pipe()  # closed by a successful exec, written by a failed one
-    pid = os.fork()
+    pid = patiently(os.fork)
     if pid == 0:
         os.close(reading)
         _exec(argv, env, cwd, (stdio, inherited), failure=writing)
@@ -74,16 +77,33 @@ def spawn_command(argv: list[str], env: Mapping[str, str], cwd: str, stdio: tupl
     """
     os.chdir(cwd)  # this process has one thread, and no use for a folder of its own
     try:
-        return os.posix_spawn(
-            argv[0],
-            argv,
-            env,
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(stdio)],
-            setsid=True,
-            setsigdef=_TO_DEFAULT,
+        return patiently(
+            lambda: os.posix_spawn(
+                argv[0],
+                argv,
+                env,
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(stdio)],
+                setsid=True,
+                setsigdef=_TO_DEFAULT,
+            )
         )
     finally:
         os.chdir("/")
+
+
+def patiently(start: Callable[[], int]) -> int:
+    """The pid that `start` gives. While the limit of processes is reached it is tried again for `ROOM` seconds:
+    processes end all the time, and what nobody could start has done nothing. Errors: OSError, as `start`."""
+    ends = time.monotonic() + ROOM
+    pause, longest = _PAUSE
+    while True:
+        try:
+            return start()
+        except BlockingIOError:  # EAGAIN
+            if time.monotonic() >= ends:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, longest)
 
 
 def _exec(

@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from mcp_scheduler.executors.local import ending, log, process, tree
+from mcp_scheduler.executors.local.control import Control
 from mcp_scheduler.executors.local.folders import Berth
 from mcp_scheduler.executors.local.held import Held, listen, take_lock
 from mcp_scheduler.executors.local.pump import Pump
-from mcp_scheduler.sdk.now import END, Now
+from mcp_scheduler.executors.local.stopping import Stopping
+from mcp_scheduler.sdk.now import Now
 
 FIRST_CONTACT = 5.0  # seconds that the end of a worker waits for an engine that has not connected yet
 OWN_CAPS = (1 << 16, 1 << 16)  # kept of what a worker prints outside of any call
@@ -75,12 +77,10 @@ class Shim:
         self._attempts = Path(order["attempts"])
         self._now = Now(held.now)
         self._selector = selectors.DefaultSelector()
-        self._lines: dict[socket.socket, bytes] = {}  # the control connections, and what came of the next line
-        self._met = False
+        self._control = Control(held.control, self._selector, self._heard, self._greeting)
         self._started = time.monotonic()
         self._child = 0
-        self._stop_told: tuple[int, str] = (0, "")  # sequence and reason of the last stop that was carried out
-        self._kill_at: float | None = None
+        self._stopping = Stopping(self._now, lambda signum: tree.strike([self._child], signum))
         self._end: ending.End | None = None
         self._ended_at = 0.0
         self._round_at: float | None = None
@@ -93,11 +93,11 @@ class Shim:
         signals = process.catch_children()
         signal.signal(signal.SIGTERM, process.heed)  # arrives through the same socket
         self._watch(signals, self._on_signal)
-        self._watch(self._held.control, self._on_connect)
         self._pumps = self._start()
         while not self._is_over():
             for key, _ in self._selector.select(self._patience()):
-                key.data(key.fileobj)
+                if self._selector.get_map().get(key.fd) is key:  # not gone by what was done before it
+                    key.data(key.fileobj)
             self._on_time(time.monotonic())
         self._finish()
         return 0
@@ -141,29 +141,9 @@ class Shim:
 
     # -- stopping
 
-    def _stop(self, attempt: str | None, reason: str, grace: float) -> None:
-        """SIGTERM for the call that runs, if it is this one (or, without an attempt, for the whole worker)."""
-        running = self._now.running()
-        if self._end is not None:
-            return
-        if attempt is not None and (running is None or running.attempt != attempt):
-            self._tell({"missed": attempt})
-            return
-        sequence = running.sequence if running else 0
-        if not self._is_being_stopped(sequence):  # the first reason stays: it is what the call is told to have ended of
-            self._stop_told = (sequence, reason)
-            self._now.ask_stop(sequence, END if attempt is None else reason)
-        self._kill_at = min(self._kill_at or float("inf"), time.monotonic() + grace)
-        tree.strike([self._child], signal.SIGTERM)
-        tree.strike([self._child], signal.SIGCONT)  # a stopped process does not hear SIGTERM
-
-    def _is_being_stopped(self, sequence: int) -> bool:
-        told, reason = self._stop_told
-        return sequence > 0 and told == sequence and reason != ""
-
     def _on_signal(self, signals: socket.socket) -> None:
-        if signal.SIGTERM in signals.recv(4096):  # somebody ends us: end the worker in order first
-            self._stop(None, "", self._order["grace"])
+        if signal.SIGTERM in signals.recv(4096) and self._end is None:
+            self._stopping.end(self._order["grace"])  # somebody ends us: the worker in order first
         self._reap()
 
     def _reap(self) -> None:
@@ -182,21 +162,12 @@ class Shim:
                 self._round_at = self._ended_at
 
     def _on_time(self, now: float) -> None:
-        if self._kill_at is not None and now >= self._kill_at and self._end is None:
-            self._kill()
+        if self._end is None:
+            self._stopping.on_time(now)
         if self._round_at is not None and now >= self._round_at and not self._empty:
             self._strike_rest(now)
-        if not self._lines and self._end is None:
+        if not self._control.is_open and self._end is None:
             self._keep_deadline()
-
-    def _kill(self) -> None:
-        """The grace time is over. A worker that is in a later call by now never heard the stop: it is spared."""
-        running, (sequence, reason) = self._now.running(), self._stop_told
-        if reason and running is not None and running.sequence != sequence:
-            self._kill_at = None
-            return
-        self._kill_at = time.monotonic() + ROUND[1]  # again, until it is gone
-        tree.strike([self._child])
 
     def _strike_rest(self, now: float) -> None:
         """The worker is gone, others of its tree are not."""
@@ -205,67 +176,44 @@ class Shim:
         self._pause = min(2 * self._pause, ROUND[1])
         if now - self._ended_at > TELL_SURVIVORS and left != self._survivors:
             self._survivors = left
-            self._tell({"surviving": left})
+            self._control.tell({"surviving": left})
 
     def _keep_deadline(self) -> None:
         """Without an engine nobody else does."""
         running = self._now.running()
-        if running and ending.is_overdue(running) and self._stop_told[0] != running.sequence:
-            self._stop(running.attempt, "timeout", self._order["grace"])
+        if running and ending.is_overdue(running) and self._stopping.told[0] != running.sequence:
+            self._stopping.stop(running.attempt, "timeout", self._order["grace"])
 
     def _patience(self) -> float | None:
         """Seconds until something is due by itself."""
         now = time.monotonic()
         due: list[float] = []
-        if self._empty and not self._met:
+        if self._empty and not self._control.met:
             due.append(self._started + FIRST_CONTACT)
         elif self._end is not None and self._round_at is not None:
             due.append(self._round_at)
-        elif self._kill_at is not None:
-            due.append(self._kill_at)
-        if not self._lines:
+        elif self._stopping.kill_at is not None:
+            due.append(self._stopping.kill_at)
+        if not self._control.is_open:
             due.append(now + ALONE_TICK)
         return max(0.0, min(due) - now) if due else None
 
     # -- the engine
 
-    def _on_connect(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        connection.setblocking(False)
-        self._lines[connection] = b""
-        self._met = True
-        self._watch(connection, self._on_control)
-        self._tell({"hello": {"worker": self._order["worker"], "pid": os.getpid(), "child": self._child}})
+    def _greeting(self) -> dict[str, Any]:
+        return {"worker": self._order["worker"], "pid": os.getpid(), "child": self._child}
 
-    def _on_control(self, connection: socket.socket) -> None:
-        try:
-            chunk = connection.recv(1 << 16)
-        except ConnectionResetError:
-            chunk = b""
-        if not chunk:
-            self._drop(connection)
+    def _heard(self, message: dict[str, Any]) -> None:
+        if self._end is not None:
+            return  # the worker is gone: how it ended is about to be told
+        if "spare" in message:
+            self._stopping.spare(message["spare"])
             return
-        *lines, self._lines[connection] = (self._lines[connection] + chunk).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
-            if "stop" in message:
-                stop = message["stop"]
-                self._stop(stop["attempt"], stop["reason"], stop["grace"])
-            else:
-                self._kill_at = None  # {"spare": attempt}: the call was over before its stop came
-
-    def _tell(self, message: dict[str, Any]) -> None:
-        line = json.dumps(message).encode() + b"\n"
-        for connection in list(self._lines):
-            try:
-                connection.sendall(line)
-            except OSError:  # gone, or so far behind that its buffer is full: the files tell the rest
-                self._drop(connection)
-
-    def _drop(self, connection: socket.socket) -> None:
-        self._selector.unregister(connection)
-        del self._lines[connection]
-        connection.close()
+        stop = message["stop"]
+        if stop["attempt"] is None:
+            self._stopping.end(stop["grace"])
+        elif not self._stopping.stop(stop["attempt"], stop["reason"], stop["grace"]):
+            self._control.tell({"missed": stop["attempt"]})
 
     def _watch(self, source: Any, act: Callable[[Any], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, act)
@@ -273,7 +221,7 @@ class Shim:
     # -- the end
 
     def _is_over(self) -> bool:
-        waited = self._met or time.monotonic() - self._started >= FIRST_CONTACT
+        waited = self._control.met or time.monotonic() - self._started >= FIRST_CONTACT
         return self._empty and waited
 
     def _finish(self) -> None:
@@ -286,14 +234,12 @@ class Shim:
             pump.release()
         said = log.read(self._held.berth.err, -LAST_WORDS, LAST_WORDS)[0].decode(errors="replace")
         try:
-            ending.write_records(self._attempts, self._now, self._end, self._stop_told)
+            ending.write_records(self._attempts, self._now, self._end, self._stopping.told)
         except OSError as error:
             # The now file stays behind then: the next engine sees from it what had begun.
             print(f"{self._order['worker']}: exit records not written: {error}", file=sys.stderr)  # noqa: T201 (the log)
-            self._tell({"ended": {**self._end.told(said), "unrecorded": self._now.begun()}})
+            self._control.tell({"ended": {**self._end.told(said), "unrecorded": self._now.begun()}})
             return
-        for connection in self._lines:
-            connection.settimeout(1.0)
-        self._tell({"ended": self._end.told(said)})
+        self._control.tell({"ended": self._end.told(said)})
         with contextlib.suppress(OSError):
             self._held.berth.remove()

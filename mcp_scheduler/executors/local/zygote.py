@@ -25,7 +25,7 @@ if __name__ == "__main__":  # last on the path: a module of this package must ne
 
 from mcp_scheduler.executors.local import command_shim, shim
 from mcp_scheduler.executors.local.held import COMMAND, Held
-from mcp_scheduler.executors.local.process import catch_children
+from mcp_scheduler.executors.local.process import catch_children, patiently
 
 
 class Zygote:
@@ -76,7 +76,7 @@ class Zygote:
         except OSError as error:
             return {"failed": {"worker": worker, "error": f"cannot prepare a shim in {order['run']}: {error}"}}
         try:
-            pid = os.fork()
+            pid = patiently(os.fork)
         except OSError as error:  # the limit of processes, or no memory
             held.abandon()
             return {"failed": {"worker": worker, "error": f"cannot start a process: {error}"}}

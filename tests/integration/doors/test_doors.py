@@ -206,6 +206,35 @@ async def test_the_socket_is_the_users_alone_and_goes_with_the_engine(home):
     assert not guests.doors.open_doors
 
 
+async def test_a_socket_that_somebody_removes_is_made_again_and_open_doors_stay_open(home, monkeypatch):
+    monkeypatch.setattr(doors_module, "LOOK", 0.01)
+    Path(home.file("engine.lock")).touch()
+    guests = Guests(home)
+    await guests.doors.listen()
+    reader, writer = await knock(home, make_hello("mcp"))
+    await reader.readline()
+    Path(home.engine_address()).unlink()
+    await until(Path(home.engine_address()).exists)
+    assert stat.S_IMODE(Path(home.engine_address()).stat().st_mode) == 0o600
+    assert "engine" in await told(home, make_hello("mcp"))
+    writer.write(b"still here\n")
+    assert await reader.readline() == b"STILL HERE\n"
+    writer.close()
+    await guests.doors.close()
+    assert not Path(home.engine_address()).exists()
+
+
+async def test_where_the_whole_home_is_removed_no_socket_is_made_for_nobody(home, monkeypatch):
+    monkeypatch.setattr(doors_module, "LOOK", 0)
+    guests = Guests(home)
+    await guests.doors.listen()
+    Path(home.engine_address()).unlink()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not Path(home.engine_address()).exists()
+    await guests.doors.close()
+
+
 async def test_an_engine_that_is_leaving_sends_newcomers_to_the_next(home, guests):
     reader, writer = await knock(home, make_hello("mcp"))
     await reader.readline()
