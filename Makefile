@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LINT_STAMP := $(VENV)/.lint-ready
 
-.PHONY: demo test lint format bench crash-campaign soak gpu-check docs dist clean help
+.PHONY: demo test lint format bench crash-campaign power-loss syscall-campaign trouble-campaign client-campaign fuzz soak gpu-check docs dist clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -49,6 +49,12 @@ bench: $(BENCH)/.ready  ## ours beside its peers, in one run (ARGS="--rounds 3 -
 
 crash-campaign: $(STAMP)  ## kill -9 of everything while clients work (N=1000 SEED=1)
 	$(BIN)/python -m campaigns.crash --kills $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)
+
+power-loss: $(STAMP)  ## cut the power at many moments of a recorded run (POINTS=300 SEED=1)
+	$(BIN)/python -m campaigns.power --points $(or $(POINTS),300) --seed $(or $(SEED),1) $(ARGS)
+
+syscall-campaign: $(STAMP)  ## kill, EIO and ENOSPC at every n-th write, fsync, rename, unlink (EVERY=1 SEED=1)
+	$(BIN)/python -m campaigns.syscalls --every $(or $(EVERY),1) --seed $(or $(SEED),1) $(ARGS)
 
 soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 	$(BIN)/python -m campaigns.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),20) $(ARGS)

@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from campaigns.house import House
@@ -31,6 +32,7 @@ class Stored:
     error: str
     after: list[str]
     result: Any
+    file: str  # of a large result, "" for none
     attempts: dict[int, tuple[str | None, bool]] = field(default_factory=dict)  # number → reason, returned
 
 
@@ -44,7 +46,7 @@ class Verdict:
 
 def judge(house: House, ledger: Ledger) -> Verdict:
     """Everything that can be said after the last engine has gone."""
-    tasks = _stored(house)
+    tasks = stored(house.home)
     runs = _runs(house)
     asked = {entry["token"]: entry for entry in ledger.read("asked")}
     verdict = Verdict()
@@ -178,8 +180,9 @@ def _runs(house: House) -> dict[tuple[str, int], str]:
     return found
 
 
-def _stored(house: House) -> dict[str, Stored]:
-    with sqlite3.connect(f"file:{house.home / 'scheduler.db'}?mode=ro", uri=True) as database:
+def stored(home: Path) -> dict[str, Stored]:
+    """Every task as the database of this home has it, by id. No engine may run there."""
+    with sqlite3.connect(f"file:{home / 'scheduler.db'}?mode=ro", uri=True) as database:
         rows = database.execute(
             "SELECT seq, id, group_id, state, reason, error, after, result, result_size, result_file, body FROM tasks"
             " LEFT JOIN payloads ON payloads.task = tasks.seq ORDER BY seq"
@@ -189,7 +192,8 @@ def _stored(house: House) -> dict[str, Stored]:
     by_row: dict[int, Stored] = {}
     for seq, name, group, state, reason, error, after, result, size, file, body in rows:
         before = json.loads(after) if after else []
-        by_row[seq] = Stored(name, _token(body), group, state, reason, error, before, _value(size, file, result))
+        value = _value(size, file, result)
+        by_row[seq] = Stored(name, _token(body), group, state, reason, error, before, value, file)
     for seq, number, reason, returned in attempts:
         by_row[seq].attempts[number] = (reason, bool(returned))
     return {task.id: task for task in by_row.values()}

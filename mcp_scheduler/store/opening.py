@@ -17,6 +17,7 @@ from sqlalchemy import Connection, create_engine, select, update
 from sqlalchemy.pool import NullPool
 
 from mcp_scheduler.errors import StoreDamaged
+from mcp_scheduler.sdk.durable import sync_folder
 from mcp_scheduler.store.migrations import migrate, refuse_newer
 from mcp_scheduler.store.schema import APPLICATION_ID, meta
 from mcp_scheduler.store.transaction import transaction
@@ -81,15 +82,8 @@ def _make_room(path: Path) -> None:
     finally:
         connection.close()  # the last one: it moves the log into the file
     new.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
+    sync_folder(path.parent.parent)  # the home may be as new as the file
 
 
 def _connect(path: Path) -> Connection:
