@@ -67,10 +67,11 @@ class Record:
 
 
 class Disk:
-    """The preloaded library, its orders and its log, for the processes that live in `folder`."""
+    """The preloaded library, its orders and its log, which lie in `folder`. What is below `root` (default: `folder`) is
+    recorded, or fails."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
+        self._root = root or folder
         self._log = folder / "disk.operations"
         self._library = folder / "disk.so"
         self._page = folder / "disk.control"
@@ -85,7 +86,7 @@ class Disk:
         return {
             "LD_PRELOAD": str(self._library),
             "DISK_CONTROL": str(self._page),
-            "DISK_ROOT": str(self._folder),
+            "DISK_ROOT": str(self._root),
             "DISK_LOG": str(self._log),
         }
 
