@@ -58,7 +58,7 @@ def judge(house: House, ledger: Ledger) -> Verdict:
         "never ended": (f"{task.id} is {task.state}" for task in tasks.values() if task.state not in FINAL),
         "wrong results or unfair ends": _wrong_ends(asked, tasks, house),
         "submitted once, there twice": _twins(tasks),
-        "defects in the engine's log": _defects(house),
+        "defects in the engine's log": defects(house.home),
         "other broken promises": (entry["text"] for entry in ledger.read("violation")),
     }
     for name, found in rules.items():
@@ -156,9 +156,9 @@ def _twins(tasks: dict[str, Stored]) -> Iterator[str]:
             yield f"{token} is there as {', '.join(names)}"
 
 
-def _defects(house: House) -> Iterator[str]:
+def defects(home: Path) -> Iterator[str]:
     """Nothing that a blow does is a defect of the engine: a traceback in its log always is."""
-    lines = "\n".join(path.read_text(errors="replace") for path in sorted(house.home.glob("engine.log*"))).splitlines()
+    lines = "\n".join(path.read_text(errors="replace") for path in sorted(home.glob("engine.log*"))).splitlines()
     inside = ""
     for number, line in enumerate(lines):
         if line.startswith("Traceback "):

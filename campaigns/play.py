@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from campaigns.disk import Disk, Fault
 from campaigns.house import House
-from campaigns.judge import BY_FORCE, FINAL, stored
+from campaigns.judge import BY_FORCE, FINAL, defects, stored
 from mcp_scheduler.errors import SchedulerError, Unavailable
 from mcp_scheduler.hello import capture_environment, make_hello
 from mcp_scheduler.home import Home
@@ -228,7 +228,4 @@ class Play:
                 broken.append(f"{task.id} has no result file")
         files = {path.name.rsplit(".", 2)[0] for path in (home / "attempts").iterdir()}
         self.tally["pruned tasks that left a file"] += len(files - tasks.keys())
-        log = (home / "engine.log").read_text(errors="replace")
-        if "Traceback" in log:
-            broken.append(f"a traceback in the engine's log: {log[log.index('Traceback') :][-700:]}")
-        return broken
+        return broken + [f"a traceback in the engine's log: {text}" for text in defects(home)]
