@@ -90,8 +90,10 @@ def _make_room(path: Path) -> None:
     try:
         _prepare(connection)
         migrate(connection, new)
+        # Closing would do it, too, and say nothing if it could not: then a file without tables would get the name.
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
-        connection.close()  # the last one: it moves the log into the file
+        connection.close()
     new.replace(path)
     sync_folder(path.parent)
     sync_folder(path.parent.parent)  # the home may be as new as the file
