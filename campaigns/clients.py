@@ -1,7 +1,7 @@
 """Client campaign: `python -m campaigns.clients --cancels 10000`.
 
-Processes are frozen for longer than any limit and thawed again; clients close their output, never read, or take their
-requests back at random moments. Whoever asks gets an answer that names what hangs, nothing is decided twice, and nothing
+Processes are frozen for longer than any limit and thawed again; clients close our output, never read, or take their
+requests back at random. Whoever asks gets an answer that names what hangs, nothing is decided twice, and nothing
 of those who have gone stays behind.
 """
 
@@ -230,7 +230,9 @@ async def _storm(
             if chance.random() < 0.3:
                 await asyncio.sleep(chance.expovariate(1 / 0.002))
             params = {"requestId": ident, "reason": "no longer wanted"}
-            door.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}).encode() + b"\n")
+            door.send(
+                json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}).encode() + b"\n"
+            )
             tally["cancelled"] += 1
             if turn % UNDER_WAY == 0:
                 if await door.call(f"{number}-control-{turn}", "get_task", {"id": task}, LIMIT) is None:
@@ -240,9 +242,7 @@ async def _storm(
     return lost
 
 
-def _some_call(
-    number: int, turn: int, task: str, chance: Random, tally: Counter[str]
-) -> tuple[str, dict[str, Any]]:
+def _some_call(number: int, turn: int, task: str, chance: Random, tally: Counter[str]) -> tuple[str, dict[str, Any]]:
     kind = chance.randrange(4)
     if kind == 0:
         key = tally["keys"]
@@ -256,7 +256,12 @@ def _some_call(
 
 
 def _wanted(key: str) -> dict[str, Any]:
-    return {"function": "work.quick", "arguments": {"token": key, "value": 1}, "idempotency_key": key, "start_after": 3600}
+    return {
+        "function": "work.quick",
+        "arguments": {"token": key, "value": 1},
+        "idempotency_key": key,
+        "start_after": 3600,
+    }
 
 
 async def _submitted_again(door: raw.Door, keys: int, tally: Counter[str]) -> list[str]:
@@ -277,7 +282,7 @@ async def _submitted_again(door: raw.Door, keys: int, tally: Counter[str]) -> li
 
 async def _settled(before: int) -> int:
     until = time.monotonic() + LIMIT
-    while (left := len(asyncio.all_tasks())) > before and time.monotonic() < until:
+    while (left := len(asyncio.all_tasks())) > before and time.monotonic() < until:  # noqa: ASYNC110 (no event says so)
         await asyncio.sleep(0.05)
     return left
 

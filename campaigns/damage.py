@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from mcp_scheduler.core.events import NewTask
 from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.core.events import NewTask
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Kind, Status, Task, Terms
 from mcp_scheduler.errors import NewerSchema, StoreDamaged, StoreUnavailable
@@ -177,7 +177,7 @@ def _compared(path: Path, spoil: Spoil) -> tuple[str, str]:
 
 async def damage(folder: Path, times: int, seed: int) -> tuple[dict[str, str], list[str]]:
     """Figures and broken promises of `times` damaged starts."""
-    folder.mkdir()
+    folder.mkdir()  # noqa: ASYNC240 (nothing else runs on this loop)
     copy = await original(folder)
     tally: dict[str, Counter[str]] = {spoil.__name__: Counter() for spoil in SPOILS}
     broken: list[str] = []

@@ -1,4 +1,4 @@
-"""The disk as a campaign sees it: every write, fsync, rename and unlink of a house, recorded in order or failing by order.
+"""The disk as a campaign sees it: each write, fsync, rename and unlink of a house, recorded or failing by order.
 
 `disk.c` is preloaded into every process of the house. It needs a C compiler and the GNU C library, nothing else.
 """

@@ -1,7 +1,7 @@
 """Starts engines quickly: `python -m campaigns.engines HOME` has loaded everything before, and forks one for each line.
 
-For campaigns that need hundreds of engines, each on a home of its own: the line names the home. The pid is answered, and
-when that engine has ended, `ended <pid> <exit code>`.
+For campaigns that need hundreds of engines, each on a home of its own: the line names the home. The pid is answered,
+and when that engine has ended, `ended <pid> <exit code>`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fuzz: `python -m campaigns.fuzz --calls 100000`.
 
-Calls made up from the tools' schemas, and bent; frames that are no frames; in both protocol eras over the engine's socket,
-and over HTTP. Every valid request is answered, no answer shows a traceback, the engine is the same at the end, and so is
-its memory.
+Calls made up from the tools' schemas, and bent; frames that are no frames; in both protocol eras over the engine's
+socket, and over HTTP. Every valid request is answered, no answer shows a traceback, the engine is the same at the end,
+and so is its memory.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ async def _socket(home: Path, era: str, calls: int, maker: Maker, chance: Random
                 for _ in range(min(AT_ONCE, calls - done)):
                     done += 1
                     ident: Any = chance.choice((f"{era}-{done}", 1_000_000 + done))
-                    line = door.request(ident, "tools/call", dict(zip(("name", "arguments"), maker.call(), strict=True)))
+                    line = door.request(
+                        ident, "tools/call", dict(zip(("name", "arguments"), maker.call(), strict=True))
+                    )
                     if chance.random() < FRAMES:
                         door.send(frame(line, chance))
                         course.tally["frames"] += 1
@@ -148,7 +150,9 @@ async def _served(house: House) -> AsyncIterator[tuple[str, str, int]]:
     command = house.command("serve", "--home", str(house.home), "--functions", str(house.folder / "work.py"))
     log = house.folder / "serve.log"
     with log.open("wb") as file:
-        process = subprocess.Popen([*command, "--port", "0"], stdout=file, stderr=file, env=house.environment)
+        process = subprocess.Popen(  # noqa: ASYNC220 (a few ms, once)
+            [*command, "--port", "0"], stdout=file, stderr=file, env=house.environment
+        )
     try:
         until = time.monotonic() + LIMIT
         while not (found := re.search(r"Serving MCP at (\S+);", log.read_text())):
@@ -168,31 +172,32 @@ async def fuzz(house: House, calls: int, seed: int) -> Verdict:
     course, looks = Course(), list[float]()
     environment = capture_environment(python=sys.executable, functions=[str(house.folder / "work.py")])
     begun = time.monotonic()
-    async with _served(house) as (url, token, pid):
-        async with raw.door(str(house.home), "modern", environment) as first:
-            first.send(first.request(0, "tools/list", {}))
-            listed = await first.answer(0, LIMIT)
-            assert listed is not None
-            tools = {one["name"]: one["inputSchema"] for one in listed["result"]["tools"]}
-            known = [
-                made["id"]
-                for number in range(20)
-                if (made := await first.call(number + 1, "submit_task", _quick(number), LIMIT)) is not None
-            ]
-            parts = 20
-            for part in range(parts):
-                chance = Random(f"{seed} {part}")
-                maker = Maker(tools, chance, known)
-                share = calls // parts
-                over_http = int(HTTP * share)
-                each = (share - over_http) // 2
-                async with asyncio.TaskGroup() as group:
-                    for era in ("modern", "legacy"):
-                        group.create_task(_socket(house.home, era, each, maker, chance, course, environment))
-                    group.create_task(asyncio.to_thread(_http, url, token, over_http, maker, Random(f"{seed} {part} HTTP"), course))
-                looks.append(memory(pid))
-                if await first.call(f"alive {part}", "get_node_load", {}, LIMIT) is None:
-                    course.broken.append("an ordinary client is not served any more")
+    async with _served(house) as (url, token, pid), raw.door(str(house.home), "modern", environment) as first:
+        first.send(first.request(0, "tools/list", {}))
+        listed = await first.answer(0, LIMIT)
+        assert listed is not None
+        tools = {one["name"]: one["inputSchema"] for one in listed["result"]["tools"]}
+        known = [
+            made["id"]
+            for number in range(20)
+            if (made := await first.call(number + 1, "submit_task", _quick(number), LIMIT)) is not None
+        ]
+        parts = 20
+        for part in range(parts):
+            chance = Random(f"{seed} {part}")
+            maker = Maker(tools, chance, known)
+            share = calls // parts
+            over_http = int(HTTP * share)
+            each = (share - over_http) // 2
+            async with asyncio.TaskGroup() as group:
+                for era in ("modern", "legacy"):
+                    group.create_task(_socket(house.home, era, each, maker, chance, course, environment))
+                group.create_task(
+                    asyncio.to_thread(_http, url, token, over_http, maker, Random(f"{seed} {part} HTTP"), course)
+                )
+            looks.append(memory(pid))
+            if await first.call(f"alive {part}", "get_node_load", {}, LIMIT) is None:
+                course.broken.append("an ordinary client is not served any more")
     course.broken += [f"in the log: {text}" for text in defects(house.home)]
     warm = looks[int(WARM * len(looks)) :]
     growth = max(warm) / warm[0] - 1

@@ -13,6 +13,9 @@ JUNK: tuple[Any, ...] = (
     "../../etc/passwd", "'; DROP TABLE tasks; --", "$(reboot)", "%s%n", "A" * 300, "9" * 400, [], {}, [[]], {"": None},
     [1, "a", None], {"$result": "nobody"}, {"$result": {"$result": "x"}}, {"$item": "a"}, "5m", "1e9", "null",
 )  # fmt: skip
+PLAIN: Mapping[str, tuple[Any, ...]] = {
+    "integer": (0, 1, 2, 5, 100), "number": (0, 1, 0.5, 3600), "boolean": (True, False),
+}  # fmt: skip
 DEEP = 60
 
 
@@ -54,23 +57,19 @@ class Maker:
             if key in schema:
                 return self.value(self._chance.choice(schema[key]), root, depth + 1)
         kind = schema.get("type")
-        kind = self._chance.choice(kind) if isinstance(kind, list) else kind
+        return self._of_kind(self._chance.choice(kind) if isinstance(kind, list) else kind, schema, root, depth)
+
+    def _of_kind(self, kind: str | None, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
         match kind:
             case "object":
                 return self._object(schema, root, depth)
             case "array":
                 size = self._chance.randrange(4)
                 return [self.value(schema.get("items", {}), root, depth + 1) for _ in range(size)]
-            case "integer":
-                return self._chance.choice((0, 1, 2, 5, 100))
-            case "number":
-                return self._chance.choice((0, 1, 0.5, 3600))
-            case "boolean":
-                return self._chance.random() < 0.5
             case "string":
                 return self._text()
             case _:
-                return self._chance.choice((self._text(), *JUNK))
+                return self._chance.choice(PLAIN.get(kind or "", (self._text(), *JUNK)))
 
     def _object(self, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> dict[str, Any]:
         required = schema.get("required", ())
@@ -81,7 +80,9 @@ class Maker:
         return made
 
     def _text(self) -> str:
-        return self._chance.choice((*self._known[:50], "work.quick", "work.nobody", "a", "queued", "5m", "stdout", "x.y"))
+        return self._chance.choice(
+            (*self._known[:50], "work.quick", "work.nobody", "a", "queued", "5m", "stdout", "x.y")
+        )
 
     def _bent(self, arguments: Any) -> Any:
         """One place of it is replaced, left out, doubled or buried."""

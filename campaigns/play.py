@@ -223,9 +223,11 @@ class Play:
             runs = len(list((self._house.folder / "runs").glob(f"{wish.name} *")))
             if runs > wish.runs:
                 broken.append(f"{wish.name} ran {runs} times")
-        for task in tasks.values():
-            if task.file and not (home / "results" / task.file[:2] / task.file).exists():
-                broken.append(f"{task.id} has no result file")
+        broken += [
+            f"{task.id} has no result file"
+            for task in tasks.values()
+            if task.file and not (home / "results" / task.file[:2] / task.file).exists()
+        ]
         files = {path.name.rsplit(".", 2)[0] for path in (home / "attempts").iterdir()}
         self.tally["pruned tasks that left a file"] += len(files - tasks.keys())
         return broken + [f"a traceback in the engine's log: {text}" for text in defects(home)]

@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -32,7 +33,6 @@ from campaigns.reckoning import Told, after_the_cut
 from campaigns.remains import Remains
 
 SETTINGS = {"MCP_SCHEDULER_POOL__CPUS": "4", "MCP_SCHEDULER_POOL__GRACE": "1"}
-SIGKILL = 9
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ async def record(plan: Plan, house: House, disk: Disk) -> None:
         for agent in agents:
             group.start_soon(agent.run, over)
         for part in range(1, plan.kills + 2):
-            while sum(agent.tally["acknowledged"] for agent in agents) < plan.tasks * part / (plan.kills + 1):
+            while sum(agent.tally["acknowledged"] for agent in agents) < plan.tasks * part / (plan.kills + 1):  # noqa: ASYNC110
                 await anyio.sleep(0.02)
             if part <= plan.kills and (engine := house.engine()) is not None:
-                strike(engine, SIGKILL)
+                strike(engine, signal.SIGKILL)
         over.set()
     await all_ended(house, ledger, time.monotonic())
     house.stop()

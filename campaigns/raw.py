@@ -28,7 +28,7 @@ def request(era: str, ident: Any, method: str, params: dict[str, Any]) -> bytes:
 
 
 class Door:
-    """`answers` has what was answered, by the JSON text of the request's id; `nameless` what was not meant for anybody."""
+    """`answers` has what was answered, by the JSON text of the request's id; `nameless` what was meant for nobody."""
 
     def __init__(self, era: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.era = era

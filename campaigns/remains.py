@@ -1,8 +1,8 @@
 """What a loss of power leaves of a recorded folder: what was fsync'ed by then, and of the rest nothing or anything.
 
 The model is that of POSIX, not of one file system. The content of a file is safe when the file was synced; a name (a
-new one, one that was renamed, one that was removed) is safe when its folder was. Of what is not safe, every single write
-and the last states of every single name may or may not have reached the disk. Writes are not torn.
+new one, one that was renamed, one that was removed) is safe when its folder was. Of what is not safe, every single
+write and the last states of every single name may or may not have reached the disk. Writes are not torn.
 """
 
 from __future__ import annotations

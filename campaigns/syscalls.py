@@ -59,7 +59,7 @@ class Course:
     violations: list[str] = field(default_factory=list[str])
 
 
-def campaign(house: House, every: int, seed: int, kinds: Sequence[Kind] = KINDS) -> Verdict:
+def campaign(house: House, every: int, seed: int, recovery: float = RECOVERY) -> Verdict:
     """Every `every`-th operation of the scenario, from a random first one on, for each kind of fault."""
     homes = house.folder / "homes"
     homes.mkdir()
@@ -70,8 +70,8 @@ def campaign(house: House, every: int, seed: int, kinds: Sequence[Kind] = KINDS)
         disk.order(Fault.ONCE, at=0)  # nothing is hit, all is counted
         course.violations += [f"without any fault: {sentence}" for sentence in play.through(None)]
         course.operations = disk.orders.count
-        for kind, at in _hits(course.operations, every, Random(seed), kinds):
-            _one(play, disk, kind, at, course)
+        for kind, at in _hits(course.operations, every, Random(seed)):
+            _one(play, disk, kind, at, course, recovery)
     course.violations += [f"left over: {process}" for process in house.left_over()]
     return Verdict(
         {
@@ -87,15 +87,15 @@ def campaign(house: House, every: int, seed: int, kinds: Sequence[Kind] = KINDS)
     )
 
 
-def _hits(operations: int, every: int, chance: Random, kinds: Sequence[Kind]) -> Iterator[tuple[Kind, int]]:
-    for kind in kinds:
+def _hits(operations: int, every: int, chance: Random) -> Iterator[tuple[Kind, int]]:
+    for kind in KINDS:
         for at in range(1 + chance.randrange(every), operations + 1, every):
             yield kind, at
 
 
-def _one(play: Play, disk: Disk, kind: Kind, at: int, course: Course) -> None:
+def _one(play: Play, disk: Disk, kind: Kind, at: int, course: Course, recovery: float) -> None:
     disk.order(kind.fault, at, kind.error, writes_only=True)
-    found = play.through(RECOVERY)
+    found = play.through(recovery)
     course.dealt[kind.name] += bool(play.hits)
     course.tally.update(play.tally)
     course.slowest = max(course.slowest, play.recovery)

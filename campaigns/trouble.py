@@ -1,8 +1,8 @@
 """Trouble: `python -m campaigns.trouble --damaged 200`.
 
-A full disk, a wall clock that jumps by a day, no file descriptors, no processes, and databases that are damaged. Each time:
-whoever asks meanwhile is told what is wrong and may ask again, all is well a few seconds after the trouble is over, and
-nothing that was acknowledged is lost.
+A full disk, a wall clock that jumps by a day, no file descriptors, no processes, and databases that are damaged. Each
+time: whoever asks meanwhile is told what is wrong and may ask again, all is well a few seconds after the trouble is
+over, and nothing that was acknowledged is lost.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ async def clock(house: House, disk: Disk, course: Course) -> None:
                 course.should(seen and seen["state"] == state, f"with the clock {jump:+} s a {state} task is {seen}")
         disk.orders.clock = 0
         gate.touch()
-        course.should((await _ends(client, [running]))[running] == "succeeded", "what ran through the jumps did not end")
+        course.should(
+            (await _ends(client, [running]))[running] == "succeeded", "what ran through the jumps did not end"
+        )
         await _call(client, "cancel_task", ids=[later])
     course.figures["clock a day ahead and back"] = "no task expired, began or waited because of it"
 
@@ -187,7 +189,7 @@ async def full_disk(house: House, disk: Disk, course: Course) -> None:
             seen, text = await _call(client, "get_task", id=running)
             course.should(seen, f"on a full disk nothing can be read: {text}")
         freed = time.monotonic()
-        while (await _submit(client, "quick", "freed", arguments={"value": 1}))[1]:
+        while (await _submit(client, "quick", "freed", arguments={"value": 1}))[1]:  # noqa: ASYNC110 (no event)
             await anyio.sleep(0.05)
         seconds = time.monotonic() - freed
         course.figures[f"full disk ({how}): accepted until then, told"] = f"{len(accepted)}, {told[:90]!r}"

@@ -57,7 +57,9 @@ class Vigil:
 def told(pid: int, seconds: float) -> str:
     """Why a request has no answer, for whoever made it."""
     state = _state(pid)
-    how = "it is stopped (by SIGSTOP, or a debugger)" if state in ("T", "t") else "it hangs, or the machine is overloaded"
+    how = (
+        "it is stopped (by SIGSTOP, or a debugger)" if state in ("T", "t") else "it hangs, or the machine is overloaded"
+    )
     mend = f"`kill -CONT {pid}` lets it go on" if state in ("T", "t") else f"`kill -9 {pid}` ends it"
     return (
         f"The scheduler's engine (process {pid}) has not answered for {seconds:.0f} s: {how}. What was asked may still "

@@ -377,7 +377,8 @@ def _folders_used() -> Generator[None]:
         yield
     except OSError as error:
         raise ExecutorUnavailable(
-            f"The folders of attempts cannot be used: {error}.", hint="Free some space, or mend the disk; then try again."
+            f"The folders of attempts cannot be used: {error}.",
+            hint="Free some space, or mend the disk; then try again.",
         ) from error
 
 

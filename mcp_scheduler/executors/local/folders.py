@@ -24,8 +24,8 @@ class Folders:
     tasks: Path
 
     def make(self) -> None:
-        """Create what is missing, for this user alone, on disk before anything is in it. Errors: OSError; `ExecutorUnavailable` if no socket could have
-        its address in the run folder."""
+        """Create what is missing, for this user alone, on disk before anything is in it. Errors: OSError;
+        `ExecutorUnavailable` if no socket could have its address in the run folder."""
         if len(bytes(self.run)) + _NAME > LONGEST_ADDRESS:
             raise ExecutorUnavailable(f"The path of the run folder is too long for sockets: {self.run}.")
         for folder in (self.attempts, self.results, self.run, self.tasks):
