@@ -63,6 +63,21 @@ bench-starts: $(STAMP)  ## engine start, first answer, idle CPU (ARGS="--rounds 
 crash-campaign: $(STAMP)  ## kill -9 of everything while clients work (N=1000 SEED=1)
 	$(BIN)/python -m campaigns.crash --kills $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)
 
+power-loss: $(STAMP)  ## cut the power at many moments of a recorded run (POINTS=300 SEED=1)
+	$(BIN)/python -m campaigns.power --points $(or $(POINTS),300) --seed $(or $(SEED),1) $(ARGS)
+
+syscall-campaign: $(STAMP)  ## kill, EIO and ENOSPC at every n-th write, fsync, rename, unlink (EVERY=1 SEED=1)
+	$(BIN)/python -m campaigns.syscalls --every $(or $(EVERY),1) --seed $(or $(SEED),1) $(ARGS)
+
+trouble-campaign: $(STAMP)  ## full disk, clock jumps, no descriptors, no processes, damaged databases (DAMAGED=200 SEED=1)
+	$(BIN)/python -m campaigns.trouble --damaged $(or $(DAMAGED),200) --seed $(or $(SEED),1) $(ARGS)
+
+client-campaign: $(STAMP)  ## frozen processes, clients that come and go, cancelled requests (N=10000 SEED=1)
+	$(BIN)/python -m campaigns.clients --cancels $(or $(N),10000) --seed $(or $(SEED),1) $(ARGS)
+
+fuzz: $(STAMP)  ## made-up and mutated calls and frames, both eras, socket and HTTP (N=100000 SEED=1)
+	$(BIN)/python -m campaigns.fuzz --calls $(or $(N),100000) --seed $(or $(SEED),1) $(ARGS)
+
 soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 	$(BIN)/python -m campaigns.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),20) $(ARGS)
 

@@ -53,7 +53,7 @@ async def campaign(plan: Plan, house: House) -> Verdict:
             group.start_soon(agent.run, over)
         await killer.run(plan.kills, plan.pause)
         over.set()
-    waited = await _all_ended(house, ledger, killer.last_at)
+    waited = await all_ended(house, ledger, killer.last_at)
     house.stop()
     left = house.left_over()
     verdict = judge(house, ledger)
@@ -68,7 +68,7 @@ async def campaign(plan: Plan, house: House) -> Verdict:
     return verdict
 
 
-async def _all_ended(house: House, ledger: Ledger, since: float) -> float:
+async def all_ended(house: House, ledger: Ledger, since: float) -> float:
     """Wait as a fresh client until nothing is under way, then look at every end once more; seconds since `since`."""
     observer = Agent("observer", "auto", house, ledger, Random(0))
     async with house.client("auto", "observer") as client:

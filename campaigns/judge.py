@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from campaigns.house import House
@@ -31,6 +32,7 @@ class Stored:
     error: str
     after: list[str]
     result: Any
+    file: str  # of a large result, "" for none
     attempts: dict[int, tuple[str | None, bool]] = field(default_factory=dict)  # number → reason, returned
 
 
@@ -44,7 +46,7 @@ class Verdict:
 
 def judge(house: House, ledger: Ledger) -> Verdict:
     """Everything that can be said after the last engine has gone."""
-    tasks = _stored(house)
+    tasks = stored(house.home)
     runs = _runs(house)
     asked = {entry["token"]: entry for entry in ledger.read("asked")}
     verdict = Verdict()
@@ -56,7 +58,7 @@ def judge(house: House, ledger: Ledger) -> Verdict:
         "never ended": (f"{task.id} is {task.state}" for task in tasks.values() if task.state not in FINAL),
         "wrong results or unfair ends": _wrong_ends(asked, tasks, house),
         "submitted once, there twice": _twins(tasks),
-        "defects in the engine's log": _defects(house),
+        "defects in the engine's log": defects(house.home),
         "other broken promises": (entry["text"] for entry in ledger.read("violation")),
     }
     for name, found in rules.items():
@@ -154,9 +156,9 @@ def _twins(tasks: dict[str, Stored]) -> Iterator[str]:
             yield f"{token} is there as {', '.join(names)}"
 
 
-def _defects(house: House) -> Iterator[str]:
+def defects(home: Path) -> Iterator[str]:
     """Nothing that a blow does is a defect of the engine: a traceback in its log always is."""
-    lines = "\n".join(path.read_text(errors="replace") for path in sorted(house.home.glob("engine.log*"))).splitlines()
+    lines = "\n".join(path.read_text(errors="replace") for path in sorted(home.glob("engine.log*"))).splitlines()
     inside = ""
     for number, line in enumerate(lines):
         if line.startswith("Traceback "):
@@ -178,8 +180,9 @@ def _runs(house: House) -> dict[tuple[str, int], str]:
     return found
 
 
-def _stored(house: House) -> dict[str, Stored]:
-    with sqlite3.connect(f"file:{house.home / 'scheduler.db'}?mode=ro", uri=True) as database:
+def stored(home: Path) -> dict[str, Stored]:
+    """Every task as the database of this home has it, by id. No engine may run there."""
+    with sqlite3.connect(f"file:{home / 'scheduler.db'}?mode=ro", uri=True) as database:
         rows = database.execute(
             "SELECT seq, id, group_id, state, reason, error, after, result, result_size, result_file, body FROM tasks"
             " LEFT JOIN payloads ON payloads.task = tasks.seq ORDER BY seq"
@@ -189,7 +192,8 @@ def _stored(house: House) -> dict[str, Stored]:
     by_row: dict[int, Stored] = {}
     for seq, name, group, state, reason, error, after, result, size, file, body in rows:
         before = json.loads(after) if after else []
-        by_row[seq] = Stored(name, _token(body), group, state, reason, error, before, _value(size, file, result))
+        value = _value(size, file, result)
+        by_row[seq] = Stored(name, _token(body), group, state, reason, error, before, value, file)
     for seq, number, reason, returned in attempts:
         by_row[seq].attempts[number] = (reason, bool(returned))
     return {task.id: task for task in by_row.values()}

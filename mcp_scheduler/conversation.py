@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+from mcp_scheduler.vigil import QUESTION_ID
+
 TYPE_CHECKING = False  # typing, too, is dear at a client's start
 if TYPE_CHECKING:
     from typing import Any
@@ -15,6 +17,7 @@ MODERN = "io.modelcontextprotocol/protocolVersion"  # in a request's _meta: it i
 INTERNAL_ERROR = -32603
 # A request during which engines keep dying is likely what kills them: then its client is told so.
 RESENDINGS = 20
+ASKED_AT_MOST = 900  # requests under way; an engine takes 1,000 of a door and then reads no further
 LISTEN = "subscriptions/listen"  # unanswered as long as its stream lives
 LASTING = ("logging/setLevel", "resources/subscribe")  # answered once, in force until the connection ends
 
@@ -52,6 +55,11 @@ class Conversation:
     def waits(self) -> bool:
         """Whether the client still waits for an answer (streams, which have no end, do not count)."""
         return any(request.method != LISTEN for request in self._unanswered.values())
+
+    @property
+    def expects_answer(self) -> bool:
+        """Whether an engine that says nothing is to be asked if it lives: it owes an answer, and would hear us."""
+        return len(self._unanswered) < ASKED_AT_MOST and self.waits
 
     @property
     def is_replaying(self) -> bool:
@@ -164,8 +172,13 @@ class Conversation:
             lines.append(request.line)
         return b"".join(lines)
 
-    def give_up(self, text: str, *, only_worn: bool = False) -> bytes:
+    def swallow_sign_of_life(self) -> None:
+        """The engine was asked whether it lives (`vigil`); its answer is not the client's."""
+        self._swallow.add(_key(QUESTION_ID))
+
+    def give_up(self, text: str, *, only_worn: bool = False, answers_may_come: bool = False) -> bytes:
         """Answers, for the client, to everything unanswered, or `only_worn`: to what was sent again too often.
+        `answers_may_come`: the engine still has it all and is late; streams stay open then.
 
         A tool call gets a result that the model can read, everything else an error of the protocol.
         """
@@ -173,6 +186,10 @@ class Conversation:
         for key, request in list(self._unanswered.items()):
             if only_worn and (request.sent <= RESENDINGS or request.method == LISTEN):
                 continue
+            if answers_may_come:
+                if request.method == LISTEN:
+                    continue
+                self._swallow.add(key)
             del self._unanswered[key]
             if key == self._initialize_key:
                 self._forget_handshake()

@@ -18,6 +18,7 @@ from mcp_scheduler.conversation import INTERNAL_ERROR, Conversation
 from mcp_scheduler.door import Connection, Opening
 from mcp_scheduler.home import DoorError, Home
 from mcp_scheduler.lines import Lines, TooLong
+from mcp_scheduler.vigil import QUESTION, Vigil, told
 
 TYPE_CHECKING = False  # typing, too, is dear at a client's start
 if TYPE_CHECKING:
@@ -47,15 +48,17 @@ class Relay:
         hello: Mapping[str, Any],
         *,
         commands: Sequence[Sequence[str]] | None = None,
+        vigil: Vigil | None = None,
         stdin: int = 0,
         stdout: int = 1,
     ) -> None:
-        """`commands` start an engine, as in `Opening`."""
+        """`commands` start an engine, as in `Opening`. `vigil` says how long an engine may be silent."""
         self._home = home
         self._hello = dict(hello)
         self._commands = commands
         self._stdin = stdin
         self._stdout = stdout
+        self._vigil = vigil or Vigil()
         self._talk = Conversation()
         self._from_client = Lines(LINE_LIMIT)
         self._to_client = bytearray()
@@ -121,6 +124,8 @@ class Relay:
         seconds: list[float] = []
         if self._opening is not None:
             seconds.append(self._opening.pause if self._open_after <= now else self._open_after - now)
+        if self._connection is not None and (left := self._vigil.patience(now)) is not None:
+            seconds.append(left)
         if self._eof_at is not None:
             until = EXIT_TIME if self._half_closed or self._connection is None else ANSWER_TIME
             seconds.append(self._eof_at + until - now)
@@ -132,6 +137,7 @@ class Relay:
             self._step()
         if self._connection is not None:
             self._move()
+            self._watch(self._connection)
         elif self._opening is None and self._from_client.size and self._eof_at is None:
             self._open()  # after a failure, the next message tries again
         if self._to_client and not self._atomic:
@@ -199,6 +205,7 @@ class Relay:
         self._hello["resumed"] = True
         self._connection = connection
         self._connected_at = time.monotonic()
+        self._vigil.heard()
         self._from_engine = Lines(0)
         self._from_engine.feed(connection.rest)
         self._to_engine += self._talk.handshake()
@@ -261,6 +268,7 @@ class Relay:
         except OSError:
             chunk = b""
         if chunk:
+            self._vigil.heard()
             self._from_engine.feed(chunk)
             self._take_from_engine()
             return
@@ -288,6 +296,21 @@ class Relay:
         if self._eof_at is not None and not self._half_closed and time.monotonic() >= self._eof_at + ANSWER_TIME:
             self._half_closed = True
             _shut(self._connection.socket)
+
+    def _watch(self, connection: Connection) -> None:
+        """An engine that is silent for too long, while its client waits, is asked whether it lives; then the client is
+        told. What the engine says of it when it goes on comes too late and is not passed on."""
+        waits = self._talk.expects_answer and len(self._to_client) < WAITING_LIMIT  # else the silence is ours
+        match self._vigil.step(time.monotonic(), waits):
+            case "ask":
+                self._to_engine += QUESTION
+                self._talk.swallow_sign_of_life()
+            case "give up":
+                self._to_client += self._talk.give_up(
+                    told(int(connection.engine.get("pid", 0)), self._vigil.limit), answers_may_come=True
+                )
+            case _:
+                return
 
     def _accept(self, line: bytes | TooLong) -> None:
         if isinstance(line, bytes):
@@ -329,10 +352,15 @@ def _shut(sock: socket.socket) -> None:
         return  # the engine was faster
 
 
-def main(home: Home, hello: Mapping[str, Any], commands: Sequence[Sequence[str]] | None = None) -> int:
+def main(
+    home: Home,
+    hello: Mapping[str, Any],
+    commands: Sequence[Sequence[str]] | None = None,
+    vigil: Vigil | None = None,
+) -> int:
     """Serve the client on standard input and output until it closes one of them, or a signal ends the process."""
     # The default actions end the process at once, with the truth in its exit status; nothing here needs a clean-up.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
-    return Relay(home, hello, commands=commands).run()
+    return Relay(home, hello, commands=commands, vigil=vigil).run()

@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from mcp_scheduler.errors import NewerSchema
+from mcp_scheduler.sdk.durable import sync_file, sync_folder
 from mcp_scheduler.store.schema import APPLICATION_ID
 from mcp_scheduler.store.transaction import transaction
 
@@ -178,4 +179,6 @@ def _back_up(connection: Connection, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
+    sync_file(part)  # SQLite leaves that to us
     part.replace(target)
+    sync_folder(target.parent)

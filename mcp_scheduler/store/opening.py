@@ -17,6 +17,7 @@ from sqlalchemy import Connection, create_engine, select, update
 from sqlalchemy.pool import NullPool
 
 from mcp_scheduler.errors import StoreDamaged
+from mcp_scheduler.sdk.durable import sync_folder
 from mcp_scheduler.store.migrations import migrate, refuse_newer
 from mcp_scheduler.store.schema import APPLICATION_ID, meta
 from mcp_scheduler.store.transaction import transaction
@@ -42,19 +43,30 @@ _MAC_PRAGMAS: Final = ("fullfsync = ON", "checkpoint_fullfsync = ON")
 def open_database(path: Path) -> tuple[Connection, bool]:
     """The writer's connection, and whether the last engine closed the store in order (a new one counts as such)."""
     _make_room(path)
+    clean = _inspect(path)
     connection = _connect(path)
     try:
-        _recognise(connection, path)
-        refuse_newer(connection, path)
-        clean = _was_clean(connection)
-        if not clean:
-            _examine(connection, path)
         _prepare(connection)  # from here on the file may change
         migrate(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection, clean
+
+
+def _inspect(path: Path) -> bool:
+    """Whether the store was closed in order. On a connection that cannot write: closing one that can would move the log
+    into a file which is then refused."""
+    connection = _connect(path, read_only=True)
+    try:
+        _recognise(connection, path)
+        refuse_newer(connection, path)
+        clean = _was_clean(connection)
+        if not clean:
+            _examine(connection, path)
+        return clean
+    finally:
+        connection.close()
 
 
 def mark_clean(connection: Connection, *, clean: bool) -> None:
@@ -78,23 +90,20 @@ def _make_room(path: Path) -> None:
     try:
         _prepare(connection)
         migrate(connection, new)
+        # Closing would do it, too, and say nothing if it could not: then a file without tables would get the name.
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
-        connection.close()  # the last one: it moves the log into the file
+        connection.close()
     new.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+    sync_folder(path.parent.parent)  # the home may be as new as the file
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _connect(path: Path, *, read_only: bool = False) -> Connection:
+    place = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}"
 
-
-def _connect(path: Path) -> Connection:
     def driver() -> sqlite3.Connection:
-        return sqlite3.connect(path, isolation_level=None, cached_statements=PREPARED)
+        return sqlite3.connect(place, uri=True, isolation_level=None, cached_statements=PREPARED)
 
     engine = create_engine("sqlite+pysqlite://", creator=driver, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     connection = engine.connect()

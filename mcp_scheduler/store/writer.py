@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mcp_scheduler.core.changes import Changes
-from mcp_scheduler.errors import InvariantBroken, StoreUnavailable
+from mcp_scheduler.errors import InvariantBroken, StoreDamaged, StoreUnavailable
 from mcp_scheduler.ports import Boot, Pruned
 from mcp_scheduler.store.booting import boot, newest_time, remember_seq
 from mcp_scheduler.store.checkpoints import Checkpoints
@@ -32,7 +32,7 @@ class Writer:
         self._latest = 0.0
 
     def open(self) -> Boot:
-        with self._meaning():
+        with self._readable():
             connection, clean = open_database(self._path)
             try:
                 begin_session(connection)
@@ -99,6 +99,18 @@ class Writer:
         if self._open is None:
             raise StoreUnavailable(f"The database {self._path} is not open.")
         return self._open
+
+    @contextmanager
+    def _readable(self) -> Generator[None]:
+        """While a file is read for the first time: what cannot be understood there is damage, not a defect of ours."""
+        try:
+            with self._meaning():
+                yield
+        except (ValueError, LookupError, TypeError, SQLAlchemyError, InvariantBroken) as error:
+            raise StoreDamaged(
+                f"The database file {self._path} is damaged: what it holds cannot be understood ({error}).",
+                path=str(self._path),
+            ) from error
 
     @contextmanager
     def _meaning(self) -> Generator[None]:

@@ -24,8 +24,8 @@ class Catalogues:
         self._asked: dict[Worker, bool] = {}  # → started for the question
 
     async def get(self, environment: str) -> Catalogue:
-        """Errors: `ExecutorUnavailable` for an environment that nobody made known. That its sources or its interpreter
-        are broken is no error but a `problem` of the catalogue."""
+        """Errors: `ExecutorUnavailable` for an environment that nobody made known, and while no process can be started.
+        That its sources or its interpreter are broken is no error but a `problem` of the catalogue."""
         if environment not in self._pool.environments:
             raise ExecutorUnavailable(f"The environment {environment} is not known.")
         at, known = self._known.get(environment, (0.0, None))
@@ -66,6 +66,15 @@ class Catalogues:
             self._answer(Catalogue(worker.environment, (), (failure,)))
         elif worker.environment in self._waiting:
             self._ask(worker.environment)
+
+    def refused(self, worker: Worker, why: str) -> None:
+        """No process could be started for this worker: a trouble of the machine, which says nothing about functions."""
+        if self._asked.pop(worker, None) is None:
+            return
+        waiting = self._waiting.pop(worker.environment, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(ExecutorUnavailable(why, hint="Repeat the call in a moment."))
+            waiting.exception()  # whoever asked may have left meanwhile
 
     def _ask(self, environment: str) -> None:
         worker = self._pool.idle(environment)

@@ -7,9 +7,10 @@ pool's business, connections the worker's, what an earlier engine left behind th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from mcp_scheduler.core.changes import Launch
@@ -18,6 +19,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Kind
+from mcp_scheduler.errors import ExecutorUnavailable
 from mcp_scheduler.executors.local import burial, ending, records
 from mcp_scheduler.executors.local.births import Births
 from mcp_scheduler.executors.local.catalogue import Catalogues
@@ -66,12 +68,14 @@ class LocalExecutor:
 
     async def start(self, report: Report) -> None:
         self._reported = report
-        await asyncio.to_thread(self._folders.make)
+        with _folders_used():
+            await asyncio.to_thread(self._folders.make)
 
     async def recover(self, attempts: Sequence[Attempt], terms: Mapping[str, Any]) -> None:  # noqa: ARG002 (the port's; functions need none)
         self._earlier = {attempt.id: attempt.slot for attempt in attempts if attempt.devices}
         self._recovery = Recovery(self._folders, self._limits, (self._pool, self._commands), self)
-        await self._recovery.run(attempts)
+        with _folders_used():
+            await self._recovery.run(attempts)
 
     def launch(self, launch: Launch, payloads: Mapping[AttemptId, bytes]) -> None:
         fresh = [one for one in launch.attempts if one not in self._where and one not in self._unsettled]
@@ -361,9 +365,21 @@ class LocalExecutor:
         window, worker.window = worker.window, {}
         for attempt in window.values():
             self._end(attempt, Outcome(Reason.LOST, reason))
-        self._catalogues.lost(worker, reason)
+        self._catalogues.refused(worker, reason)
         self.emptied(worker)
         self._slot_over(worker)
+
+
+@contextlib.contextmanager
+def _folders_used() -> Generator[None]:
+    """What the disk refuses at the start keeps the engine from starting, for a reason that can be read."""
+    try:
+        yield
+    except OSError as error:
+        raise ExecutorUnavailable(
+            f"The folders of attempts cannot be used: {error}.",
+            hint="Free some space, or mend the disk; then try again.",
+        ) from error
 
 
 def _extra(launch: Launch) -> bytes:

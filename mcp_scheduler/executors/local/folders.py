@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_scheduler.errors import ExecutorUnavailable
+from mcp_scheduler.sdk.durable import sync_folder
 
 LONGEST_ADDRESS = 107  # bytes of a unix socket's path, the kernel's limit
 _NAME = len("/01234567.sock")
@@ -23,12 +24,14 @@ class Folders:
     tasks: Path
 
     def make(self) -> None:
-        """Create what is missing, for this user alone. Errors: OSError; `ExecutorUnavailable` if no socket could have
-        its address in the run folder."""
+        """Create what is missing, for this user alone, on disk before anything is in it. Errors: OSError;
+        `ExecutorUnavailable` if no socket could have its address in the run folder."""
         if len(bytes(self.run)) + _NAME > LONGEST_ADDRESS:
             raise ExecutorUnavailable(f"The path of the run folder is too long for sockets: {self.run}.")
         for folder in (self.attempts, self.results, self.run, self.tasks):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not folder.exists():
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(folder.parent)  # a record that is synced in a folder that is not would go with it
 
 
 class Berth:

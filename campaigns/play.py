@@ -1,0 +1,233 @@
+"""One scenario on one new home, played through by a client that does not give up, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from campaigns.disk import Disk, Fault
+from campaigns.house import House
+from campaigns.judge import BY_FORCE, FINAL, defects, stored
+from mcp_scheduler.errors import SchedulerError, Unavailable
+from mcp_scheduler.hello import capture_environment, make_hello
+from mcp_scheduler.home import Home
+from mcp_scheduler.owner import OwnerClient
+
+PATIENCE = 60.0  # seconds that one scenario may take in all
+ANSWER = 5.0  # seconds that one call may take
+FREED_AFTER = 0.3  # seconds until somebody makes room on a full disk
+KEPT = 3  # finished tasks, as the campaign's settings say
+
+
+@dataclass
+class Wish:
+    """A task that is wanted: what is submitted, what it returns, and what became of it."""
+
+    name: str
+    fields: dict[str, Any]
+    result: Any = None
+    runs: int = 1
+    cancels: bool = False
+    task: str = ""
+    end: dict[str, Any] | None = None
+    is_cancelled: bool = False
+
+
+class Play:
+    """Plays the scenario as often as wanted; engines come from `campaigns.engines`, watched by the disk."""
+
+    def __init__(self, house: House, disk: Disk, homes: Path) -> None:
+        self._house, self._disk, self._homes = house, disk, homes
+        self._engines = subprocess.Popen(
+            [sys.executable, "-m", "campaigns.engines"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=house.environment, cwd=house.folder,
+        )  # fmt: skip
+        self._number = 0
+        self._lives = False
+        self.hits = 0
+        self.recovery = 0.0
+        self.tally: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._engines.stdin is not None
+        assert self._engines.stdout is not None
+        self._engines.stdin.close()
+        if kind is not None:
+            self._house.end()
+        self._engines.wait(PATIENCE)
+        self._engines.stdout.close()
+
+    def through(self, limit: float | None) -> list[str]:
+        """The whole scenario; every broken promise as a sentence. `limit`: seconds from a fault until all is well."""
+        self._number += 1
+        self.tally, self.hits, self.recovery, self._healed_at = Counter(), 0, 0.0, 0.0
+        home = self._homes / str(self._number)
+        wishes = self._wishes()
+        environment = capture_environment(
+            python=sys.executable, functions=[str(self._house.folder / "work.py")], environ=self._house.environment
+        )
+        environment["cwd"] = str(self._house.folder)
+        hello = make_hello("owner", client="player", any_command=True, environment=environment)
+        with OwnerClient(Home(str(home)), hello, start=False, limit=ANSWER) as client:
+            broken = self._act(home, client, wishes, limit)
+        self._stop(home)
+        broken += [] if broken else self._judged(home, wishes)
+        shutil.rmtree(home, ignore_errors=True)
+        return broken
+
+    def _wishes(self) -> list[Wish]:
+        def called(name: str, result: Any, runs: int = 1, cancels: bool = False, **more: Any) -> Wish:
+            token = f"{self._number}-{name}"
+            arguments = {"token": token, **more.pop("arguments", {})}
+            fields = {"function": f"work.{name}", "arguments": arguments, "idempotency_key": token, **more}
+            return Wish(token, fields, result, runs, cancels)
+
+        command = f"{self._number}-command"
+        return [
+            called("quick", 6, arguments={"value": 3}),
+            called("big", None, arguments={"value": 3, "size": 70_000}),
+            Wish(
+                command,
+                {
+                    "command": [sys.executable, str(self._house.folder / "errand.py"), command, "4", "0"],
+                    "idempotency_key": command,
+                },
+            ),
+            called("flaky", 10, 2, arguments={"value": 5, "failures": 1}, retry={"max_attempts": 2, "delay": 0.01}),
+            called("endless", None, cancels=True),
+        ]
+
+    # -- the client
+
+    def _act(self, home: Path, client: OwnerClient, wishes: list[Wish], limit: float | None) -> list[str]:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            self._keep_an_engine(home)
+            self._heal()
+            try:
+                if self._is_done(client, wishes):
+                    break
+            except Unavailable as error:
+                self.tally[f'answers "{error.code}"'] += 1
+            except (SchedulerError, ConnectionError) as error:
+                return [f"an answer that is no help: {error!r}"]
+            time.sleep(0.01)
+        else:
+            open_ones = [wish.name for wish in wishes if wish.end is None] or ["the pruning"]
+            return [f"not over after {PATIENCE:.0f} s: {', '.join(open_ones)}"]
+        self.recovery = time.monotonic() - self._healed_at if self._healed_at else 0.0
+        if limit is not None and self.recovery > limit:
+            return [f"all was well again only after {self.recovery:.1f} s"]
+        return [sentence for wish in wishes for sentence in self._unfair(wish)]
+
+    def _is_done(self, client: OwnerClient, wishes: list[Wish]) -> bool:
+        """One step of the way: submit, cancel, look. True when everything has ended and the oldest are pruned."""
+        for wish in wishes:
+            if not wish.task:
+                wish.task = client.call("submit", wish.fields, timeout=ANSWER)["tasks"][0]["id"]
+            if wish.cancels and not wish.is_cancelled and self._has_begun(wish):
+                client.call("cancel", {"ids": [wish.task]}, timeout=ANSWER)
+                wish.is_cancelled = True
+        for wish in wishes:
+            if wish.end is None:
+                seen = client.call("gather", {"ids": [wish.task], "timeout": 0.05}, timeout=ANSWER)
+                self._see(wish, seen)
+        if any(wish.end is None for wish in wishes):
+            return False
+        counts = client.call("list", {"limit": 1}, timeout=ANSWER)["counts"]
+        return sum(counts.values()) <= KEPT
+
+    def _see(self, wish: Wish, seen: Any) -> None:
+        for end in seen["done"] if isinstance(seen, dict) else seen:
+            if end["state"] in FINAL:
+                wish.end = end
+
+    def _has_begun(self, wish: Wish) -> bool:
+        return any((self._house.folder / "runs").glob(f"{wish.name} *"))
+
+    def _unfair(self, wish: Wish) -> Iterator[str]:
+        assert wish.end is not None
+        state, reason = wish.end["state"], wish.end.get("reason")
+        told = state if state != "failed" else f"failed ({reason})"
+        self.tally[told] += 1
+        if wish.cancels:
+            fair = state == "cancelled" or reason in BY_FORCE
+        else:
+            fair = state == "succeeded" or (self.hits > 0 and state == "failed")
+            if state == "succeeded" and wish.result is not None and wish.end.get("result") != wish.result:
+                yield f"{wish.name} returned {wish.end.get('result')!r}"
+        if not fair:
+            yield f"{wish.name} ended as {told}: {wish.end.get('error')}"
+
+    # -- engines and faults
+
+    def _keep_an_engine(self, home: Path) -> None:
+        assert self._engines.stdin is not None
+        assert self._engines.stdout is not None
+        if self._lives and select.select([self._engines.stdout], [], [], 0)[0]:
+            self._engines.stdout.readline()  # ended …
+            self._lives = False
+            self.tally["engines that ended"] += 1
+        if not self._lives:
+            self._engines.stdin.write(f"{home}\n")
+            self._engines.stdin.flush()
+            self._engines.stdout.readline()  # its pid
+            self._lives = True
+
+    def _heal(self) -> None:
+        """Once a fault was dealt, nothing else is hit; a full disk stays full for a moment."""
+        if self.hits or not self._disk.orders.hits:
+            return
+        if self._disk.orders.fault == Fault.FROM_THEN_ON:
+            time.sleep(FREED_AFTER)
+        self.hits = int(self._disk.orders.hits)
+        self._disk.order(Fault.NONE)
+        self._healed_at = time.monotonic()
+
+    def _stop(self, home: Path) -> None:
+        assert self._engines.stdout is not None
+        with contextlib.suppress(SchedulerError), OwnerClient(Home(str(home)), start=False, limit=ANSWER) as client:
+            client.call("stop", {}, timeout=ANSWER)
+        if not select.select([self._engines.stdout], [], [], PATIENCE)[0]:
+            raise TimeoutError(f"The engine of {home} does not end.")
+        self._engines.stdout.readline()
+        self._lives = False
+
+    # -- what is left
+
+    def _judged(self, home: Path, wishes: list[Wish]) -> list[str]:
+        database = sqlite3.connect(f"file:{home / 'scheduler.db'}?mode=ro", uri=True)
+        found = [row[0] for row in database.execute("PRAGMA integrity_check")]
+        database.close()
+        broken = [] if found == ["ok"] else [f"the database is damaged: {found}"]
+        tasks = stored(home)
+        if len(tasks) != KEPT:
+            broken.append(f"{len(tasks)} tasks are there instead of {KEPT}")
+        for wish in wishes:
+            runs = len(list((self._house.folder / "runs").glob(f"{wish.name} *")))
+            if runs > wish.runs:
+                broken.append(f"{wish.name} ran {runs} times")
+        broken += [
+            f"{task.id} has no result file"
+            for task in tasks.values()
+            if task.file and not (home / "results" / task.file[:2] / task.file).exists()
+        ]
+        files = {path.name.rsplit(".", 2)[0] for path in (home / "attempts").iterdir()}
+        self.tally["pruned tasks that left a file"] += len(files - tasks.keys())
+        return broken + [f"a traceback in the engine's log: {text}" for text in defects(home)]
