@@ -86,7 +86,7 @@ class Loop:
 
     async def run(self) -> None:
         """Until `stop`. The turn that begins after it is the last: who has asked is answered, but with short work in
-        the queue reports would go on coming for as long as there is any. The executor keeps them for the next engine."""
+        the queue reports would go on coming as long as there is any. The executor keeps them for the next engine."""
         last = False
         while not last:
             self._set_timer()
