@@ -24,7 +24,7 @@ from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
 from mcp_scheduler.home import DoorError, EngineLock, Home
-from mcp_scheduler.policies.order import ORDERS
+from mcp_scheduler.policies.catalogue import POLICIES
 from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
 from mcp_scheduler.runtime.loop import Loop
@@ -190,9 +190,9 @@ def _limits(pool: Pool) -> Limits:
 
 def _order(name: str) -> Any:
     try:
-        return ORDERS[name]
+        return POLICIES[name]
     except KeyError:
-        raise InvalidRequest(f"There is no policy '{name}'.", hint=f"Choose one of {', '.join(ORDERS)}.") from None
+        raise InvalidRequest(f"There is no policy '{name}'.", hint=f"Choose one of {', '.join(POLICIES)}.") from None
 
 
 async def attend(engine: Engine, home: Home, toolbox: Toolbox, *, embedded: bool = False) -> Doors:

@@ -6,7 +6,7 @@ Whoever places work asks `choose`, then `take`s; `observe` brings what the senso
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -72,7 +72,7 @@ class DeviceState:
 class Devices:
     """All devices of a node. `context`: bytes added to each shared reservation for the tenant's CUDA context."""
 
-    __slots__ = ("_held", "_matching", "_order", "context", "states")
+    __slots__ = ("_held", "_matching", "_order", "context", "on_change", "states")
 
     def __init__(self, seen: Iterable[GpuSeen] = (), context: int = CONTEXT) -> None:
         self.context = context
@@ -80,6 +80,7 @@ class Devices:
         self._held: dict[str, tuple[str, ...]] = {}  # tenant → devices
         self._order: list[DeviceState] = []
         self._matching: dict[str, list[DeviceState]] = {}
+        self.on_change: Callable[[], None] | None = None
         self.observe(seen)
 
     def clear(self) -> None:
@@ -106,6 +107,11 @@ class Devices:
                 state = self.states[uuid] = DeviceState(device)
             state.look(device)
         self._sort()
+        self._changed()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def _sort(self) -> None:
         """Discrete GPUs without a desktop first: somebody sits before the others."""
@@ -126,12 +132,14 @@ class Devices:
         state = self._state(uuid)
         state.withheld[cause] = why
         state.settle()
+        self._changed()
 
     def release(self, uuid: str, cause: str) -> None:
         """The cause is over."""
         state = self._state(uuid)
         state.withheld.pop(cause, None)
         state.settle()
+        self._changed()
 
     def tenants(self, uuid: str) -> tuple[str, ...]:
         state = self.states.get(uuid)
@@ -178,7 +186,7 @@ class Devices:
             if not needs.gpu_memory:
                 if state.is_open_whole:
                     return (state.seen.uuid,)
-            elif state.open_bytes >= self._size(state, needs) and (
+            elif state.open_bytes >= self.size(state, needs) and (
                 found is None or state.open_bytes < found.open_bytes
             ):
                 found = state
@@ -203,9 +211,10 @@ class Devices:
         return None
 
     def _is_open(self, state: DeviceState, needs: Needs) -> bool:
-        return state.open_bytes >= self._size(state, needs) if needs.gpu_memory else state.is_open_whole
+        return state.open_bytes >= self.size(state, needs) if needs.gpu_memory else state.is_open_whole
 
-    def _size(self, state: DeviceState, needs: Needs) -> int:
+    def size(self, state: DeviceState, needs: Needs) -> int:
+        """Bytes of the device that a task takes, its context included."""
         return needs.gpu_memory + self.context if state.seen.live else needs.gpu_memory
 
     def _candidates(self, wish: str) -> list[DeviceState]:
@@ -231,19 +240,22 @@ class Devices:
             total = state.seen.total or 0
             usable = total - headroom(total) if state.seen.live else total
             is_part = count > 1 and state.seen.parent
-            if not is_part and (not needs.gpu_memory or usable >= self._size(state, needs)):
+            if not is_part and (not needs.gpu_memory or usable >= self.size(state, needs)):
                 found.append(state)
         return found
+
+    def usable(self, needs: Needs) -> list[DeviceState]:
+        """The devices that could run such a task, now or later: large enough, well, and offered."""
+        count = needs.gpus or (1 if needs.gpu_memory else 0)
+        return [
+            state for state in self._large_enough(needs, count) if state.seen.healthy and not state.withheld
+        ]
 
     def to_keep(self, needs: Needs, kept: AbstractSet[str] = _NOTHING) -> frozenset[str]:
         """Which devices to keep for a task that has to wait, so that smaller ones do not starve it: those that are
         free already, then those that will be. None where too few are healthy: keeping would help nobody."""
         count = needs.gpus or (1 if needs.gpu_memory else 0)
-        usable = [
-            state
-            for state in self._large_enough(needs, count)
-            if state.seen.healthy and not state.withheld and state.seen.uuid not in kept
-        ]
+        usable = [state for state in self.usable(needs) if state.seen.uuid not in kept]
         if len(usable) < count:
             return _NOTHING
         usable.sort(key=lambda state: (not self._is_open(state, needs), len(state.promises)))
@@ -276,13 +288,14 @@ class Devices:
         for uuid in devices:
             state = self._state(uuid)
             if needs.gpu_memory:
-                state.promises[tenant] = self._size(state, needs)
+                state.promises[tenant] = self.size(state, needs)
             else:
                 state.whole = tenant
                 state.promises[tenant] = state.seen.total or 0
             state.settle()
         if devices:
             self._held[tenant] = tuple(devices)
+            self._changed()
 
     def give_back(self, tenant: str, *, gone: bool = False) -> None:
         """The tenant's promise ends. `gone`: all its processes have ended, so what was last seen of them is free."""
@@ -295,6 +308,7 @@ class Devices:
             if gone:
                 state.gone.add(tenant)
             state.settle()
+        self._changed()
 
     def rest(self, tenant: str) -> None:
         """A worker stays warm after its call: it keeps what it has in use, and no more; it may be evicted.
@@ -309,6 +323,7 @@ class Devices:
                 state.whole = "" if state.whole == tenant else state.whole
             state.idle.add(tenant)
             state.settle()
+        self._changed()
 
     def rise(self, tenant: str, needs: Needs) -> bool:
         """A warm worker gets another call, on the devices it has. False, and nothing changes, if they do not fit."""

@@ -49,3 +49,8 @@ class Estimates:
     def seconds(self, target: str) -> float | None:
         """What to expect; None where nothing is known."""
         return self._seconds.get(target)
+
+    def expected(self, task: Task, device_class: str = "", /) -> Expected | None:  # noqa: ARG002 - one for all classes
+        """The same, for whoever has no forecasts."""
+        known = self._seconds.get(task.terms.target)
+        return None if known is None else Expected(known, known)

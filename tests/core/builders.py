@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mcp_scheduler.core.changes import Changes, Effect, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.check import check
-from mcp_scheduler.core.cluster import Cluster, Policy
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.decide import Decision, decide
 from mcp_scheduler.core.events import (
     Action,
