@@ -35,6 +35,7 @@ class Claim:
     extra: dict[str, int]
     lacked: frozenset[str] = NOTHING
     devices: frozenset[str] = NOTHING
+    graph: str = ""  # whose tasks may go before it all the same
 
 
 class Claims:
@@ -56,13 +57,16 @@ class Claims:
     def on(self, node: str) -> list[Claim]:
         return self._by_node.get(node, [])
 
-    def admits(self, node: str, needs: Needs, until: float) -> frozenset[str] | None:
-        """The devices to avoid for a task that ends by `until`; None if it would delay somebody."""
+    def admits(self, node: str, task: Task, until: float) -> frozenset[str] | None:
+        """The devices to avoid for a task that ends by `until`; None if it would delay somebody.
+
+        Of one graph only the end counts, and the more of it runs the sooner it comes: its tasks may pass each other.
+        """
         avoid = NOTHING
         for claim in self._by_node.get(node, ()):
-            if until <= claim.until:
+            if until <= claim.until or (claim.graph and claim.graph == task.group):
                 continue
-            for name, amount in needs.amounts:
+            for name, amount in task.terms.needs.amounts:
                 if amount > claim.extra.get(name, amount):
                     return None
             avoid |= claim.devices
@@ -123,9 +127,9 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
     blocked.node, blocked.at = room.node.name, when.at
     claims.count += 1
     _make_room(draft, room, needs, claims)
-    claims.add(
-        room.node.name, Claim(task, when.at, _beside(when, room, needs), frozenset(blocked.lacked), when.devices)
-    )
+    graph = task.group if task.group in cluster.plans else ""
+    beside = _beside(when, room, needs)
+    claims.add(room.node.name, Claim(task, when.at, beside, frozenset(blocked.lacked), when.devices, graph))
     cluster.look_again(max(when.at, draft.now + _LEAST_WAIT, draft.now + (draft.now - blocked.since) / 8))
 
 

@@ -95,9 +95,13 @@ class Cluster:
 
     def use(self, policy: Policy) -> None:
         """Another policy from now on: what waits is ranked by it."""
+        waiting = sorted(self.ready.waiting(), key=lambda one: (one[2], one[0].seq))
         self.policy = policy
+        if policy.by_estimate:
+            self._plan_again()
         self.ready = self._new_ready()
-        self._queue_again()
+        for task, priority, since in waiting:
+            self.ready.push(task, priority, since)
 
     def expected(self, task: Task, device_class: str = "") -> Expected | None:
         """How long the task will take; None where nothing is known."""
@@ -246,7 +250,8 @@ class Cluster:
                     self.wait_for(task, [name for name in dict.fromkeys(task.after) if self._is_open(name)])
                 case _:
                     pass
-        self._plan_again()
+        if self.policy.by_estimate:
+            self._plan_again()
         self._queue_again()
         for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.at):
             self._reserve_again(attempt)

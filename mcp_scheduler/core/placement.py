@@ -13,7 +13,7 @@ from mcp_scheduler.core import warm
 from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
-from mcp_scheduler.core.estimates import Expected
+from mcp_scheduler.core.estimates import upper_of
 from mcp_scheduler.core.floor import FEW
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.ready import Parked
@@ -36,11 +36,12 @@ class Round:
         self.parked: Parked = []
         self.claims = Claims()
         self.full: set[Needs] = set()
-        self.too_long: dict[Needs, float] = {}  # → the shortest time for which the claims left no room
+        self.too_long: dict[tuple[Needs, str], float] = {}  # of a graph → the shortest time that claims left no room for
         self.looks = 0
 
-    def is_too_long(self, needs: Needs, upper: float) -> bool:
-        return needs in self.too_long and upper >= self.too_long[needs]
+    def is_too_long(self, task: Task, upper: float) -> bool:
+        key = (task.terms.needs, task.group)
+        return key in self.too_long and upper >= self.too_long[key]
 
 
 def place(draft: Draft) -> None:
@@ -77,7 +78,7 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     terms = task.terms
     expected = cluster.expected(task)
     upper = upper_of(expected, terms)
-    if terms.needs not in this.full and not this.is_too_long(terms.needs, upper):
+    if terms.needs not in this.full and not (this.too_long and this.is_too_long(task, upper)):
         slot = _own_place(draft, task, draft.now + upper, this)
         if slot is not None:
             cluster.ready.take(this.parked)
@@ -92,12 +93,6 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     if terms.needs in this.full or not this.claims:
         hold_back(draft, task, this.claims)
     return False
-
-
-def upper_of(expected: Expected | None, terms: Terms) -> float:
-    """Seconds that a call takes at most, by what is expected or allowed; infinite if nobody knows."""
-    upper = expected.upper if expected is not None else inf
-    return upper if terms.timeout is None else min(upper, terms.timeout)
 
 
 def _queue_up(draft: Draft, task: Task, this: Round) -> bool:
@@ -134,7 +129,8 @@ def _remember(task: Task, upper: float, this: Round, *, is_full: bool) -> None:
     if is_full:
         this.full.add(needs)
     else:
-        this.too_long[needs] = min(upper, this.too_long.get(needs, inf))
+        key = (needs, task.group)
+        this.too_long[key] = min(upper, this.too_long.get(key, inf))
 
 
 def _try(draft: Draft, task: Task, room: Room, until: float, claims: Claims) -> tuple[Slot | None, bool]:
@@ -142,7 +138,7 @@ def _try(draft: Draft, task: Task, room: Room, until: float, claims: Claims) -> 
     needs = task.terms.needs
     if not room.has_amounts(needs):
         return None, True
-    avoid = claims.admits(room.node.name, needs, until) if claims else NOTHING
+    avoid = claims.admits(room.node.name, task, until) if claims else NOTHING
     if avoid is None:
         return None, False
     if not needs.has_devices:
@@ -166,7 +162,7 @@ def _best_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | N
         for room in way:
             if not room.has_amounts(needs):
                 continue
-            avoid = this.claims.admits(room.node.name, needs, until) if this.claims else NOTHING
+            avoid = this.claims.admits(room.node.name, task, until) if this.claims else NOTHING
             if avoid is None or (needs.has_devices and room.devices.choose(needs, avoid) is None):
                 is_full = is_full and avoid is not None
                 continue

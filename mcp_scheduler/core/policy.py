@@ -69,3 +69,7 @@ class Policy(Protocol):
     def rank(self, kind: TaskClass, since: float, deadline: float | None, scene: Scene, /) -> float:
         """Of a task that has waited since then."""
         ...
+
+    def terms(self, kind: TaskClass, since: float, deadline: float | None, scene: Scene, /) -> dict[str, str]:
+        """What the rank is made of, by name, for a person."""
+        ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 
 from mcp_scheduler.core.heads import Group, Head
@@ -87,6 +87,16 @@ class Queue:
                 self.dead[first[2]] = left
             else:
                 del self.dead[first[2]]
+
+    def tasks(self) -> Iterator[tuple[float, Task]]:
+        """Every living one with its place, in their order."""
+        dead = dict(self.dead)
+        entries = sorted([*((place, seq, task) for place, seq, _, task in self.early), *self.line], key=lambda e: e[:2])
+        for place, _, task in entries:
+            if dead.get(task):
+                dead[task] -= 1  # of several places of one task, the earlier ones are dead
+            else:
+                yield place, task
 
     def pop(self) -> None:
         """Take the head out."""

@@ -243,9 +243,7 @@ class Ready:
         self._next_slice = now + EPOCH
         if self._left <= 0:
             self._left = len(self._queues)
-            self.scene.now = now
-            self.scene.pace = pace
-            self.scene.factors = {name: 1.0 / (1.0 + self._usage.share(name)) for name in self._usage.principals()}
+            self.scene = self.scene_at(now, pace)
         for _ in range(min(SLICE, self._left)):
             queue = self._queues.popleft()
             self._left -= 1
@@ -256,6 +254,11 @@ class Ready:
             self._queues.append(queue)
             queue.stale()
             self._offer(queue)
+
+    def scene_at(self, now: float, pace: float) -> Scene:
+        """What ranks look at now."""
+        factors = {name: 1.0 / (1.0 + self._usage.share(name)) for name in self._usage.principals()}
+        return Scene(now, pace, factors)
 
     def charged(self, task: Task) -> None:
         """What the task's principal and tag have used has changed: they go before others, or behind them, by that."""
@@ -270,6 +273,13 @@ class Ready:
             if inner.offered is not None and head is not None:
                 party.offer(inner, head[0], head[1])
             party = inner
+
+    def waiting(self) -> Iterator[tuple[Task, int, float]]:
+        """Every task with its priority, and since when it waits."""
+        for queue in self.queues():
+            for place, task in queue.tasks():
+                by_deadline = self.policy.by_deadline and task.deadline is not None
+                yield task, queue.kind.priority, task.submitted_at if by_deadline else place
 
     def queues(self) -> Iterator[Queue]:
         """Every queue that has tasks, in no order: to be looked at by a person."""

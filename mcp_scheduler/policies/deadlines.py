@@ -27,5 +27,14 @@ class EarliestDeadline:
             return CLASS_ZERO + deadline
         return since - kind.priority * POINT
 
+    def terms(self, kind: TaskClass, since: float, deadline: float | None, scene: Scene) -> dict[str, str]:
+        told = {"waits": f"{max(0.0, scene.now - since):.0f} s"}
+        if deadline is None:
+            return told | {"deadline": "none, so it goes after those that have one"}
+        is_first = self.rank(kind, since, deadline, scene) < 0
+        return told | {
+            "deadline": f"in {deadline - scene.now:.0f} s{'' if is_first else ', which it cannot meet any more'}"
+        }
+
 
 EDF = EarliestDeadline()

@@ -26,6 +26,12 @@ class Order:
     def rank(self, kind: TaskClass, since: float, _deadline: float | None, _scene: Scene) -> float:
         return since - kind.priority * self.ageing
 
+    def terms(self, kind: TaskClass, since: float, _deadline: float | None, scene: Scene) -> dict[str, str]:
+        told = {"waits": f"{max(0.0, scene.now - since):.0f} s"}
+        if self.ageing and kind.priority:
+            told["priority"] = f"{kind.priority}, a head start of {kind.priority * self.ageing:.0f} s"
+        return told
+
 
 FIFO = Order("fifo", 0.0)
 PRIORITY = Order("priority", 60.0)

@@ -14,7 +14,7 @@ until wait = tau · (r - 1) at the latest.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log, log1p
+from math import exp, log, log1p
 from typing import Final
 
 from mcp_scheduler.core.policy import CLASS_ZERO, Scene, Sharing, TaskClass
@@ -61,6 +61,27 @@ class Weighing:
         if plan is not None and plan.depth > 0:
             value += _WITHIN * kind.level / plan.depth
         return -value
+
+    def terms(self, kind: TaskClass, since: float, deadline: float | None, scene: Scene) -> dict[str, str]:
+        tau = self.tau or max(LEAST_TAU, TAU * scene.pace)
+        start = since if kind.plan is None else kind.plan.since
+        wait = max(0.0, scene.now - start)
+        told = {
+            "score": f"{exp(-self.rank(kind, since, None, scene)):.3g} = priority · ageing · fair share / work",
+            "priority": f"{kind.priority}, a factor of {2 ** (kind.priority / DOUBLING):.3g}",
+            "ageing": f"{(1 + wait / tau) ** self.steepness:.3g}: waits {wait:.0f} s, of {tau:.0f} s that double it",
+            "fair share": f"{scene.factor(kind.terms.principal):.2f} for {kind.terms.principal}",
+        }
+        if self.by_work:
+            known = "" if kind.expected is not None else ", a guess: nothing is known of it"
+            whole = "" if kind.plan is None else ", of its whole graph"
+            told["work"] = f"{self._work(kind, scene):.3g} s{' of the whole cluster' * self.by_share}{whole}{known}"
+        if kind.plan is not None:
+            told["graph"] = f"{kind.level:.3g} s from its start to the end of the last that waits for it"
+        if deadline is not None:
+            urgent = self.deadlines and is_urgent(kind, deadline, scene)
+            told["deadline"] = f"in {deadline - scene.now:.0f} s{', so it goes before all others' * urgent}"
+        return told
 
     def _work(self, kind: TaskClass, scene: Scene) -> float:
         if kind.plan is not None:
