@@ -186,9 +186,7 @@ class Devices:
             if not needs.gpu_memory:
                 if state.is_open_whole:
                     return (state.seen.uuid,)
-            elif state.open_bytes >= self.size(state, needs) and (
-                found is None or state.open_bytes < found.open_bytes
-            ):
+            elif state.open_bytes >= self.size(state, needs) and (found is None or state.open_bytes < found.open_bytes):
                 found = state
         return None if found is None else (found.seen.uuid,)
 
@@ -247,9 +245,7 @@ class Devices:
     def usable(self, needs: Needs) -> list[DeviceState]:
         """The devices that could run such a task, now or later: large enough, well, and offered."""
         count = needs.gpus or (1 if needs.gpu_memory else 0)
-        return [
-            state for state in self._large_enough(needs, count) if state.seen.healthy and not state.withheld
-        ]
+        return [state for state in self._large_enough(needs, count) if state.seen.healthy and not state.withheld]
 
     def to_keep(self, needs: Needs, kept: AbstractSet[str] = _NOTHING) -> frozenset[str]:
         """Which devices to keep for a task that has to wait, so that smaller ones do not starve it: those that are

@@ -1,7 +1,7 @@
 """All nodes, found by what is free on them: a task is not tried on a thousand nodes to find the few that have room.
 
-Few nodes are simply looked at. Of many, those of equal devices form a kind; of each kind there are shelves by free cpus,
-by devices that are free as a whole, and by the free memory of shared ones. Best fit goes up the shelves from what is
+Few nodes are simply looked at. Of many, those of equal devices form a kind; each kind has shelves by free cpus, by
+devices that are free as a whole, and by the free memory of shared ones. Best fit goes up the shelves from what is
 asked for, so that what is whole stays whole; spreading goes down from the emptiest.
 """
 

@@ -27,8 +27,8 @@ class Member(Protocol):
 
 
 class Group:
-    """Members by their heads. `cpus` (thousandths) and the dominant `share` belong to a group of equal needs (a crowd); a group with a `turn`
-    is ranked by that instead of by its head: it is the party of a principal, or of a tag."""
+    """Members by their heads. `cpus` (thousandths) and the dominant `share` belong to a group of equal needs, a crowd.
+    A group with a `turn` is ranked by that instead of by its head: it is the party of a principal, or of a tag."""
 
     __slots__ = ("cpus", "heap", "key", "members", "offered", "parent", "share", "turn")
 

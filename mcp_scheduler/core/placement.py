@@ -36,7 +36,7 @@ class Round:
         self.parked: Parked = []
         self.claims = Claims()
         self.full: set[Needs] = set()
-        self.too_long: dict[tuple[Needs, str], float] = {}  # of a graph → the shortest time that claims left no room for
+        self.too_long: dict[tuple[Needs, str], float] = {}  # → the shortest time that claims leave no room for
         self.looks = 0
 
     def is_too_long(self, task: Task, upper: float) -> bool:

@@ -1,6 +1,7 @@
 """What a policy is: it ranks the classes of tasks that wait. The smallest rank goes first, ties go by arrival.
 
-A policy proposes an order, and no more: placement verifies every start. A bad one can waste capacity, never overbook it.
+A policy proposes an order, and no more: placement verifies every start. A bad one wastes capacity and overbooks
+nothing.
 """
 
 from __future__ import annotations

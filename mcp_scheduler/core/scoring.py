@@ -2,8 +2,8 @@
 
     (cold start + time that it takes there) · 100 / max(weight, 5)  +  what is left over  +  risk
 
-The weight of a node is 100 · (1 - (0.6 · cpu + 0.4 · latency)), both smoothed and between 0 and 1: a busy node counts as
-a slow one. What is left over keeps devices whole.
+The weight of a node is 100 · (1 - (0.6 · cpu + 0.4 · latency)), both smoothed and from 0 to 1: a busy node counts as a
+slow one. What is left over keeps devices whole.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ def score(cluster: Cluster, room: Room, task: Task) -> Score:
     expected = cluster.expected(task, label)
     takes = expected.median if expected is not None else cluster.pace.seconds
     left = _left_over(room, task)
-    return Score(_cold(cluster, room, task), takes, weight(room, task), LEFT_OVER * takes * left)\
-        if needs.has_devices else Score(_cold(cluster, room, task), takes, weight(room, task), 0.0)
+    return (
+        Score(_cold(cluster, room, task), takes, weight(room, task), LEFT_OVER * takes * left)
+        if needs.has_devices
+        else Score(_cold(cluster, room, task), takes, weight(room, task), 0.0)
+    )
 
 
 def weight(room: Room, task: Task | None = None) -> float:

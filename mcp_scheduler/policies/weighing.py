@@ -7,8 +7,8 @@ cluster's scarcest resource, `seconds` the forecast's median, `tau` a multiple o
 Smith's rule (1956: weight / work minimises the weighted sum of completion times on one machine) with ageing.
 
 A task of a graph counts with the work of the whole graph, because only its end is of use; within the graph the largest
-bottom level goes first. With exponent 1 a task that has r times the score of the best that arrives is passed by newcomers
-until wait = tau · (r - 1) at the latest.
+bottom level goes first. With exponent 1 a task whose score is 1/r of the best that arrives is passed by
+newcomers until wait = tau · (r - 1) at the latest.
 """
 
 from __future__ import annotations

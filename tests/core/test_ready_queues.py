@@ -144,7 +144,7 @@ def test_another_priority_gives_the_place_that_the_waiting_has_earned():
 
 def test_a_priority_that_is_changed_back_and_forth_leaves_one_entry():
     made = line("a", "b", "c")
-    for old, new in ((0, 5), (5, 0), (0, 5), (5, 0)):
+    for new in (5, 0, 5, 0):
         made.remove("b")
         made.push("b", priority=new, at=1.0)
     assert len(made.ready) == 3
