@@ -13,6 +13,7 @@ from typing import Final
 
 from mcp_scheduler.core.accounts import CONTEXT, Account, account, headroom, is_untouched
 from mcp_scheduler.core.gangs import best_linked
+from mcp_scheduler.core.obstacles import obstacle
 from mcp_scheduler.core.seen import GpuSeen, Health
 from mcp_scheduler.core.task import Needs
 from mcp_scheduler.errors import InvariantBroken
@@ -377,29 +378,4 @@ class Devices:
         if not states:
             wish = f" that answers to {needs.device!r}" if needs.device else ""
             return [f"there is no device{wish}"]
-        return [f"{state.seen.short}: {_obstacle(state, needs)}" for state in states]
-
-
-def _obstacle(state: DeviceState, needs: Needs) -> str:
-    seen = state.seen
-    if not seen.healthy:
-        return f"{seen.health}. {seen.why}".rstrip(". ")
-    if state.withheld:
-        return "; ".join(state.withheld.values())
-    if state.whole:
-        return f"held as a whole by {state.whole}"
-    if needs.gpu_memory:
-        return f"{_gib(max(0, state.open_bytes))} GiB can be promised, the rest is promised or in use by others"
-    return f"shared by {', '.join(state.promises)}" if state.promises else _strangers(state)
-
-
-def _strangers(state: DeviceState) -> str:
-    if state.is_open_whole:
-        return "free, but not enough of them are"
-    pids = [str(process.pid) for process in state.seen.processes if process.owner not in state.gone]
-    named = f" (pids {', '.join(pids[:4])})" if pids else ""
-    return f"other programs use {_gib(state.seen.used or 0)} GiB of it{named}"
-
-
-def _gib(amount: int) -> str:
-    return f"{amount / 2**30:.1f}"
+        return [f"{state.seen.short}: {obstacle(state, needs)}" for state in states]
