@@ -18,13 +18,13 @@ from mcp_scheduler import options
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import State
-from mcp_scheduler.errors import InvalidRequest, SchedulerError
+from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.executors.local.executor import LocalExecutor
 from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
 from mcp_scheduler.home import DoorError, EngineLock, Home
-from mcp_scheduler.policies.order import ORDERS
+from mcp_scheduler.policies.catalogue import Policies
 from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
 from mcp_scheduler.runtime.loop import Loop
@@ -64,7 +64,8 @@ class Engine:
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool)
-        self._cluster = Cluster(_order(settings.queue.policy))
+        policies = Policies(tau=settings.queue.ageing, steepness=settings.queue.steepness)
+        self._cluster = Cluster(policies.find(settings.queue.policy))
         self._cluster.warm_seconds = pool.idle_workers
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(
@@ -96,6 +97,7 @@ class Engine:
             clock=self._clock,
             watch=watch,
             limits=settings.queue,
+            policies=policies,
             home=path,
             embedded=embedded,
             gpus=self._gpus,
@@ -129,6 +131,7 @@ class Engine:
         await self._executor.recover(boot.attempts, terms)
         self._cluster.rebuild()
         await self.service.load_drains()
+        await self.service.load_policy()
         await looking
         self._watch_gpus()
         self._loop.stop_asked_again()
@@ -186,13 +189,6 @@ def _limits(pool: Pool) -> Limits:
         calls=pool.calls_per_worker,
         growth=pool.worker_growth,
     )
-
-
-def _order(name: str) -> Any:
-    try:
-        return ORDERS[name]
-    except KeyError:
-        raise InvalidRequest(f"There is no policy '{name}'.", hint=f"Choose one of {', '.join(ORDERS)}.") from None
 
 
 async def attend(engine: Engine, home: Home, toolbox: Toolbox, *, embedded: bool = False) -> Doors:

@@ -171,6 +171,12 @@ class RemoteService:
     async def update(self, _caller: Caller, request: requests.Update) -> views.Changed:
         return _CHANGED.validate_python({"changed": [], "unchanged": {}} | await self.call("update", _plain(request)))
 
+    async def policy(self, _caller: Caller, request: requests.ChoosePolicy) -> views.PolicyView:
+        return _POLICY.validate_python({"choices": {}} | await self.call("policy", _plain(request)))
+
+    async def explain(self, _caller: Caller, request: requests.GetTask) -> views.ExplanationView:
+        return _EXPLANATION.validate_python({"why": ""} | await self.call("explain", _plain(request)))
+
     async def load(self, _caller: Caller) -> views.LoadView:
         return _LOAD.validate_python({"nodes": [], "counts": {}} | await self.call("load", {}))
 
@@ -187,6 +193,8 @@ _TASK = TypeAdapter(views.TaskView)
 _PAGE = TypeAdapter(views.TaskPage)
 _OUTPUT = TypeAdapter(views.OutputPage)
 _CHANGED = TypeAdapter(views.Changed)
+_POLICY = TypeAdapter(views.PolicyView)
+_EXPLANATION = TypeAdapter(views.ExplanationView)
 _LOAD = TypeAdapter(views.LoadView)
 _FUNCTIONS = TypeAdapter(views.FunctionPage)
 

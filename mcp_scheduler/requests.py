@@ -241,6 +241,12 @@ class Undrain(Request):
     device: Annotated[str, Field(min_length=1, max_length=200)]
 
 
+class ChoosePolicy(Request):
+    """The policy in force; with `name`: another one from now on, "" for the one of the settings."""
+
+    name: Annotated[str, Field(max_length=100)] | None = None
+
+
 class Cancel(Request):
     """cancel_task: by ids (tasks or groups) or by tag."""
 

@@ -53,7 +53,19 @@ class Pool(Room):
 class Queue(Room):
     """Order and limits."""
 
-    policy: str = Field(default="priority", description="fifo or priority")
+    policy: str = Field(
+        default="balanced",
+        description="Order of the waiting tasks: balanced, fifo, round_robin, priority, load_aware, shortest, edf or"
+        " fair_share; `mcp-scheduler policy NAME` chooses another one at run time",
+    )
+    ageing: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="Of balanced and shortest: seconds of waiting that double a task's score;"
+        " 0 takes 64 mean run times of late",
+    )
+    steepness: Annotated[float, Field(ge=0.25, le=8)] = Field(
+        default=1.0, description="The power to which ageing is raised: more of it shortens the longest wait"
+    )
     max_queued: int = Field(
         default=1_000_000, description="Unfinished tasks at most; beyond that submissions are refused"
     )

@@ -237,6 +237,27 @@ class EngineView:
     schema: int
     embedded: bool = False
     stopping: bool = False
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """The policy in force, who chose it, and what there is to choose from: names with a line each."""
+
+    name: str
+    chosen_by: str
+    choices: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationView:
+    """What decides about a task now, a line for each term."""
+
+    id: str
+    state: str
+    policy: str
+    why: str
+    lines: tuple[str, ...] = ()
 
 
 def plain(view: Any) -> Any:

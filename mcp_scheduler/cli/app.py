@@ -37,6 +37,8 @@ VERBS: Final = {
     "resume": ("changes", "resume"),
     "retry": ("changes", "retry"),
     "priority": ("changes", "priority"),
+    "explain": ("policies", "explain"),
+    "policy": ("policies", "policy"),
     "nodes": ("engine", "nodes"),
     "drain": ("engine", "drain"),
     "undrain": ("engine", "undrain"),

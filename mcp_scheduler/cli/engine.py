@@ -39,6 +39,7 @@ def status(as_json: options.AsJson = False, home: options.Home = None) -> int:
         ("python", found["python"]),
         ("doors", str(found["doors"])),
         ("tasks", counted(found.get("counts", {})) or "none"),
+        ("policy", found.get("policy", "")),
         ("database", f"{size(found['database_bytes'])}, schema {found['schema']}"),
     ):
         out.line(f"{name:<8}  {value}")

@@ -23,6 +23,8 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
         draft.fresh[task.id] = task
         if task.key:
             draft.keys[task.terms.principal, task.key] = task.id
+    if event.group is not None and cluster.policy.by_estimate:
+        cluster.plan([new.task for new in event.tasks])
     for new in event.tasks:
         enter(draft, new.task, event.outside)
     changes = draft.changes

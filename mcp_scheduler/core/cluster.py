@@ -6,33 +6,32 @@ derived is changed by `decide` at once. When a commit fails, `rebuild` derives i
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from mcp_scheduler.core import warm
+from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
-from mcp_scheduler.core.estimates import Estimates
+from mcp_scheduler.core.estimates import Estimates, Expected, Forecasts
+from mcp_scheduler.core.floor import Floor
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.levels import Plan, plan
 from mcp_scheduler.core.node import Attempt, Node
-from mcp_scheduler.core.ready import Ready
+from mcp_scheduler.core.pace import Pace
+from mcp_scheduler.core.policy import Policy, Sharing
+from mcp_scheduler.core.ready import Ready, accounts_of
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task, Terms
+from mcp_scheduler.core.usage import Usage
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
 WARM: Final = 300.0  # seconds that a worker with devices may rest
 SWEEP: Final = 10_000  # timers; fewer are not worth a look at all of them
-
-
-class Policy(Protocol):
-    """Which of the waiting tasks goes first: the smallest rank."""
-
-    @property
-    def name(self) -> str: ...
-    def rank(self, terms: Terms, priority: int, queued_at: float, /) -> float: ...
 
 
 class Timer(NamedTuple):
@@ -57,7 +56,11 @@ class Cluster:
         self.tail: deque[str] = deque()
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
         self.rooms: dict[str, Room] = {}
+        self.floor = Floor(self.rooms)
         self.estimates = Estimates()
+        self.forecasts: Forecasts | None = None  # without them the estimates serve
+        self.pace = Pace()
+        self.usage = Usage()
         self.warm_seconds = WARM
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
@@ -67,7 +70,8 @@ class Cluster:
         self._forget_derived()
 
     def _forget_derived(self) -> None:
-        self.ready = Ready(self.policy.rank)
+        self.plans: dict[str, Plan] = {}  # of graphs under way
+        self.ready = self._new_ready()
         self.slots: dict[str, Slot] = {}
         self.slot_of: dict[AttemptId, str] = {}
         self.resting: dict[str, Slot] = {}  # empty slots whose worker stays warm on its devices
@@ -75,13 +79,33 @@ class Cluster:
         self.hungry: dict[str, Slot] = {}  # slots whose window may be filled up
         self.missing: dict[str, int] = {}  # pending task → dependencies that have not ended
         self.dependents: dict[str, dict[Task, None]] = {}
-        self.lacked: dict[str, set[str]] = {}  # blocked task → every resource that it has found short
+        self.blocked: dict[str, Blocked] = {}  # tasks that were first in line and found no room
+        self.thorough_at = -math.inf  # when a round may look at many heads again
+        self.next_look = math.inf  # when to look again though nothing has happened
         self.stopping: set[AttemptId] = set()
+        self.charged: dict[AttemptId, float] = {}  # what was counted as used when they started
         self._timers: list[Timer] = []
         self._timer_count = 0
         self._sweep_at = SWEEP
         for room in self.rooms.values():
             room.clear()
+
+    def _new_ready(self) -> Ready:
+        return Ready(self.policy, share=self.floor.share, expect=self.expected, plans=self.plans, usage=self.usage)
+
+    def use(self, policy: Policy) -> None:
+        """Another policy from now on: what waits is ranked by it."""
+        waiting = sorted(self.ready.waiting(), key=lambda one: (one[2], one[0].seq))
+        self.policy = policy
+        if policy.by_estimate:
+            self._plan_again()
+        self.ready = self._new_ready()
+        for task, priority, since in waiting:
+            self.ready.push(task, priority, since)
+
+    def expected(self, task: Task, device_class: str = "") -> Expected | None:
+        """How long the task will take; None where nothing is known."""
+        return (self.forecasts or self.estimates).expected(task, device_class)
 
     def intern(self, terms: Terms) -> Terms:
         """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
@@ -181,51 +205,101 @@ class Cluster:
         """How many tasks there are in each state, those that only the store knows included."""
         return {state: count + self.gone[state] for state, count in self.counts.items()}
 
+    # --- what was used
+
+    def begins(self, task: Task, slot: Slot, seconds: float, now: float) -> None:
+        """Where turns go by use, a start counts at once, by what is expected of it."""
+        if self.policy.sharing is Sharing.USAGE:
+            attempt = next(reversed(slot.attempts))
+            self.charged[attempt] = slot.share * seconds
+            self._charge(task, slot.share * seconds, now)
+
+    def ends(self, task: Task, attempt: AttemptId, seconds: float, now: float) -> None:
+        """An attempt has ended, or came back unbegun (0 seconds): count what it has really used."""
+        if seconds > 0:
+            self.pace.note(seconds)
+        used = self.slots[self.slot_of[attempt]].share * seconds - self.charged.pop(attempt, 0.0)
+        if used:
+            self._charge(task, used, now)
+
+    def _charge(self, task: Task, amount: float, now: float) -> None:
+        for account in accounts_of(task):
+            self.usage.charge(account, amount, now)
+        self.ready.charged(task)
+
     # --- what is derived
 
     def set_node(self, node: Node) -> None:
         room = self.rooms.get(node.name)
         if room is None:
-            self.rooms[node.name] = Room(node)
+            room = self.rooms[node.name] = Room(node)
         else:
             room.resize(node)
+        self.floor.came(room)
 
     def rebuild(self) -> None:
         """Derive queues, slots and timers from the facts: on boot, and after a commit that failed. Warm workers are no
         fact of the store, but they are there."""
         kept_warm = [slot for slot in (*self.resting.values(), *self.slots.values()) if slot.devices and slot.launched]
         self._forget_derived()
-        queued: list[Task] = []
         for task in self.tasks.values():
             match task.status.state:
-                case State.QUEUED:
-                    queued.append(task)
                 case State.SCHEDULED | State.RETRYING:
                     self.wake(task.status.due, task=task)
                 case State.PENDING | State.HELD:
                     self.wait_for(task, [name for name in dict.fromkeys(task.after) if self._is_open(name)])
                 case _:
                     pass
-        queued.sort(key=lambda task: task.status.at)  # in this order they were queued
-        for task in queued:
-            self.ready.push(task, task.status.priority, task.status.at)
+        if self.policy.by_estimate:
+            self._plan_again()
+        self._queue_again()
         for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.at):
             self._reserve_again(attempt)
         for slot in kept_warm:
             if slot.id not in self.slots:
                 warm.rest_again(self, slot)
 
+    def _queue_again(self) -> None:
+        """Everything that could run, in the order in which it was queued."""
+        queued = [task for task in self.tasks.values() if task.status.state is State.QUEUED]
+        queued.sort(key=lambda task: task.status.at)
+        for task in queued:
+            self.ready.push(task, task.status.priority, task.status.at)
+
+    def _plan_again(self) -> None:
+        groups: dict[str, list[Task]] = {}
+        for task in self.tasks.values():
+            if task.group and not task.status.is_final:
+                groups.setdefault(task.group, []).append(task)
+        for members in groups.values():
+            self.plan(sorted(members, key=lambda task: task.seq))
+
+    def plan(self, members: Sequence[Task]) -> None:
+        """Tasks of one graph have come, dependencies first: know how urgent each is for the end of the graph."""
+        made = plan(members, self._seconds_of, lambda task: self.floor.share(task.terms.needs))
+        if made is not None:
+            self.plans[members[0].group] = made
+
+    def _seconds_of(self, task: Task) -> float:
+        expected = self.expected(task)
+        return expected.median if expected is not None else self.pace.seconds
+
     def _reserve_again(self, attempt: Attempt) -> None:
-        terms = self.tasks[attempt.id.task].terms
+        task = self.tasks[attempt.id.task]
+        terms = task.terms
         slot = self.slots.get(attempt.slot)
         if slot is None:
             slot = self.slots[attempt.slot] = Slot(attempt.slot, attempt.node, terms, attempt.devices, launched=True)
+            slot.share = self.floor.share(terms.needs)
+            self.rooms[attempt.node].slots[slot.id] = slot
             self.rooms[attempt.node].seize(terms.needs)
             self.rooms[attempt.node].devices.seize(slot.id, terms.needs, attempt.devices)
         elif not slot.watched:
             slot.watched = True
             self.wake(slot.since + PATIENCE, slot=slot.id)
-        slot.add(attempt.id, self.estimates.seconds(terms.target) or 0.0, attempt.at)
+        expected = self.expected(task)
+        upper = expected.upper if expected is not None else math.inf
+        slot.add(attempt.id, self.estimates.seconds(terms.target) or 0.0, attempt.at, upper)
         self.slot_of[attempt.id] = slot.id
         began = self.began.get(attempt.id)
         if began is not None and terms.timeout is not None:
@@ -241,6 +315,14 @@ class Cluster:
             self.dependents.setdefault(name, {})[task] = None
         if names:
             self.missing[task.id] = len(names)
+
+    def unplan(self, task: Task) -> None:
+        """The task has ended: its graph is shorter by it."""
+        made = self.plans.get(task.group)
+        if made is not None:
+            made.levels.pop(task.id, None)
+            if not made.levels:
+                del self.plans[task.group]
 
     def wait_no_more(self, task: Task) -> None:
         """The task has ended, perhaps before its dependencies have: they need not remember it."""
@@ -278,9 +360,14 @@ class Cluster:
             return timer.attempt in self.slot_of
         return timer.slot in self.slots or timer.slot in self.resting
 
+    def look_again(self, at: float) -> None:
+        """Have a round at this time, though nothing may have happened by then."""
+        self.next_look = min(self.next_look, at)
+
     def next_due(self) -> float | None:
-        """When the next timer fires."""
-        return self._timers[0].at if self._timers else None
+        """When the next timer fires, or the next look is due."""
+        first = min(self._timers[0].at if self._timers else math.inf, self.next_look)
+        return first if first < math.inf else None
 
     @property
     def unfinished(self) -> int:

@@ -26,6 +26,7 @@ from mcp_scheduler.core.events import (
     Ended,
     Event,
     NodeChanged,
+    PolicyChosen,
     Returned,
     SlotGone,
     Submitted,
@@ -77,15 +78,15 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
             wishes.cancel(draft, event)
         case UpdateAsked():
             wishes.update(draft, event)
-        case SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld():
+        case SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld() | PolicyChosen():
             _note(draft, event)
         case Tick():
             pass
     return None
 
 
-def _note(draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld) -> None:
-    """What is there to run on. None of it is stored: it is told anew to every engine."""
+def _note(draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld | PolicyChosen) -> None:
+    """What is there to run on, and in which order. None of it is stored: it is told anew to every engine."""
     cluster = draft.cluster
     match event:
         case SlotGone():
@@ -96,6 +97,8 @@ def _note(draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWith
             cluster.rooms[event.node].devices.observe(event.devices)
         case DeviceWithheld():
             _withhold(draft, event)
+        case PolicyChosen():
+            cluster.use(event.policy)
 
 
 def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:

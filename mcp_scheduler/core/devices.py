@@ -6,13 +6,14 @@ Whoever places work asks `choose`, then `take`s; `observe` brings what the senso
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mcp_scheduler.core.accounts import CONTEXT, Account, account, headroom, is_untouched
 from mcp_scheduler.core.gangs import best_linked
+from mcp_scheduler.core.obstacles import obstacle
 from mcp_scheduler.core.seen import GpuSeen, Health
 from mcp_scheduler.core.task import Needs
 from mcp_scheduler.errors import InvariantBroken
@@ -72,7 +73,7 @@ class DeviceState:
 class Devices:
     """All devices of a node. `context`: bytes added to each shared reservation for the tenant's CUDA context."""
 
-    __slots__ = ("_held", "_matching", "_order", "context", "states")
+    __slots__ = ("_held", "_matching", "_order", "context", "on_change", "states")
 
     def __init__(self, seen: Iterable[GpuSeen] = (), context: int = CONTEXT) -> None:
         self.context = context
@@ -80,6 +81,7 @@ class Devices:
         self._held: dict[str, tuple[str, ...]] = {}  # tenant → devices
         self._order: list[DeviceState] = []
         self._matching: dict[str, list[DeviceState]] = {}
+        self.on_change: Callable[[], None] | None = None
         self.observe(seen)
 
     def clear(self) -> None:
@@ -106,6 +108,11 @@ class Devices:
                 state = self.states[uuid] = DeviceState(device)
             state.look(device)
         self._sort()
+        self._changed()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def _sort(self) -> None:
         """Discrete GPUs without a desktop first: somebody sits before the others."""
@@ -126,12 +133,14 @@ class Devices:
         state = self._state(uuid)
         state.withheld[cause] = why
         state.settle()
+        self._changed()
 
     def release(self, uuid: str, cause: str) -> None:
         """The cause is over."""
         state = self._state(uuid)
         state.withheld.pop(cause, None)
         state.settle()
+        self._changed()
 
     def tenants(self, uuid: str) -> tuple[str, ...]:
         state = self.states.get(uuid)
@@ -178,9 +187,7 @@ class Devices:
             if not needs.gpu_memory:
                 if state.is_open_whole:
                     return (state.seen.uuid,)
-            elif state.open_bytes >= self._size(state, needs) and (
-                found is None or state.open_bytes < found.open_bytes
-            ):
+            elif state.open_bytes >= self.size(state, needs) and (found is None or state.open_bytes < found.open_bytes):
                 found = state
         return None if found is None else (found.seen.uuid,)
 
@@ -203,9 +210,10 @@ class Devices:
         return None
 
     def _is_open(self, state: DeviceState, needs: Needs) -> bool:
-        return state.open_bytes >= self._size(state, needs) if needs.gpu_memory else state.is_open_whole
+        return state.open_bytes >= self.size(state, needs) if needs.gpu_memory else state.is_open_whole
 
-    def _size(self, state: DeviceState, needs: Needs) -> int:
+    def size(self, state: DeviceState, needs: Needs) -> int:
+        """Bytes of the device that a task takes, its context included."""
         return needs.gpu_memory + self.context if state.seen.live else needs.gpu_memory
 
     def _candidates(self, wish: str) -> list[DeviceState]:
@@ -231,19 +239,20 @@ class Devices:
             total = state.seen.total or 0
             usable = total - headroom(total) if state.seen.live else total
             is_part = count > 1 and state.seen.parent
-            if not is_part and (not needs.gpu_memory or usable >= self._size(state, needs)):
+            if not is_part and (not needs.gpu_memory or usable >= self.size(state, needs)):
                 found.append(state)
         return found
+
+    def usable(self, needs: Needs) -> list[DeviceState]:
+        """The devices that could run such a task, now or later: large enough, well, and offered."""
+        count = needs.gpus or (1 if needs.gpu_memory else 0)
+        return [state for state in self._large_enough(needs, count) if state.seen.healthy and not state.withheld]
 
     def to_keep(self, needs: Needs, kept: AbstractSet[str] = _NOTHING) -> frozenset[str]:
         """Which devices to keep for a task that has to wait, so that smaller ones do not starve it: those that are
         free already, then those that will be. None where too few are healthy: keeping would help nobody."""
         count = needs.gpus or (1 if needs.gpu_memory else 0)
-        usable = [
-            state
-            for state in self._large_enough(needs, count)
-            if state.seen.healthy and not state.withheld and state.seen.uuid not in kept
-        ]
+        usable = [state for state in self.usable(needs) if state.seen.uuid not in kept]
         if len(usable) < count:
             return _NOTHING
         usable.sort(key=lambda state: (not self._is_open(state, needs), len(state.promises)))
@@ -276,13 +285,14 @@ class Devices:
         for uuid in devices:
             state = self._state(uuid)
             if needs.gpu_memory:
-                state.promises[tenant] = self._size(state, needs)
+                state.promises[tenant] = self.size(state, needs)
             else:
                 state.whole = tenant
                 state.promises[tenant] = state.seen.total or 0
             state.settle()
         if devices:
             self._held[tenant] = tuple(devices)
+            self._changed()
 
     def give_back(self, tenant: str, *, gone: bool = False) -> None:
         """The tenant's promise ends. `gone`: all its processes have ended, so what was last seen of them is free."""
@@ -295,6 +305,7 @@ class Devices:
             if gone:
                 state.gone.add(tenant)
             state.settle()
+        self._changed()
 
     def rest(self, tenant: str) -> None:
         """A worker stays warm after its call: it keeps what it has in use, and no more; it may be evicted.
@@ -309,6 +320,7 @@ class Devices:
                 state.whole = "" if state.whole == tenant else state.whole
             state.idle.add(tenant)
             state.settle()
+        self._changed()
 
     def rise(self, tenant: str, needs: Needs) -> bool:
         """A warm worker gets another call, on the devices it has. False, and nothing changes, if they do not fit."""
@@ -366,29 +378,4 @@ class Devices:
         if not states:
             wish = f" that answers to {needs.device!r}" if needs.device else ""
             return [f"there is no device{wish}"]
-        return [f"{state.seen.short}: {_obstacle(state, needs)}" for state in states]
-
-
-def _obstacle(state: DeviceState, needs: Needs) -> str:
-    seen = state.seen
-    if not seen.healthy:
-        return f"{seen.health}. {seen.why}".rstrip(". ")
-    if state.withheld:
-        return "; ".join(state.withheld.values())
-    if state.whole:
-        return f"held as a whole by {state.whole}"
-    if needs.gpu_memory:
-        return f"{_gib(max(0, state.open_bytes))} GiB can be promised, the rest is promised or in use by others"
-    return f"shared by {', '.join(state.promises)}" if state.promises else _strangers(state)
-
-
-def _strangers(state: DeviceState) -> str:
-    if state.is_open_whole:
-        return "free, but not enough of them are"
-    pids = [str(process.pid) for process in state.seen.processes if process.owner not in state.gone]
-    named = f" (pids {', '.join(pids[:4])})" if pids else ""
-    return f"other programs use {_gib(state.seen.used or 0)} GiB of it{named}"
-
-
-def _gib(amount: int) -> str:
-    return f"{amount / 2**30:.1f}"
+        return [f"{state.seen.short}: {obstacle(state, needs)}" for state in states]

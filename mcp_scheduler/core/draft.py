@@ -52,26 +52,29 @@ class Draft:
         status.state = advance(old.state, cause, task.id)
         status.at = self.now
         if old.state is State.QUEUED:
-            self.cluster.lacked.pop(task.id, None)
+            self.cluster.blocked.pop(task.id, None)
             if status.state is not State.RUNNING:  # a started task was taken from its queue by the placement
-                self.cluster.ready.remove(task, old.priority)
+                self.cluster.ready.remove(task)
         elif status.state is State.QUEUED:
             self.cluster.ready.push(task, status.priority, self.now, first=cause is Cause.RETURN)
         if status.state in FINAL:
             self.cluster.wait_no_more(task)
+            if self.cluster.plans:
+                self.cluster.unplan(task)
         self.put(task, status)
         return status
 
     # --- attempts
 
-    def start(self, task: Task, slot: Slot, expected: float) -> None:
-        """Start the task's next attempt in a slot whose reservation stands."""
+    def start(self, task: Task, slot: Slot, expected: float, upper: float) -> None:
+        """Start the task's next attempt in a slot whose reservation stands. `expected` and `upper`: the seconds that it
+        will take, and those that it takes at most (infinite: nobody knows)."""
         old = self.status(task)
         status = self.move(task, Cause.START)
         status.number = old.number + 1
         status.reason, status.error = None, ""
         attempt = AttemptId(task.id, status.number)
-        slot.add(attempt, expected, self.now)
+        slot.add(attempt, expected, self.now, upper)
         self.cluster.slot_of[attempt] = slot.id
         self.changes.started.append(Attempt(attempt, slot.id, slot.node, self.now, slot.devices))
         launch = self._launches.get(slot.id)
@@ -98,7 +101,9 @@ class Draft:
         if slot.drop(attempt, self.now):
             del cluster.slots[slot.id]
             cluster.hungry.pop(slot.id, None)
-            cluster.rooms[slot.node].give_back(slot.terms.needs)
+            room = cluster.rooms[slot.node]
+            del room.slots[slot.id]
+            room.give_back(slot.terms.needs)
             if slot.devices:
                 warm.vacate(cluster, slot)
         else:

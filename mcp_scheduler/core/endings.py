@@ -17,9 +17,10 @@ def ended(draft: Draft, event: Ended) -> None:
     if task is None:
         draft.settle(attempt)
         return
+    outcome = event.outcome
+    draft.cluster.ends(task, attempt, outcome.seconds, draft.now)
     draft.leave_slot(attempt)
     draft.end(event)
-    outcome = event.outcome
     if outcome.reason is None:
         draft.cluster.estimates.learn(task.terms.target, outcome.seconds)
     verdict = judge(task.terms, draft.status(task), attempt, outcome)
@@ -41,6 +42,7 @@ def returned(draft: Draft, attempt: AttemptId) -> None:
     if task is None:
         draft.settle(attempt)
         return
+    draft.cluster.ends(task, attempt, 0.0, draft.now)
     draft.leave_slot(attempt)
     draft.give_back(attempt)
     if draft.status(task).cancel_requested:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from mcp_scheduler.core.task import Task, Terms
@@ -12,6 +13,12 @@ class Expected(NamedTuple):
 
     median: float
     upper: float
+
+
+def upper_of(expected: Expected | None, terms: Terms) -> float:
+    """Seconds that a call takes at most, by what is expected or allowed; infinite if nobody knows."""
+    upper = expected.upper if expected is not None else inf
+    return upper if terms.timeout is None else min(upper, terms.timeout)
 
 
 class Forecasts(Protocol):
@@ -49,3 +56,8 @@ class Estimates:
     def seconds(self, target: str) -> float | None:
         """What to expect; None where nothing is known."""
         return self._seconds.get(target)
+
+    def expected(self, task: Task, device_class: str = "", /) -> Expected | None:  # noqa: ARG002 - one for all classes
+        """The same, for whoever has no forecasts."""
+        known = self._seconds.get(task.terms.target)
+        return None if known is None else Expected(known, known)

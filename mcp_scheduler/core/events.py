@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Node
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.seen import GpuSeen
 from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.core.task import Task
@@ -166,6 +167,13 @@ class NodeChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChosen:
+    """From now on tasks are ranked by this policy."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: something may have become due."""
 
@@ -181,5 +189,6 @@ Event = (
     | NodeChanged
     | DevicesSeen
     | DeviceWithheld
+    | PolicyChosen
     | Tick
 )

@@ -1,126 +1,202 @@
 """Placement: in rank order, each head gets a reservation, or a place behind short calls of its kind, or waits.
 
-What a blocked head lacks is kept for it: nothing of a lower rank may take it, so a large task is not starved by small
-ones. The policy proposes the order; `Room.take` verifies: a bad policy can waste capacity, never overbook it.
+The first that has to wait has a claim on a place and a time (see `claims`); others go before it as far as that does
+not delay it. The policy proposes the order; `Room.take` verifies: a bad policy can waste capacity, never overbook it.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from mcp_scheduler.core import warm
+from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
+from mcp_scheduler.core.estimates import upper_of
+from mcp_scheduler.core.floor import FEW
 from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.ready import Crowd
-from mcp_scheduler.core.slots import DEVICES, NOTHING_KEPT, PATIENCE, WINDOW_SECONDS, Kept, Room, Slot
+from mcp_scheduler.core.ready import Parked
+from mcp_scheduler.core.scoring import score
+from mcp_scheduler.core.slots import NOTHING, PATIENCE, WINDOW_SECONDS, Room, Slot
 from mcp_scheduler.core.task import Needs, Task, Terms
 
-ROUND: Final = 1000  # different needs that find no room; a round looks at no more
+ROUND: Final = 1000  # heads that find no room; a round looks at no more
+GLANCE: Final = 64  # so many in the rounds between two thorough ones
+LOOK: Final = 0.0005  # seconds between two thorough rounds, for each head that the last one looked at in vain
+CHOICE: Final = 4  # nodes that fit best, and nodes that are emptiest, among which the best is chosen
+
+
+class Round:
+    """What one round has found out: heads passed over, claims made, and the needs for which there is no room."""
+
+    __slots__ = ("claims", "full", "looks", "parked", "too_long")
+
+    def __init__(self) -> None:
+        self.parked: Parked = []
+        self.claims = Claims()
+        self.full: set[Needs] = set()
+        self.too_long: dict[tuple[Needs, str], float] = {}  # → the shortest time that claims leave no room for
+        self.looks = 0
+
+    def is_too_long(self, task: Task, upper: float) -> bool:
+        key = (task.terms.needs, task.group)
+        return key in self.too_long and upper >= self.too_long[key]
 
 
 def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
     ready = cluster.ready
-    parked: list[tuple[float, int, Crowd]] = []
-    held: dict[str, Kept] = {}
-    while len(parked) < ROUND:
-        if not cluster.hungry and not _has_free(cluster, held, ready.least_cpus):
+    cluster.next_look = inf
+    ready.refresh(draft.now, cluster.pace.seconds)
+    most = ROUND if draft.now >= cluster.thorough_at else GLANCE
+    this = Round()
+    while this.looks < most:
+        if not cluster.hungry and not cluster.floor.has_cpus(ready.least_cpus):
             break
         task = ready.best()
         if task is None:
             break
-        if not _start(draft, task, held):
-            _hold_back(draft, task, held)
-            parked.append(ready.park())
-            if not _has_free(cluster, held, ready.least_cpus):
+        if not _start(draft, task, this):
+            this.looks += 1
+            ready.park(this.parked, whole_crowd=task.terms.needs in this.full)
+            if not cluster.floor.has_cpus(ready.least_cpus):
                 break  # whatever comes next is of a lower rank and finds nothing
-    ready.unpark(parked)
+    if most == ROUND:
+        cluster.thorough_at = draft.now + this.looks * LOOK
+    elif this.looks >= most:
+        cluster.look_again(cluster.thorough_at)
+    ready.unpark(this.parked)
     cluster.hungry.clear()
 
 
-def _start(draft: Draft, task: Task, held: dict[str, Kept]) -> bool:
+def _start(draft: Draft, task: Task, this: Round) -> bool:
     """A place of its own first, best with a warm worker on its devices; a place in a window only where there is none,
     so that no free place stays empty."""
     cluster = draft.cluster
     terms = task.terms
-    expected = cluster.estimates.seconds(terms.target)
-    for room in cluster.rooms.values():
-        kept = held.get(room.node.name, NOTHING_KEPT)
-        slot = warm.rise(cluster, room, terms, kept) if terms.needs.has_devices else None
-        if slot is None and room.fits(terms.needs, kept):
-            slot = _open_slot(draft, task, room, kept)
+    expected = cluster.expected(task)
+    upper = upper_of(expected, terms)
+    if terms.needs not in this.full and not (this.too_long and this.is_too_long(task, upper)):
+        slot = _own_place(draft, task, draft.now + upper, this)
         if slot is not None:
-            cluster.ready.take()
-            draft.start(task, slot, expected if expected is not None else WINDOW_SECONDS)
+            cluster.ready.take(this.parked)
+            guess = cluster.estimates.seconds(terms.target)
+            draft.start(task, slot, guess if guess is not None else WINDOW_SECONDS, upper)
+            cluster.begins(task, slot, expected.median if expected is not None else cluster.pace.seconds, draft.now)
+            if this.claims:
+                this.claims.started(slot.node, terms.needs, draft.now + upper)
             return True
-    if expected is None:
+    if _queue_up(draft, task, this):
+        return True
+    if terms.needs in this.full or not this.claims:
+        hold_back(draft, task, this.claims)
+    return False
+
+
+def _queue_up(draft: Draft, task: Task, this: Round) -> bool:
+    """Behind short calls of its kind."""
+    cluster = draft.cluster
+    guess = cluster.estimates.seconds(task.terms.target)
+    if guess is None or not cluster.hungry:
         return False
-    slot = _shortest(cluster, terms, expected, held)
+    slot = _shortest(cluster, task.terms, guess, this.claims, draft.now)
     if slot is None:
         return False
-    cluster.ready.take()
-    draft.start(task, slot, expected)
+    cluster.ready.take(this.parked)
+    draft.start(task, slot, guess, guess)
     if not slot.watched:
         slot.watched = True
         cluster.wake(draft.now + PATIENCE, slot=slot.id)
     return True
 
 
-def _shortest(cluster: Cluster, terms: Terms, expected: float, held: dict[str, Kept]) -> Slot | None:
+def _own_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | None:
+    cluster = draft.cluster
+    if len(cluster.rooms) <= FEW and len(cluster.rooms) < 2:  # noqa: PLR2004 - there is nothing to choose
+        for room in cluster.rooms.values():
+            slot, is_full = _try(draft, task, room, until, this.claims)
+            if slot is None:
+                _remember(task, until - draft.now, this, is_full=is_full)
+            return slot
+    return _best_place(draft, task, until, this)
+
+
+def _remember(task: Task, upper: float, this: Round, *, is_full: bool) -> None:
+    """The needs find no room at all, or none for so long: nobody after this one does."""
+    needs = task.terms.needs
+    if is_full:
+        this.full.add(needs)
+    else:
+        key = (needs, task.group)
+        this.too_long[key] = min(upper, this.too_long.get(key, inf))
+
+
+def _try(draft: Draft, task: Task, room: Room, until: float, claims: Claims) -> tuple[Slot | None, bool]:
+    """A slot on this node; or None, and whether that is for want of room, not because of claims."""
+    needs = task.terms.needs
+    if not room.has_amounts(needs):
+        return None, True
+    avoid = claims.admits(room.node.name, task, until) if claims else NOTHING
+    if avoid is None:
+        return None, False
+    if not needs.has_devices:
+        return _open_slot(draft, task, room, avoid), False
+    slot = warm.rise(draft.cluster, room, task.terms, avoid)
+    if slot is None and room.devices.choose(needs, avoid) is not None:
+        slot = _open_slot(draft, task, room, avoid)
+    return slot, not avoid
+
+
+def _best_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | None:
+    """Of many nodes: a few that have room are compared, and the best is taken."""
+    cluster, needs = draft.cluster, task.terms.needs
+    is_full = True
+    found: dict[str, Room] = {}
+    ways = [cluster.floor.candidates(needs)]
+    if not needs.has_devices:
+        ways.append(cluster.floor.emptiest(needs))
+    for way in ways:
+        wanted = len(found) + CHOICE
+        for room in way:
+            if not room.has_amounts(needs):
+                continue
+            avoid = this.claims.admits(room.node.name, task, until) if this.claims else NOTHING
+            if avoid is None or (needs.has_devices and room.devices.choose(needs, avoid) is None):
+                is_full = is_full and avoid is not None
+                continue
+            found[room.node.name] = room
+            if len(found) >= wanted:
+                break
+    if not found:
+        _remember(task, until - draft.now, this, is_full=is_full)
+        return None
+    rooms = list(found.values())
+    best = rooms[0] if len(rooms) == 1 else min(rooms, key=lambda room: score(cluster, room, task).seconds)
+    slot, _ = _try(draft, task, best, until, this.claims)
+    return slot
+
+
+def _shortest(cluster: Cluster, terms: Terms, expected: float, claims: Claims, now: float) -> Slot | None:
     """The slot with the least work before it, of those that may take a call of these terms. None of those is filled
     up again that hold what a better-ranked task waits for."""
     found: Slot | None = None
     for slot in cluster.hungry.values():
-        if (found is None or slot.expected < found.expected) and slot.takes(terms, expected):
-            kept = held.get(slot.node)
-            if kept is None or not kept.touches(slot):
-                found = slot
+        if (
+            (found is None or slot.expected < found.expected)
+            and slot.takes(terms, expected)
+            and (not claims or claims.admits_refill(slot, max(now, slot.bound) + expected))
+        ):
+            found = slot
     return found
 
 
-def _open_slot(draft: Draft, task: Task, room: Room, kept: Kept) -> Slot:
+def _open_slot(draft: Draft, task: Task, room: Room, avoid: frozenset[str]) -> Slot:
     cluster = draft.cluster
     name = str(AttemptId(task.id, draft.status(task).number + 1))
-    devices = room.take(name, task.terms.needs, kept)
-    slot = cluster.slots[name] = Slot(name, room.node.name, task.terms, devices)
+    devices = room.take(name, task.terms.needs, avoid)
+    slot = cluster.slots[name] = room.slots[name] = Slot(name, room.node.name, task.terms, devices)
+    slot.share = cluster.floor.share(task.terms.needs)
     cluster.hungry[name] = slot
     return slot
-
-
-def _hold_back(draft: Draft, task: Task, held: dict[str, Kept]) -> None:
-    """Keep what the blocked head lacks out of the hands of those behind it, on every node that could ever run it.
-
-    What it has once found short stays kept while it waits: otherwise it could wait for one resource while another,
-    free by now, is taken from it again, and so on for ever.
-    """
-    needs = task.terms.needs
-    for room in draft.cluster.rooms.values():
-        if room.could_ever_fit(needs):
-            lacked = draft.cluster.lacked.setdefault(task.id, set())
-            lacked.update(room.missing(needs))
-            kept = held.setdefault(room.node.name, Kept())
-            if needs.has_devices:
-                _hold_back_devices(draft, room, needs, kept, is_short=DEVICES in lacked)
-            for name, amount in needs.amounts:
-                if name in lacked:
-                    kept.amounts[name] = kept.amounts.get(name, 0) + amount
-
-
-def _hold_back_devices(draft: Draft, room: Room, needs: Needs, kept: Kept, *, is_short: bool) -> None:
-    """Where only warm workers are in the way, they go; otherwise devices are kept."""
-    if room.has_amounts(needs, kept):
-        for tenant in room.devices.to_evict(needs, kept.devices):
-            warm.evict(draft, tenant)
-    if is_short:
-        kept.devices |= room.devices.to_keep(needs, kept.devices)
-
-
-def _has_free(cluster: Cluster, held: dict[str, Kept], least_cpus: int) -> bool:
-    """Whether any node could take even the smallest task that waits."""
-    for name, room in cluster.rooms.items():
-        kept = held.get(name)
-        if room.free.get("cpus", 0) - (kept.amounts.get("cpus", 0) if kept else 0) >= least_cpus:
-            return True
-    return False

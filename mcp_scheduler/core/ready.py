@@ -1,234 +1,303 @@
-"""What could run now: queues of tasks of equal terms, gathered into crowds of equal needs, and a heap over each.
+"""What could run now: queues, gathered into crowds of equal needs, and where turns are divided, into parties.
 
-If the first of a crowd finds no room, none of it does: a round passes over the whole crowd at once. So its cost follows
-the number of different needs, never the number of queues or of tasks that wait. A task leaves the middle of its queue
-by being counted dead; its place is given up when it comes to the head.
+Within a queue the order is fixed, so only heads are ranked. If the first of a crowd finds no room, none of it does: a
+round passes over the whole crowd at once. So its cost follows the number of different needs, never the number of tasks
+that wait. Ranks that change with time are computed anew in epochs, a slice of the queues at a time.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable
-from heapq import heappop, heappush
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from mcp_scheduler.core.task import Needs, Task, Terms
+from mcp_scheduler.core.estimates import Expected
+from mcp_scheduler.core.heads import Group
+from mcp_scheduler.core.levels import Plan
+from mcp_scheduler.core.policy import Policy, Scene, Sharing, TaskClass
+from mcp_scheduler.core.queues import Queue
+from mcp_scheduler.core.task import Needs, Task
+from mcp_scheduler.core.usage import Account, Usage
 
-Rank = Callable[[Terms, int, float], float]
-Head = tuple[float, int, Task]  # rank, seq, task: the smallest goes first
+SLICE: Final = 1000  # queues that are ranked anew in one epoch: some 3 ms of work
+EPOCH: Final = 1.0  # seconds
+_REMEMBERED: Final = 4096  # accounts whose last turn is known
 
-
-class Member(Protocol):
-    """What has a head. `offered` is the one that the heap knows: its other entries are stale."""
-
-    offered: tuple[float, int] | None
-
-    def head(self) -> Head | None: ...
-
-
-M = TypeVar("M", bound=Member)
-
-
-class Heads(Generic[M]):
-    """Members by their heads, the smallest (rank, seq) first. `forget` is told of those that have become empty."""
-
-    __slots__ = ("_forget", "_heap")
-
-    def __init__(self, forget: Callable[[M], None]) -> None:
-        self._heap: list[tuple[float, int, M]] = []
-        self._forget = forget
-
-    def offer(self, member: M, rank: float, seq: int) -> None:
-        member.offered = (rank, seq)
-        heappush(self._heap, (rank, seq, member))
-
-    def best(self) -> M | None:
-        """The member whose head goes first."""
-        heap = self._heap
-        while heap:
-            rank, seq, member = heap[0]
-            if member.offered == (rank, seq):
-                head = member.head()
-                if head is not None and head[0] == rank and head[1] == seq:
-                    return member
-                heappop(heap)
-                self.go_on(member, head)
-            else:
-                heappop(heap)  # of a head that has gone
-        return None
-
-    def pop(self) -> tuple[float, int, M]:
-        """Take out the entry of the best one."""
-        return heappop(self._heap)
-
-    def put_back(self, entry: tuple[float, int, M]) -> None:
-        heappush(self._heap, entry)
-
-    def go_on(self, member: M, head: Head | None) -> None:
-        """The head that was offered has gone: offer the next one, or forget the member."""
-        if head is not None:
-            self.offer(member, head[0], head[1])
-        else:
-            member.offered = None
-            self._forget(member)
-
-
-class Queue:
-    """Tasks of equal terms and priority, in the order in which they run.
-
-    Nearly all arrive in that order and stand in `line`. Those whose rank says that they belong before the last one of
-    it (handed back, or given another priority) stand in the heap `early`.
-    """
-
-    __slots__ = ("crowd", "dead", "early", "line", "offered", "overtakes", "priority", "terms")
-
-    def __init__(self, terms: Terms, priority: int, crowd: Crowd) -> None:
-        self.terms = terms
-        self.priority = priority
-        self.crowd = crowd
-        self.line: deque[Head] = deque()
-        self.early: list[tuple[float, int, int, Task]] = []
-        self.overtakes = 0  # counts what was put into `early`: no two entries are equal
-        self.dead: dict[Task, int] = {}
-        self.offered: tuple[float, int] | None = None
-
-    def __lt__(self, other: Queue) -> bool:
-        """Entries of one head may stand in the heap twice for a moment: which is first does not matter."""
-        return False
-
-    def add(self, rank: float, task: Task) -> None:
-        if self.line and (rank, task.seq) < self.line[-1][:2]:
-            self.overtakes += 1
-            heappush(self.early, (rank, task.seq, self.overtakes, task))
-        else:
-            self.line.append((rank, task.seq, task))
-
-    def head(self) -> Head | None:
-        """The first living entry; dead ones before it are dropped for good."""
-        if not self.early and not self.dead:
-            return self.line[0] if self.line else None
-        while True:
-            first = self._first()
-            if first is None or not self.dead or first[2] not in self.dead:
-                return first
-            self.pop()
-            left = self.dead[first[2]] - 1
-            if left:
-                self.dead[first[2]] = left
-            else:
-                del self.dead[first[2]]
-
-    def pop(self) -> None:
-        """Drop the first entry."""
-        if self._early_first():
-            heappop(self.early)
-        else:
-            self.line.popleft()
-
-    def _first(self) -> Head | None:
-        if self._early_first():
-            rank, seq, _, task = self.early[0]
-            return rank, seq, task
-        return self.line[0] if self.line else None
-
-    def _early_first(self) -> bool:
-        return bool(self.early) and (not self.line or self.early[0][:2] < self.line[0][:2])
-
-
-class Crowd:
-    """All queues whose tasks have the same needs."""
-
-    __slots__ = ("cpus", "heads", "needs", "offered")
-
-    def __init__(self, needs: Needs, forget: Callable[[Queue], None]) -> None:
-        self.needs = needs
-        self.cpus = next((amount for name, amount in needs.amounts if name == "cpus"), 0)
-        self.heads = Heads(forget)
-        self.offered: tuple[float, int] | None = None
-
-    def __lt__(self, other: Crowd) -> bool:
-        """As for queues."""
-        return False
-
-    def head(self) -> Head | None:
-        queue = self.heads.best()
-        return None if queue is None else queue.head()
+Parked = list[tuple[Group, Queue | Group]]
+Expect = Callable[[Task], Expected | None]
 
 
 class Ready:
-    """Every queue, ranked by its head: the smallest (rank, seq) first."""
+    """Every queue, by the rank of its head: the smallest (rank, seq) first. `share` tells the dominant share of needs,
+    `expect` how long a task will take, `plans` has the graphs under way, by group."""
 
-    def __init__(self, rank: Rank) -> None:
-        self._rank = rank
-        self._queues: dict[tuple[int, int], Queue] = {}  # by identity: equal terms are one object
-        self._crowds: dict[Needs, Crowd] = {}
-        self._heads = Heads(self._forget_crowd)
-        self._size = 0
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        share: Callable[[Needs], float] | None = None,
+        expect: Expect | None = None,
+        plans: dict[str, Plan] | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        self.policy = policy
+        self.scene = Scene()
         self.least_cpus = 0  # no waiting task needs fewer thousandths of a cpu: lets a full node end the round early
+        self._share = share
+        self._expect = expect if policy.by_estimate else None
+        self._plans: dict[str, Plan] = {} if plans is None or not policy.by_estimate else plans
+        self._usage = usage or Usage()
+        self._root = Group("", None)
+        self._size = 0
+        self._turn = 0
+        self._turns: dict[Account, int] = {}
+        self._queues: deque[Queue] = deque()  # in the order in which they are ranked anew, where ranks change
+        self._left = 0  # of them, in this pass
+        self._next_slice = -math.inf
 
     def __len__(self) -> int:
         return self._size
 
+    # --- in and out
+
     def push(self, task: Task, priority: int, queued_at: float, *, first: bool = False) -> None:
         """The task could run now. `first`: it was handed out and came back without having begun, so it goes before
         all of its kind that were behind it."""
-        queue = self._queues.get((id(task.terms), priority)) or self._new_queue(task.terms, priority)
-        crowd = queue.crowd
+        queue = self._queue_of(task, priority)
+        crowd = queue.parent
         if not self._size or crowd.cpus < self.least_cpus:
             self.least_cpus = crowd.cpus
         self._size += 1
-        rank = self._rank(task.terms, priority, queued_at)
-        if first and (head := queue.head()) is not None:
-            rank = min(rank, head[0])
-        queue.add(rank, task)
-        place = (rank, task.seq)
-        if queue.offered is None or place < queue.offered:
-            crowd.heads.offer(queue, rank, task.seq)
-            if crowd.offered is None or place < crowd.offered:
-                self._heads.offer(crowd, rank, task.seq)
+        place = queued_at
+        if self.policy.by_deadline and task.deadline is not None:
+            place = task.deadline
+        if first and (front := queue.first()) is not None:
+            place = min(place, front[0])
+        queue.add(place, task)
+        task.queue = queue
+        self._offer(queue)
 
-    def remove(self, task: Task, priority: int) -> None:
+    def _offer(self, member: Queue | Group) -> None:
+        """The member's head may be better than it was: tell those above it, as far as it makes a difference."""
+        while True:
+            parent = member.parent
+            head = member.head()
+            if parent is None or head is None:
+                return
+            if member.offered is not None and (head[0], head[1]) >= member.offered:
+                return
+            parent.offer(member, head[0], head[1])
+            member = parent
+
+    def remove(self, task: Task) -> None:
         """The task waits for something else from now on, or has ended."""
-        dead = self._queues[id(task.terms), priority].dead
-        dead[task] = dead.get(task, 0) + 1
+        assert isinstance(task.queue, Queue)
+        task.queue.kill(task)
+        task.queue = None
         self._size -= 1
+
+    def _queue_of(self, task: Task, priority: int) -> Queue:
+        expected = self._expect(task) if self._expect is not None else None
+        plan = self._plans.get(task.group) if task.group and self._plans else None
+        level = plan.levels.get(task.id, 0.0) if plan is not None else 0.0
+        crowd = self._crowd_of(task)
+        key = (
+            id(task.terms),
+            priority,
+            _size_of(expected.median) if expected is not None else None,
+            (task.group, _size_of(level)) if plan is not None else "",
+            self.policy.by_deadline and task.deadline is not None,
+        )
+        queue = crowd.members.get(key)
+        if queue is None:
+            kind = TaskClass(task.terms, priority, expected, crowd.share, plan, level)
+            queue = crowd.members[key] = Queue(key, kind, crowd, self._rank)
+            if self.policy.ages:
+                self._queues.append(queue)
+        assert isinstance(queue, Queue)
+        queue.kind.expected = expected
+        return queue
+
+    def _crowd_of(self, task: Task) -> Group:
+        party = self._root if self.policy.sharing is Sharing.NONE else self._party_of(task)
+        needs = task.terms.needs
+        crowd = party.members.get(needs)
+        if crowd is None:
+            crowd = party.members[needs] = Group(needs, party)
+            crowd.cpus = next((amount for name, amount in needs.amounts if name == "cpus"), 0)
+            crowd.share = self._share(needs) if self._share is not None else 1.0
+        assert isinstance(crowd, Group)
+        return crowd
+
+    def _party_of(self, task: Task) -> Group:
+        """Principals take turns, and so do the tags of each of them."""
+        party = self._root
+        for account in accounts_of(task):
+            inner = party.members.get(account)
+            if inner is None:
+                inner = party.members[account] = Group(account, party)
+                inner.turn = self._turn_of(account)
+            assert isinstance(inner, Group)
+            party = inner
+        return party
+
+    def _turn_of(self, account: Account) -> Callable[[], float]:
+        if self.policy.sharing is Sharing.TURNS:
+            return lambda: self._turns.get(account, 0)
+        return lambda: self._usage.of(account)
+
+    def _rank(self, kind: TaskClass, place: float, task: Task) -> float:
+        by_deadline = self.policy.by_deadline and task.deadline is not None
+        since = task.submitted_at if by_deadline else place
+        rank = self.policy.rank(kind, since, task.deadline, self.scene)
+        return rank if rank == rank else 0.0  # noqa: PLR0124 - no number: it would compare with nothing
+
+    # --- a round
 
     def best(self) -> Task | None:
         """The task that goes first. It stays where it is until `take` or `park`."""
-        crowd = self._heads.best()
-        head = None if crowd is None else crowd.head()
+        head = self._root.head()
         return None if head is None else head[2]
 
-    def take(self) -> Task:
+    def _path(self) -> list[Queue | Group]:
+        """From the root down to the queue whose head goes first."""
+        path: list[Queue | Group] = [self._root]
+        while isinstance(group := path[-1], Group):
+            best = group.best()
+            assert isinstance(best, (Queue, Group))
+            path.append(best)
+        return path
+
+    def take(self, parked: Parked) -> Task:
         """Hand out the task that `best` has just shown."""
-        _, _, crowd = self._heads.pop()
-        _, _, queue = crowd.heads.pop()
+        path = self._path()
+        queue = path[-1]
         head = queue.head()
         assert head is not None
+        assert isinstance(queue, Queue)
+        task = head[2]
         queue.pop()
+        task.queue = None
         self._size -= 1
-        crowd.heads.go_on(queue, queue.head())
-        self._heads.go_on(crowd, crowd.head())
-        return head[2]
+        if self.policy.sharing is Sharing.TURNS:
+            self._turn += 1
+            for account in accounts_of(task):
+                self._turns.pop(account, None)
+                self._turns[account] = self._turn
+            while len(self._turns) > _REMEMBERED:
+                del self._turns[next(iter(self._turns))]
+        for index in range(len(path) - 1, 0, -1):
+            parent, member = path[index - 1], path[index]
+            assert isinstance(parent, Group)
+            parent.pop()
+            self._go_on(parent, member, parked)
+        return task
 
-    def park(self) -> tuple[float, int, Crowd]:
-        """Pass over the task that `best` has just shown, and all of its needs, until `unpark`."""
-        return self._heads.pop()
+    def _go_on(self, parent: Group, member: Queue | Group, parked: Parked) -> None:
+        """The member's head has gone: offer its next one; forget it if it is empty; if all that is left of it is
+        parked, so is the member."""
+        head = member.head()
+        if head is not None:
+            parent.offer(member, head[0], head[1])
+        elif member.is_empty():
+            self._forget(parent, member)
+        else:
+            parked.append((parent, member))
 
-    def unpark(self, parked: list[tuple[float, int, Crowd]]) -> None:
+    def park(self, parked: Parked, *, whole_crowd: bool) -> None:
+        """Pass over the task that `best` has just shown until `unpark`: with its queue, or with all of its needs."""
+        path = self._path()
+        index = len(path) - (2 if whole_crowd else 1)
+        while index > 0:
+            parent, member = path[index - 1], path[index]
+            assert isinstance(parent, Group)
+            parent.pop()
+            parked.append((parent, member))
+            if parent.best() is not None:
+                break
+            index -= 1
+
+    def unpark(self, parked: Parked) -> None:
         """The round is over: what was passed over may be looked at again."""
-        for entry in parked:
-            self._heads.put_back(entry)
+        for parent, member in parked:
+            head = member.head()
+            if head is not None:
+                parent.offer(member, head[0], head[1])
+            elif member.is_empty():
+                self._forget(parent, member)
+        for parent, _ in parked:
+            self._offer(parent)
 
-    def _new_queue(self, terms: Terms, priority: int) -> Queue:
-        crowd = self._crowds.get(terms.needs)
-        if crowd is None:
-            crowd = self._crowds[terms.needs] = Crowd(terms.needs, self._forget_queue)
-        queue = self._queues[id(terms), priority] = Queue(terms, priority, crowd)
-        return queue
+    def _forget(self, parent: Group, member: Queue | Group) -> None:
+        if parent.members.get(member.key) is member:
+            del parent.members[member.key]
 
-    def _forget_queue(self, queue: Queue) -> None:
-        del self._queues[id(queue.terms), queue.priority]
+    # --- ranks that change
 
-    def _forget_crowd(self, crowd: Crowd) -> None:
-        del self._crowds[crowd.needs]
+    def refresh(self, now: float, pace: float) -> None:
+        """Rank heads anew, if the epoch is over: a slice of the queues, all of a pass for one moment. `pace`: the mean
+        seconds that calls took of late."""
+        if not self.policy.ages or now < self._next_slice or not self._size:
+            return
+        self._next_slice = now + EPOCH
+        if self._left <= 0:
+            self._left = len(self._queues)
+            self.scene = self.scene_at(now, pace)
+        for _ in range(min(SLICE, self._left)):
+            queue = self._queues.popleft()
+            self._left -= 1
+            if queue.is_empty():
+                queue.offered = None
+                self._forget(queue.parent, queue)
+                continue
+            self._queues.append(queue)
+            queue.stale()
+            self._offer(queue)
+
+    def scene_at(self, now: float, pace: float) -> Scene:
+        """What ranks look at now."""
+        factors = {name: 1.0 / (1.0 + self._usage.share(name)) for name in self._usage.principals()}
+        return Scene(now, pace, factors)
+
+    def charged(self, task: Task) -> None:
+        """What the task's principal and tag have used has changed: they go before others, or behind them, by that."""
+        if self.policy.sharing is not Sharing.USAGE:
+            return
+        party = self._root
+        for account in accounts_of(task):
+            inner = party.members.get(account)
+            if not isinstance(inner, Group):
+                return  # nothing of theirs waits
+            head = inner.head()
+            if inner.offered is not None and head is not None:
+                party.offer(inner, head[0], head[1])
+            party = inner
+
+    def waiting(self) -> Iterator[tuple[Task, int, float]]:
+        """Every task with its priority, and since when it waits."""
+        for queue in self.queues():
+            for place, task in queue.tasks():
+                by_deadline = self.policy.by_deadline and task.deadline is not None
+                yield task, queue.kind.priority, task.submitted_at if by_deadline else place
+
+    def queues(self) -> Iterator[Queue]:
+        """Every queue that has tasks, in no order: to be looked at by a person."""
+        groups = [self._root]
+        while groups:
+            for member in groups.pop().members.values():
+                if isinstance(member, Group):
+                    groups.append(member)
+                elif isinstance(member, Queue) and not member.is_empty():
+                    yield member
+
+
+def accounts_of(task: Task) -> tuple[Account, Account]:
+    """Whose use it is: the principal's, and that of its first tag."""
+    principal = task.terms.principal
+    return (principal, None), (principal, task.tags[0] if task.tags else "")
+
+
+def _size_of(seconds: float) -> int:
+    """Equal for about equal times: the exponent of two."""
+    return math.frexp(seconds)[1]

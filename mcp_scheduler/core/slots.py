@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from math import ceil, inf, log2
 from typing import Final
 
 from mcp_scheduler.core.devices import Devices
@@ -15,6 +18,8 @@ Lane = tuple[Kind, str, Needs]
 
 WINDOW_SECONDS: Final = 0.02  # calls expected to take longer than this together do not queue behind each other
 WINDOW_CALLS: Final = 128
+FIRST_GUESS: Final = 1.0  # seconds that a call of unknown length is taken to go on at its beginning
+_LEAST: Final = 1e-6
 DEVICES: Final = "gpus"  # what a room without free devices is short of, beside the names of its amounts
 PATIENCE: Final = 0.05  # after this time at the head of others, a call is not the short one it was taken for
 
@@ -37,19 +42,36 @@ class Slot:
     attempts: dict[AttemptId, float] = field(default_factory=dict[AttemptId, float])  # → expected seconds
     expected: float = 0.0
     since: float = 0.0
+    bound: float = inf  # when its attempts will have ended, by the upper bounds of what they take; infinite: unknown
     watched: bool = False  # a timer looks at it
+    share: float = 0.0  # the dominant share of its needs
 
-    def add(self, attempt: AttemptId, seconds: float, now: float) -> None:
+    def add(self, attempt: AttemptId, seconds: float, now: float, upper: float = inf) -> None:
         if not self.attempts:
-            self.since = now
+            self.since = self.bound = now
         self.attempts[attempt] = seconds
         self.expected += seconds
+        self.bound += upper
 
     def drop(self, attempt: AttemptId, now: float) -> bool:
         """Take an attempt out; True when that leaves the slot empty."""
         self.expected -= self.attempts.pop(attempt)
         self.since = now
+        if self.bound < inf:
+            self.bound = now + self.expected  # of several there are bounds only where all are short
         return not self.attempts
+
+    def ends_by(self, now: float) -> float:
+        """When it is expected to be empty. A bound that it has outlived doubles; where there is none, it is expected to
+        go on for as long as it has lasted. Otherwise an overdue call would seem to end now for ever, and nothing
+        would be put in its shadow."""
+        if self.bound > now and self.bound < inf:
+            return self.bound
+        age = max(now - self.since, 0.0)
+        if self.bound == inf:
+            return now + max(age, FIRST_GUESS)
+        first = max(self.bound - self.since, _LEAST)
+        return self.since + first * 2.0 ** max(1, ceil(log2(max(age, _LEAST) / first) + _LEAST))
 
     def expect(self, attempt: AttemptId, seconds: float) -> None:
         """The attempt takes at least so long: nothing queues behind one that has outlived what was expected of it."""
@@ -67,51 +89,46 @@ class Slot:
         )
 
 
-@dataclass(slots=True)
-class Kept:
-    """What of a node is kept for waiting tasks of a better rank."""
-
-    amounts: dict[str, int] = field(default_factory=dict[str, int])
-    devices: frozenset[str] = frozenset()
-
-    def touches(self, slot: Slot) -> bool:
-        """Whether the slot holds anything of it."""
-        if any(name in self.amounts for name, _ in slot.terms.needs.amounts):
-            return True
-        return bool(self.devices) and not self.devices.isdisjoint(slot.devices)
-
-
-NOTHING_KEPT: Final = Kept()
+NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Room:
     """A node's capacity and what of it is free. Never below zero: that would be overbooking. `devices` has the tenants
     of its devices; a tenant is named by the id of its slot."""
 
-    __slots__ = ("devices", "free", "node", "total")
+    __slots__ = ("devices", "free", "load", "node", "on_change", "slots", "total")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.total = dict(node.amounts)
         self.free = dict(node.amounts)
+        self.slots: dict[str, Slot] = {}  # that hold a part of it; those that only stay warm hold devices alone
+        self.load = 0.0  # how busy it is, between 0 and 1: see `load`
+        self.on_change: Callable[[Room], None] | None = None
         self.devices = Devices()
+        self.devices.on_change = self.changed
+
+    def changed(self) -> None:
+        """What is free is not what it was: tell whoever keeps an index."""
+        if self.on_change is not None:
+            self.on_change(self)
 
     def clear(self) -> None:
         """Nobody has anything reserved any more. What was seen of the devices, and what is withheld, stays."""
         self.free = dict(self.total)
+        self.slots.clear()
         self.devices.clear()
+        self.changed()
 
-    def fits(self, needs: Needs, kept: Kept = NOTHING_KEPT) -> bool:
-        """Whether the needs are free now, without what is kept for somebody of a better rank."""
-        return self.has_amounts(needs, kept) and (
-            not needs.has_devices or self.devices.choose(needs, kept.devices) is not None
-        )
+    def fits(self, needs: Needs, avoid: AbstractSet[str] = NOTHING) -> bool:
+        """Whether the needs are free now, without the devices that are kept for somebody else."""
+        return self.has_amounts(needs) and (not needs.has_devices or self.devices.choose(needs, avoid) is not None)
 
-    def has_amounts(self, needs: Needs, kept: Kept = NOTHING_KEPT) -> bool:
+    def has_amounts(self, needs: Needs) -> bool:
         """The same, for all but devices."""
-        free, held = self.free, kept.amounts
+        free = self.free
         for name, amount in needs.amounts:  # noqa: SIM110 - a generator would cost twice as much, for every task
-            if free.get(name, 0) - (held.get(name, 0) if held else 0) < amount:
+            if free.get(name, 0) < amount:
                 return False
         return True
 
@@ -128,11 +145,11 @@ class Room:
             short.append(DEVICES)
         return short
 
-    def take(self, slot: str, needs: Needs, kept: Kept = NOTHING_KEPT) -> tuple[str, ...]:
+    def take(self, slot: str, needs: Needs, avoid: AbstractSet[str] = NOTHING) -> tuple[str, ...]:
         """Reserve; the devices. Overbooking is a defect of the program: whoever proposed must have asked `fits`."""
         if not self.has_amounts(needs):
             raise InvariantBroken(f"{needs} was placed on {self.node.name}, where only {self.free} is free.")
-        devices = self.devices.take(slot, needs, kept.devices) if needs.has_devices else ()
+        devices = self.devices.take(slot, needs, avoid) if needs.has_devices else ()
         self.seize(needs)
         return devices
 
@@ -140,11 +157,13 @@ class Room:
         """Reserve amounts for work that runs already (adopted after a crash), even where the node has shrunk since."""
         for name, amount in needs.amounts:
             self.free[name] = self.free.get(name, 0) - amount
+        self.changed()
 
     def give_back(self, needs: Needs) -> None:
         """The amounts are free again. Devices follow when no warm worker keeps them: see `warm`."""
         for name, amount in needs.amounts:
             self.free[name] = self.free.get(name, 0) + amount
+        self.changed()
 
     def resize(self, node: Node) -> None:
         """The node's capacity has changed; what is reserved stays reserved."""
@@ -152,3 +171,4 @@ class Room:
         for name in self.total.keys() | fresh.keys():
             self.free[name] = self.free.get(name, 0) + fresh.get(name, 0) - self.total.get(name, 0)
         self.node, self.total = node, fresh
+        self.changed()

@@ -149,3 +149,4 @@ class Task:
     key: str = ""  # idempotency key, "" for none; unique per principal
     digest: str = ""  # of the content that came with the key
     extras: Extras = NO_EXTRAS
+    queue: object = None  # derived: where it stands in `Ready`, None while it does not

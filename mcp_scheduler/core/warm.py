@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcp_scheduler.core.changes import Evict
-from mcp_scheduler.core.slots import Kept, Room, Slot, lane_of
+from mcp_scheduler.core.slots import NOTHING, Room, Slot, lane_of
 from mcp_scheduler.core.task import Kind, Terms
 
 if TYPE_CHECKING:
@@ -28,19 +28,19 @@ def vacate(cluster: Cluster, slot: Slot) -> None:
     cluster.wake(slot.since + cluster.warm_seconds, slot=slot.id)
 
 
-def rise(cluster: Cluster, room: Room, terms: Terms, kept: Kept) -> Slot | None:
+def rise(cluster: Cluster, room: Room, terms: Terms, avoid: frozenset[str] = NOTHING) -> Slot | None:
     """The slot that a call of these terms gets back with its worker and its devices, if there is one; it is reserved
     then. The one last used is the warmest."""
-    if not room.has_amounts(terms.needs, kept):
+    if not room.has_amounts(terms.needs):
         return None
     lane = lane_of(terms)
     for slot in reversed(cluster.resting.values()):
         if slot.node != room.node.name or slot.id in cluster.leaving or lane_of(slot.terms) != lane:
             continue
-        if kept.devices.isdisjoint(slot.devices) and room.devices.rise(slot.id, terms.needs):
+        if avoid.isdisjoint(slot.devices) and room.devices.rise(slot.id, terms.needs):
             del cluster.resting[slot.id]
             slot.terms = terms
-            cluster.slots[slot.id] = cluster.hungry[slot.id] = slot
+            cluster.slots[slot.id] = cluster.hungry[slot.id] = room.slots[slot.id] = slot
             room.seize(terms.needs)
             return slot
     return None

@@ -87,6 +87,6 @@ def _reprioritise(draft: Draft, task: Task, priority: int) -> None:
     changed = status.copy()
     changed.priority = priority
     if status.state is State.QUEUED:
-        draft.cluster.ready.remove(task, status.priority)
+        draft.cluster.ready.remove(task)
         draft.cluster.ready.push(task, priority, status.at)
     draft.put(task, changed)

@@ -1,16 +1,15 @@
-"""Orders: which of the waiting tasks goes first. An order is a pure function that ranks a task when it becomes
-queued; the smallest rank goes first, and ties go by arrival."""
+"""Orders that need no forecast: by arrival, by priority with linear ageing, by turns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcp_scheduler.core.task import Terms
+from mcp_scheduler.core.policy import Scene, Sharing, TaskClass
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A named policy. `ageing` is the head start, in seconds, that one point of priority is worth.
+    """By arrival. `ageing` is the head start, in seconds, that one point of priority is worth.
 
     Waiting makes up for priority: a task of priority p overtakes one of priority q > p that arrives more than
     (q - p) · ageing seconds after it. So no task waits behind later ones for longer than 200 · ageing seconds
@@ -19,12 +18,23 @@ class Order:
 
     name: str
     ageing: float
+    sharing: Sharing = Sharing.NONE
+    ages: bool = False  # linear ageing has the same order at every moment: a rank is computed once
+    by_estimate: bool = False
+    by_deadline: bool = False
 
-    def rank(self, _terms: Terms, priority: int, queued_at: float) -> float:
-        """Linear ageing has the same order at every moment, so a rank is computed once, not in every round."""
-        return queued_at - priority * self.ageing
+    def rank(self, kind: TaskClass, since: float, _deadline: float | None, _scene: Scene) -> float:
+        return since - kind.priority * self.ageing
+
+    def terms(self, kind: TaskClass, since: float, _deadline: float | None, scene: Scene) -> dict[str, str]:
+        told = {"waits": f"{max(0.0, scene.now - since):.0f} s"}
+        if self.ageing and kind.priority:
+            told["priority"] = f"{kind.priority}, a head start of {kind.priority * self.ageing:.0f} s"
+        return told
 
 
 FIFO = Order("fifo", 0.0)
 PRIORITY = Order("priority", 60.0)
-ORDERS = {order.name: order for order in (FIFO, PRIORITY)}
+ROUND_ROBIN = Order("round_robin", 60.0, Sharing.TURNS)
+FAIR_SHARE = Order("fair_share", 60.0, Sharing.USAGE)
+LOAD_AWARE = Order("load_aware", 60.0)

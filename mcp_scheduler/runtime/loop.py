@@ -21,6 +21,7 @@ from mcp_scheduler.core.events import (
     Ended,
     Event,
     NodeChanged,
+    PolicyChosen,
     Returned,
     SlotGone,
     Submitted,
@@ -34,7 +35,7 @@ from mcp_scheduler.runtime.watch import Watch
 
 log = logging.getLogger("mcp_scheduler.loop")
 
-Request = Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld
+Request = Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld | PolicyChosen
 _RETRY_SECONDS = 1.0  # after a commit that failed: reports wait so long for the next try
 
 

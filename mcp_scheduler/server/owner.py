@@ -67,6 +67,8 @@ _METHODS: Final[Mapping[str, tuple[type[BaseModel], Method]]] = {
     "update": (requests.Update, lambda service, caller, request, _: service.update(caller, request)),
     "drain": (requests.Drain, lambda service, caller, request, _: service.drain(caller, request)),
     "undrain": (requests.Undrain, lambda service, caller, request, _: service.undrain(caller, request)),
+    "policy": (requests.ChoosePolicy, lambda service, caller, request, _: service.policy(caller, request)),
+    "explain": (requests.GetTask, lambda service, caller, request, _: service.explain(caller, request)),
     "load": (NoParameters, lambda service, caller, _request, _: service.load(caller)),
     "functions": (requests.ListFunctions, lambda service, caller, request, _: service.functions(caller, request)),
     "status": (NoParameters, lambda service, caller, _request, _: service.status(caller)),

@@ -11,6 +11,7 @@ from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Origin
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task
+from mcp_scheduler.policies.catalogue import Policies
 from mcp_scheduler.ports import Clock, DeviceWatch, Environment, Functions, Outputs, Sensor, Store
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.runtime.loop import Loop
@@ -40,6 +41,7 @@ class Desk:
         clock: Clock,
         watch: Watch,
         limits: Queue,
+        policies: Policies,
         home: Path,
         embedded: bool = False,
         gpus: DeviceWatch | None = None,
@@ -56,6 +58,7 @@ class Desk:
         self._clock = clock
         self._watch = watch
         self._limits = limits
+        self._policies = policies
         self._home = home
         self._embedded = embedded
         self._gpus = gpus

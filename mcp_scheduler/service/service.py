@@ -11,13 +11,14 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
 from mcp_scheduler.service.changing import Changing
+from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.service.devices import views_of
 from mcp_scheduler.service.draining import Draining
 from mcp_scheduler.service.looking import Looking
 from mcp_scheduler.service.submitting import Submitting
 
 
-class Service(Submitting, Looking, Changing, Draining):
+class Service(Submitting, Looking, Changing, Draining, Choosing):
     """The use cases. Every method is safe to cancel: what is durable stays, what is not has not happened."""
 
     async def load(self, caller: Caller) -> views.LoadView:  # noqa: ARG002 - every use case knows who asks
@@ -63,6 +64,7 @@ class Service(Submitting, Looking, Changing, Draining):
             database_bytes=database.stat().st_size if database.exists() else 0,
             schema=self._store.schema,
             embedded=self._embedded,
+            policy=self._cluster.policy.name,
         )
 
     async def stop(self, caller: Caller, *, force: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcp_scheduler.core.changes import Changes, Effect, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.check import check
-from mcp_scheduler.core.cluster import Cluster, Policy
+from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import Decision, decide
 from mcp_scheduler.core.events import (
     Action,
@@ -21,6 +21,7 @@ from mcp_scheduler.core.events import (
 )
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Node
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.core.task import MILLI, Kind, Needs, Retry, Status, Task, Terms
 from mcp_scheduler.policies.order import PRIORITY

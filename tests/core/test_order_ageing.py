@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_scheduler.core.events import Action, Submitted
+from mcp_scheduler.core.policy import Scene, TaskClass
 from mcp_scheduler.core.states import State
-from mcp_scheduler.policies.order import FIFO, ORDERS, PRIORITY, Order
+from mcp_scheduler.policies.catalogue import POLICIES
+from mcp_scheduler.policies.order import FIFO, PRIORITY, Order
 from tests.core.builders import Stage, terms
 
 KINDS = [terms(f"module.f{number}") for number in range(3)]
@@ -50,8 +52,9 @@ def test_no_task_waits_behind_later_ones_longer_than_its_priority_costs(steps, o
 
 
 def test_fifo_knows_no_priority():
-    assert FIFO.rank(KINDS[0], 100, 5.0) == FIFO.rank(KINDS[0], -100, 5.0)
+    ranks = {FIFO.rank(TaskClass(KINDS[0], priority), 5.0, None, Scene()) for priority in (-100, 0, 100)}
+    assert ranks == {5.0}
 
 
-def test_every_order_has_the_name_it_is_found_by():
-    assert {name: order.name for name, order in ORDERS.items()} == {name: name for name in ORDERS}
+def test_every_policy_has_the_name_it_is_found_by():
+    assert {name: order.name for name, order in POLICIES.items()} == {name: name for name in POLICIES}

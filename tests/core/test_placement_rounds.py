@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mcp_scheduler.core.changes import Launch
 from mcp_scheduler.core.events import Submitted
+from mcp_scheduler.core.policy import Sharing
 from mcp_scheduler.core.slots import WINDOW_CALLS, WINDOW_SECONDS, Room
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Kind
@@ -212,17 +213,22 @@ class Hostile:
 
     ranks: tuple[float, ...]
     name: str = "hostile"
+    ages: bool = True
+    by_estimate: bool = True
+    by_deadline: bool = True
+    sharing: Sharing = Sharing.NONE
 
-    def rank(self, terms, priority, queued_at):
-        return self.ranks[hash((terms.target, priority, queued_at)) % len(self.ranks)]
+    def rank(self, kind, since, deadline, scene):
+        return self.ranks[hash((kind.terms.target, kind.priority, since, scene.now)) % len(self.ranks)]
 
 
 @given(
     st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=8),
+    st.sampled_from(Sharing),
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), max_size=40),
 )
-def test_a_hostile_policy_overbooks_nothing_and_loses_nothing(ranks, steps):
-    stage = Stage(cpus=3, license=2, policy=Hostile(tuple(ranks)))
+def test_a_hostile_policy_overbooks_nothing_and_loses_nothing(ranks, sharing, steps):
+    stage = Stage(cpus=3, license=2, policy=Hostile(tuple(ranks), sharing=sharing))
     for number, (cpus, licenses, end) in enumerate(steps):
         stage.now += 1
         stage.submit(f"t{number}", terms(f"module.f{number % 5}", needs=needs(min(cpus, 3), license=min(licenses, 2))))

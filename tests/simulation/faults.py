@@ -32,7 +32,7 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_capacity_check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(slots.Room, "fits", lambda *_: True)
+    patch.setattr(slots.Room, "has_amounts", lambda *_: True)
 
 
 def no_hold_on_reservations(patch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,65 @@
+"""Why a task stands where it stands: the terms of its rank, who goes before it, what it lacks, where it would run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.estimates import upper_of
+from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.queues import Queue
+from mcp_scheduler.core.scoring import Score, score
+from mcp_scheduler.core.states import State
+from mcp_scheduler.core.task import Task
+
+NODES = 3  # that are shown
+
+
+@dataclass(slots=True)
+class Explanation:
+    """Of one task, at one moment. `rank`: its terms by name. `before`: how many tasks stand in queues whose head goes
+    before this one's. `claim`: (node, when it is expected to start there, from when on nothing passes it any more).
+    `nodes`: what each that has room would cost it, the best first. `seconds`: the median and the upper bound of what
+    it takes, None where nothing is known."""
+
+    policy: str
+    rank: dict[str, str] = field(default_factory=dict[str, str])
+    before: int | None = None
+    claim: tuple[str, float, float] | None = None
+    nodes: list[tuple[str, Score]] = field(default_factory=list[tuple[str, Score]])
+    seconds: tuple[float, float] | None = None
+    ends: float | None = None
+
+
+def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
+    """What decides about this task now. It changes nothing."""
+    told = Explanation(cluster.policy.name)
+    expected = cluster.expected(task)
+    if expected is not None:
+        told.seconds = (expected.median, expected.upper)
+    if task.status.state is State.QUEUED and isinstance(task.queue, Queue):
+        _of_waiting(cluster, task, task.queue, now, told)
+    elif task.status.state is State.RUNNING:
+        attempt = cluster.attempts.get(AttemptId(task.id, task.status.number))
+        if attempt is not None:
+            upper = upper_of(expected, task.terms)
+            told.ends = attempt.at + upper if upper < float("inf") else None
+    return told
+
+
+def _of_waiting(cluster: Cluster, task: Task, queue: Queue, now: float, told: Explanation) -> None:
+    ready = cluster.ready
+    scene = ready.scene_at(now, cluster.pace.seconds)
+    told.rank = cluster.policy.terms(queue.kind, task.status.at, task.deadline, scene)
+    own = queue.head()
+    told.before = sum(
+        other.size for other in ready.queues() if other is not queue and own and (head := other.head()) and head < own
+    )
+    blocked = cluster.blocked.get(task.id)
+    if blocked is not None and blocked.node:
+        told.claim = (blocked.node, blocked.at, blocked.strict_at)
+    needs = task.terms.needs
+    rooms = [room for room in cluster.floor.largest(needs, NODES) if room.fits(needs)]
+    told.nodes = sorted(
+        ((room.node.name, score(cluster, room, task)) for room in rooms), key=lambda one: one[1].seconds
+    )[:NODES]

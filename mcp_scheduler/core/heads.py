@@ -1,0 +1,93 @@
+"""Groups of queues, and groups of groups, each with a heap over the heads of its members.
+
+A member is offered by its rank and the arrival number of its first task. Entries of the heap that are not what the
+member was last offered by are stale, and are dropped when they come to the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from heapq import heapify, heappop, heappush
+from typing import Final, Protocol
+
+from mcp_scheduler.core.task import Task
+
+Head = tuple[float, int, Task]  # rank, seq, task: the smallest goes first
+_SLACK: Final = 64  # stale entries that are not worth a look
+
+
+class Member(Protocol):
+    """What has a head. `offered` is the one that the heap knows, None if none is there."""
+
+    key: Hashable
+    offered: tuple[float, int] | None
+
+    def head(self) -> Head | None: ...
+    def is_empty(self) -> bool: ...
+
+
+class Group:
+    """Members by their heads. `cpus` (thousandths) and the dominant `share` belong to a group of equal needs, a crowd.
+    A group with a `turn` is ranked by that instead of by its head: it is the party of a principal, or of a tag."""
+
+    __slots__ = ("cpus", "heap", "key", "members", "offered", "parent", "share", "turn")
+
+    def __init__(self, key: Hashable, parent: Group | None) -> None:
+        self.key = key
+        self.parent = parent
+        self.members: dict[Hashable, Member] = {}
+        self.heap: list[tuple[float, int, Member]] = []
+        self.offered: tuple[float, int] | None = None
+        self.turn: Callable[[], float] | None = None
+        self.cpus = 0
+        self.share = 1.0
+
+    def __lt__(self, other: object) -> bool:
+        """Entries of one place may stand in a heap twice for a moment: which is first does not matter."""
+        return False
+
+    def is_empty(self) -> bool:
+        return not self.members
+
+    def offer(self, member: Member, rank: float, seq: int) -> None:
+        """Let the member be found at this place."""
+        member.offered = (rank, seq)
+        heap = self.heap
+        heappush(heap, (rank, seq, member))
+        if len(heap) > 4 * len(self.members) + _SLACK:
+            living = {id(entry[2]): entry for entry in heap if entry[2].offered == entry[:2]}
+            self.heap = list(living.values())
+            heapify(self.heap)
+
+    def best(self) -> Member | None:
+        """The member whose head goes first. One without a head leaves the heap; one
+        without members, too, is forgotten."""
+        heap = self.heap
+        while heap:
+            rank, seq, member = heap[0]
+            if member.offered != (rank, seq):
+                heappop(heap)
+                continue
+            head = member.head()
+            if head is not None and head[0] == rank and head[1] == seq:
+                return member
+            heappop(heap)
+            if head is not None:
+                self.offer(member, head[0], head[1])
+                heap = self.heap
+            else:
+                member.offered = None
+                if member.is_empty() and self.members.get(member.key) is member:
+                    del self.members[member.key]
+        return None
+
+    def head(self) -> Head | None:
+        best = self.best()
+        head = None if best is None else best.head()
+        if head is None or self.turn is None:
+            return head
+        return (self.turn(), head[1], head[2])
+
+    def pop(self) -> None:
+        """Take out the entry of the member that `best` has just shown."""
+        heappop(self.heap)[2].offered = None

@@ -1,0 +1,119 @@
+"""A queue: tasks of equal terms, priority and about equal length, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from heapq import heappop, heappush
+
+from mcp_scheduler.core.heads import Group, Head
+from mcp_scheduler.core.policy import TaskClass
+from mcp_scheduler.core.task import Task
+
+
+class Queue:
+    """Nearly all tasks arrive in the order in which they run and stand in `line`. Those that belong before the last one
+    of it (handed back, or with an earlier deadline) stand in the heap `early`.
+
+    The order within a queue is by arrival, or by deadline; only its head is ranked, by `rank`, and again when the
+    policy's epoch is over (`stale`). A task leaves the middle by being counted dead: its place is given up when it
+    comes to the head.
+    """
+
+    __slots__ = ("_at", "dead", "early", "key", "kind", "line", "offered", "overtakes", "parent", "rank", "size", "top")
+
+    def __init__(
+        self, key: Hashable, kind: TaskClass, parent: Group, rank: Callable[[TaskClass, float, Task], float]
+    ) -> None:
+        self.key = key
+        self.kind = kind
+        self.parent = parent
+        self.rank = rank
+        self.line: deque[Head] = deque()
+        self.early: list[tuple[float, int, int, Task]] = []
+        self.overtakes = 0  # counts what was put into `early`: no two entries are equal
+        self.dead: dict[Task, int] = {}
+        self.offered: tuple[float, int] | None = None
+        self.size = 0
+        self.top = 0.0  # the rank of the head
+        self._at: tuple[float, int] | None = None  # the place in the queue of which `top` is the rank
+
+    def __lt__(self, other: object) -> bool:
+        """As for groups."""
+        return False
+
+    def is_empty(self) -> bool:
+        return not self.size
+
+    def add(self, place: float, task: Task) -> None:
+        self.size += 1
+        if self.line and (place, task.seq) < self.line[-1][:2]:
+            self.overtakes += 1
+            heappush(self.early, (place, task.seq, self.overtakes, task))
+        else:
+            self.line.append((place, task.seq, task))
+
+    def kill(self, task: Task) -> None:
+        """The task waits for something else from now on, or has ended."""
+        self.dead[task] = self.dead.get(task, 0) + 1
+        self.size -= 1
+
+    def stale(self) -> None:
+        """Rank the head anew when it is asked for."""
+        self._at = None
+
+    def head(self) -> Head | None:
+        """The first living entry, with its rank; dead ones before it are dropped for good."""
+        first = self.first()
+        if first is None:
+            return None
+        place = (first[0], first[1])
+        if place != self._at:
+            self._at = place
+            self.top = self.rank(self.kind, first[0], first[2])
+        return self.top, first[1], first[2]
+
+    def first(self) -> Head | None:
+        """The same, with its place in the queue instead of its rank."""
+        if not self.early and not self.dead:
+            return self.line[0] if self.line else None
+        while True:
+            first = self._first()
+            if first is None or not self.dead or first[2] not in self.dead:
+                return first
+            self._drop()
+            left = self.dead[first[2]] - 1
+            if left:
+                self.dead[first[2]] = left
+            else:
+                del self.dead[first[2]]
+
+    def tasks(self) -> Iterator[tuple[float, Task]]:
+        """Every living one with its place, in their order."""
+        dead = dict(self.dead)
+        entries = sorted([*((place, seq, task) for place, seq, _, task in self.early), *self.line], key=lambda e: e[:2])
+        for place, _, task in entries:
+            if dead.get(task):
+                dead[task] -= 1  # of several places of one task, the earlier ones are dead
+            else:
+                yield place, task
+
+    def pop(self) -> None:
+        """Take the head out."""
+        self.size -= 1
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._early_first():
+            heappop(self.early)
+        else:
+            self.line.popleft()
+
+    def _first(self) -> Head | None:
+        if self._early_first():
+            place, seq, _, task = self.early[0]
+            return place, seq, task
+        return self.line[0] if self.line else None
+
+    def _early_first(self) -> bool:
+        return bool(self.early) and (not self.line or self.early[0][:2] < self.line[0][:2])

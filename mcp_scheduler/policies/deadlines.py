@@ -1,0 +1,40 @@
+"""Orders by time: the earliest deadline first, and rate monotonic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mcp_scheduler.core.policy import CLASS_ZERO, Scene, Sharing, TaskClass
+
+POINT: Final = 60.0  # seconds that a point of priority is worth among tasks without deadline or period
+
+
+@dataclass(frozen=True, slots=True)
+class EarliestDeadline:
+    """Tasks with a deadline go first, the earliest first (optimal on one processor that can be taken away; not on
+    several). One that cannot meet its deadline any more goes on with the others, so that it makes nobody else late."""
+
+    name: str = "edf"
+    ages: bool = True  # a deadline that can be met becomes one that cannot
+    by_estimate: bool = True
+    by_deadline: bool = True
+    sharing: Sharing = Sharing.NONE
+
+    def rank(self, kind: TaskClass, since: float, deadline: float | None, scene: Scene) -> float:
+        median = kind.expected.median if kind.expected is not None else 0.0
+        if deadline is not None and scene.now + median <= deadline:
+            return CLASS_ZERO + deadline
+        return since - kind.priority * POINT
+
+    def terms(self, kind: TaskClass, since: float, deadline: float | None, scene: Scene) -> dict[str, str]:
+        told = {"waits": f"{max(0.0, scene.now - since):.0f} s"}
+        if deadline is None:
+            return told | {"deadline": "none, so it goes after those that have one"}
+        is_first = self.rank(kind, since, deadline, scene) < 0
+        return told | {
+            "deadline": f"in {deadline - scene.now:.0f} s{'' if is_first else ', which it cannot meet any more'}"
+        }
+
+
+EDF = EarliestDeadline()
