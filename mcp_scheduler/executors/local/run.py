@@ -19,7 +19,7 @@ class Run:
     """Made of the engine's order. `child` is 0 until the program is started; `end` is set when its own process has
     ended, or never could be started. The rest of its tree may live on for a while."""
 
-    def __init__(self, order: dict[str, Any], attempts: Path, results: Path) -> None:
+    def __init__(self, order: dict[str, Any], variables: dict[str, str], attempts: Path, results: Path) -> None:
         self.attempt: str = order["attempt"]
         self.cookie: str = order["cookie"]
         self.child = 0
@@ -28,7 +28,7 @@ class Run:
         self.began = wall_time()
         self.news: tuple[float, str] | None = None  # progress that nobody was told yet
         self.progress: tuple[float, str] | None = None
-        self._order = order
+        self._order, self._variables = order, variables
         self._results = results
         self._out, self._err = attempts / f"{self.attempt}.out", attempts / f"{self.attempt}.err"
         self._result = attempts / f"{self.attempt}.result"
@@ -47,6 +47,7 @@ class Run:
         order = self._order
         folder = order["folder"]
         env = {
+            **self._variables,
             **order["env"],
             "MCP_SCHEDULER_ATTEMPT": self.attempt,
             "MCP_SCHEDULER_FOLDER": folder,
