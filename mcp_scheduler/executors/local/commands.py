@@ -65,10 +65,11 @@ class Commands:
 
     def look(self, shim: ShimLink) -> None:
         """If it has nothing more to run, it is kept for the next command."""
-        if shim.window or not shim.slot:
-            return
-        self._free(shim)
-        self._rest(shim)
+        if shim.leaving and not shim.window:
+            shim.end(0.0)
+        elif shim.slot and not shim.window:
+            self._free(shim)
+            self._rest(shim)
 
     def _free(self, shim: ShimLink) -> None:
         if self._slots.get(shim.slot) is shim:
@@ -76,7 +77,7 @@ class Commands:
         shim.slot = ""
 
     def _rest(self, shim: ShimLink) -> None:
-        if shim.leaving or shim.given >= RUNS:
+        if shim.given >= RUNS:
             shim.end(0.0)
             return
         loop = asyncio.get_running_loop()

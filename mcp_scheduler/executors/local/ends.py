@@ -86,7 +86,11 @@ def records(paths: Iterable[Path]) -> dict[str, tuple[str, Record]]:
 
 
 def _lines(path: Path) -> Iterator[Record]:
-    for line in path.read_bytes().split(b"\n"):
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # all of it is settled
+        return
+    for line in content.split(b"\n"):
         try:
             record = json.loads(line)
         except ValueError:  # cut off
@@ -97,7 +101,7 @@ def _lines(path: Path) -> Iterator[Record]:
 
 class EndsKept:
     """The engine's account of these files: one may go when it does not grow any more, and every end in it that was
-    wanted is settled."""
+    wanted is settled. Until `decided`, nobody knows yet which ends of an earlier engine are wanted: none goes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -105,6 +109,7 @@ class EndsKept:
         self._where: dict[str, str] = {}  # attempt → file
         self._growing: dict[str, str] = {}  # shim → file
         self._to_remove: list[Path] = []
+        self._gone_early: set[str] | None = set()
 
     def told(self, attempt: str, name: str) -> None:
         """This end was reported; its record lies there. A file that comes after another of its shim ends that one."""
@@ -128,8 +133,17 @@ class EndsKept:
     def gone(self, shim: str) -> None:
         """This shim lives no more."""
         self._growing.pop(shim, None)
+        if self._gone_early is not None:
+            self._gone_early.add(shim)
+            return
         for path in files(self._folder, shim):
             self._look(path.name)
+
+    def decided(self) -> None:
+        """Every wanted end of an earlier engine was told."""
+        early, self._gone_early = self._gone_early, None
+        for shim in early or ():
+            self.gone(shim)
 
     def remove(self) -> None:
         """Take away what may go. Blocks: run it in a thread."""

@@ -47,7 +47,6 @@ class Recovery:
         self._silent: set[Worker | ShimLink] = set()
         self._stops: dict[AttemptId, Reason | None] = {}
         self._strange: set[ShimLink] = set()
-        self._dead: set[str] = set()  # shims that left records behind
         self._heard = asyncio.Event()
         self._traceless = False
         self._deciding = False
@@ -124,8 +123,7 @@ class Recovery:
         if self._traceless:
             await asyncio.to_thread(self._write_lost, list(rest))
         await asyncio.to_thread(_remember_boot, self._folders)
-        for shim in self._dead:
-            self._commands.kept.gone(shim)
+        self._commands.kept.decided()
         for name, attempt in rest.items():
             if self._traceless:
                 self._adopter.report_record(attempt.id, ending.lost(_NO_TRACE) | {"attempt": name})
@@ -189,13 +187,11 @@ class Recovery:
         return alive, certain
 
     def _sweep(self, alive: set[str]) -> None:
-        """The same for the files of shims: those of the dead go when nothing in them is wanted."""
+        """The same for the files of shims: those of the dead go when what is wanted in them is settled."""
         for path in ends.files(self._folders.ends):
             shim = ends.shim_of(path.name)
             if shim not in alive:
-                self._dead.add(shim)
-                if self._undecided.keys().isdisjoint(ends.records([path])):
-                    path.unlink(missing_ok=True)
+                self._commands.kept.gone(shim)
 
     def _write_lost(self, names: list[str]) -> None:
         for name in names:
