@@ -34,7 +34,7 @@ class House:
         self._errors = (folder / "relays.err").open("a")
         for name in ("alive", "runs", "ends"):
             (folder / name).mkdir()
-        for name in ("work.py", "witness.py", "errand.py"):
+        for name in ("work.py", "witness.py", "errand.py", "victim.py"):
             shutil.copy(Path(__file__).with_name(name), folder / name)
 
     @property
