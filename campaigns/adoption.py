@@ -242,7 +242,11 @@ class Adoption:
             return [f"{kind.name} is {task['state']}, {task.get('reason')}: {task.get('error')} {hit}"]
         if kind.code:
             last = task["attempts"][-1]
-            return [] if last.get("exit_code") == kind.code else [f"{kind.name} should exit with {kind.code}: {task} {hit}"]
+            return (
+                []
+                if last.get("exit_code") == kind.code
+                else [f"{kind.name} should exit with {kind.code}: {task} {hit}"]
+            )
         if task["state"] != "succeeded":
             return [f"{kind.name} should succeed: {task} {hit}"]
         if kind.is_command:

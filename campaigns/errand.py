@@ -23,7 +23,7 @@ def main() -> None:
         time.sleep(float(seconds))
         Path(os.environ["MCP_SCHEDULER_RESULT"]).write_text(json.dumps(2 * int(value)))
         print("done", flush=True)
-    sys.exit(int(sys.argv[4]) if len(sys.argv) > 4 else 0)  # noqa: PLR2004 (there is a fourth)
+    sys.exit(int(sys.argv[4]) if len(sys.argv) > 4 else 0)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Witness:
             if name.isdigit():
                 with suppress(OSError):  # it ended meanwhile
                     words = Path("/proc", name, "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    token = words[3] if len(words) > 4 else ""  # noqa: PLR2004 - python victim.py KIND TOKEN UP
+                    token = words[3] if len(words) > 4 else ""
                     if token in tokens and _is_alive(name):
                         found[token] += 1
         for token, count in found.items():
@@ -137,7 +137,7 @@ class Torture:
         victim.task = (await self._call("submit_task", fields))["id"]
         with anyio.move_on_after(PATIENCE):
             if victim.by_cancel:
-                while not victim.up.exists():
+                while not victim.up.exists():  # noqa: ASYNC110 (a file sends no events)
                     await anyio.sleep(LOOK)
                 victim.due = time.monotonic()
                 await self._call("cancel_task", {"ids": [victim.task]})

@@ -59,22 +59,25 @@ def flood(up: Path) -> None:
 
 
 def storm(up: Path) -> None:
-    """Processes that are gone before anybody has read their number: each forks the next and ends."""
+    """Processes that are gone before anybody has read their number: each forks the next and ends. A third of these
+    chains stays in the first group, a third has a group of its own, a third changes it with every process."""
     _ignore_all()
     for number in range(CHAINS):
         if os.fork() == 0:
-            if number % 2:
+            if number % 3 == 1:
                 os.setsid()
-            _chain()
+            _chain(changes=number % 3 == 2)
     up.touch()
     time.sleep(LONG)
 
 
-def _chain() -> None:
+def _chain(*, changes: bool) -> None:
     until = time.monotonic() + LONG
     while time.monotonic() < until:
         if os.fork():
             os._exit(0)
+        if changes:
+            os.setsid()
         time.sleep(LIFE)
     os._exit(0)
 

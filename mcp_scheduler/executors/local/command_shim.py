@@ -33,7 +33,7 @@ from mcp_scheduler.executors.local.pump import Pump
 from mcp_scheduler.executors.local.run import Run
 
 FIRST_CONTACT = 5.0  # seconds that a new shim waits for its engine
-ROUND = (0.002, 0.5)  # first and longest pause between two rounds against what is left of a tree
+ROUND = (0.002, 0.5)  # shortest and longest pause between two rounds against what is left of a tree
 TELL_SURVIVORS = 10.0  # seconds after which processes that cannot be killed are reported
 PROGRESS_PAUSE = 0.1  # seconds between two words on progress
 DISK_PAUSE = 1.0  # seconds until a record that could not be written is tried again
@@ -67,7 +67,6 @@ class CommandShim:
         self._keeping = False  # the run is over, and its record not on disk yet
         self._unrecorded = False
         self._kill_at: float | None = None  # when the next round against the tree is due
-        self._pause = ROUND[0]
         self._striking_since = 0.0
         self._survivors = 0
         self._progress_at = 0.0
@@ -215,8 +214,7 @@ class CommandShim:
         """Another round against everything that is left, until nothing is."""
         self._striking_since = self._striking_since or now
         left = tree.strike_below(os.getpid())
-        self._kill_at = now + self._pause
-        self._pause = min(2 * self._pause, ROUND[1])
+        self._kill_at = now + min(max(ROUND[0], (now - self._striking_since) / 10), ROUND[1])
         if now - self._striking_since > TELL_SURVIVORS and left != self._survivors:
             self._survivors = left
             self._control.tell({"surviving": left})
@@ -269,7 +267,7 @@ class CommandShim:
         self._untold.append((run.attempt, self._outcome))
         self._outcome, self._keeping = None, False
         run.close()
-        self._run, self._kill_at, self._pause = None, None, ROUND[0]
+        self._run, self._kill_at = None, None
         self._striking_since, self._survivors = 0.0, 0
 
     def _tell_ends(self) -> None:

@@ -104,17 +104,11 @@ class ShimLink:
 
     def _heard(self, message: Message) -> None:
         if "ended" in message:
-            for text, outcome in message["ended"]:
-                attempt = self.window.pop(text, None)
-                if attempt is not None:  # else one that nobody wants: it was ended when this engine came
-                    self._listener.command_ended(self, attempt, outcome, message["file"])
-            self._listener.shim_heard(self)
+            self._ended(message["ended"], message["file"])
         elif "returned" in message:
-            for text in message["returned"]:
-                attempt = self.window.pop(text, None)
-                if attempt is not None:
-                    self._listener.returned(attempt)
-            self._listener.shim_heard(self)
+            self._returned(message["returned"])
+        elif "hello" in message:
+            self._greeted(message["hello"])
         elif "progress" in message:
             text, fraction, words = message["progress"]
             if text in self.window:
@@ -123,8 +117,20 @@ class ShimLink:
             text, at = message["began"]
             if text in self.window:
                 self._listener.began(self.window[text], at)
-        elif "hello" in message:
-            self._greeted(message["hello"])
+
+    def _ended(self, ends: list[tuple[str, Message]], file: str) -> None:
+        for text, outcome in ends:
+            attempt = self.window.pop(text, None)
+            if attempt is not None:  # else one that nobody wants: it was ended when this engine came
+                self._listener.command_ended(self, attempt, outcome, file)
+        self._listener.shim_heard(self)
+
+    def _returned(self, texts: list[str]) -> None:
+        for text in texts:
+            attempt = self.window.pop(text, None)
+            if attempt is not None:
+                self._listener.returned(attempt)
+        self._listener.shim_heard(self)
 
     def _greeted(self, told: Message) -> None:
         """One that has met us before had let go of us meanwhile: what it does not run any more has ended, or was
