@@ -31,10 +31,11 @@ sys.path.insert(0, str(ROOT / "tests" / "fakes" / "nvml"))
 from fake_nvml import Scenario, compile_library
 
 UNDER_WAY = 20  # tasks that run when the engine is killed
-ASKED = 30  # tasks that are kept submitted: the rest waits, some of it for a GPU
+ASKED = 32  # tasks that are kept submitted
 GPUS = 4
+ON_GPUS = 8  # of them on GPUs, so that there is always somebody who waits for one
 SETTINGS = {"MCP_SCHEDULER_POOL__CPUS": str(UNDER_WAY + 4), "MCP_SCHEDULER_POOL__GRACE": "1"}
-SECONDS = (1.0, 10.0)  # that a task takes
+SECONDS = (2.0, 12.0)  # that a task takes
 AT_BOOT = 0.25  # share of the engines that are killed before they have said a word
 PATIENCE = 60.0  # seconds that anything may take before the campaign calls it broken
 OUTPUT = "under way\ndone\n"
@@ -198,7 +199,9 @@ class Adoption:
             self._ledger.write("acknowledged", client="adoption", id=name, size=1, tasks={name: token})
 
     def _task(self, token: str) -> dict[str, Any]:
-        kind = self._chance.choices(KINDS, [one.weight for one in KINDS])[0]
+        on_gpus = sum(one.gpus > 0 for name, one in self._kinds.items() if self._ids.get(name, "") in {"", *self._open})
+        kinds = [kind for kind in KINDS if not kind.gpus or on_gpus < ON_GPUS]
+        kind = self._chance.choices(kinds, [one.weight for one in kinds])[0]
         value, seconds = self._chance.randrange(1000), self._chance.uniform(*SECONDS)
         self._kinds[token] = kind
         self._ledger.write(
@@ -241,12 +244,9 @@ class Adoption:
         if task["state"] not in FINAL or task.get("reason") in BY_FORCE:
             return [f"{kind.name} is {task['state']}, {task.get('reason')}: {task.get('error')} {hit}"]
         if kind.code:
-            last = task["attempts"][-1]
-            return (
-                []
-                if last.get("exit_code") == kind.code
-                else [f"{kind.name} should exit with {kind.code}: {task} {hit}"]
-            )
+            if task["attempts"][-1].get("exit_code") != kind.code:
+                return [f"{kind.name} should exit with {kind.code}: {task} {hit}"]
+            return []
         if task["state"] != "succeeded":
             return [f"{kind.name} should succeed: {task} {hit}"]
         if kind.is_command:

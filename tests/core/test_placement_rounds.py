@@ -66,9 +66,8 @@ def test_short_commands_wait_behind_each_other_unless_they_need_devices():
     stage = Stage(cpus=1)
     stage.cluster.estimates.learn("true", 0.0001)
     asked = replace(terms("true"), kind=Kind.COMMAND)
-    for number in range(3):
-        stage.submit(f"c{number}", asked)
-    assert stage.running == ["c0", "c1", "c2"]
+    submit_many(stage, 3, asked)
+    assert stage.running == ["s0", "s1", "s2"]
     assert len(stage.cluster.slots) == 1
     on_gpu = replace(asked, needs=replace(asked.needs, gpus=1))
     assert Slot("s", "local", asked).takes(asked, 0.0001)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from mcp_scheduler.executors.local import ending, ends, records, tree
+from mcp_scheduler.executors.local import ending, ends, records, spare, tree
 from mcp_scheduler.executors.local.cgroup import Leaf
 from mcp_scheduler.executors.local.folders import Berth, Folders
 from mcp_scheduler.executors.local.held import COMMAND, Identity
@@ -73,6 +74,8 @@ def bury_command(berth: Berth, folders: Folders) -> None:
         leaf.kill()
         time.sleep(PAUSE)
     leaf.remove()
+    with contextlib.suppress(OSError):  # it had none
+        spare.place(folders.tasks, berth.worker).rmdir()
     if who.attempt and who.attempt not in ends.records(ends.files(folders.ends, berth.worker)):
         records.write(folders.attempts, who.attempt, ending.lost(f"The command was killed while it ran. {HINT}"))
     berth.remove()

@@ -31,6 +31,7 @@ from mcp_scheduler.executors.local.ends import Ends
 from mcp_scheduler.executors.local.held import Held, add_line
 from mcp_scheduler.executors.local.pump import Pump
 from mcp_scheduler.executors.local.run import Run
+from mcp_scheduler.executors.local.spare import Spare
 
 FIRST_CONTACT = 5.0  # seconds that a new shim waits for its engine
 ROUND = (0.002, 0.5)  # shortest and longest pause between two rounds against what is left of a tree
@@ -60,6 +61,7 @@ class CommandShim:
         self._environments: dict[str, dict[str, str]] = {}
         self._waiting: deque[dict[str, Any]] = deque()
         self._ends = Ends(Path(order["ends"]), order["worker"])
+        self._spare = Spare(Path(order["tasks"]), order["worker"])
         self._untold: list[tuple[str, dict[str, Any]]] = []  # ends that are written, and not on disk yet
         self._tell_at = 0.0
         self._run: Run | None = None
@@ -85,6 +87,7 @@ class CommandShim:
                 self._begin(self._waiting.popleft())
             if self._untold and (self._run is None or time.monotonic() >= self._tell_at):
                 self._tell_ends()
+        self._spare.remove()
         if not self._unrecorded:  # else the lock file stays: the next engine sees what had begun
             self._held.berth.remove()
         return 0
@@ -150,7 +153,7 @@ class CommandShim:
         for pump in run.pumps:
             self._selector.register(pump.reading, selectors.EVENT_READ, partial(self._on_output, run, pump))
         add_line(self._held.lock, {"attempt": run.attempt, "cookie": run.cookie, "leaf": run.leaf.folder})
-        run.start()
+        run.start(self._spare)
         if order["timeout"] is not None:
             self._control.tell({"began": [run.attempt, run.began]})
         if run.end is not None:
@@ -266,7 +269,7 @@ class CommandShim:
             self._tell_at = time.monotonic() + SHARED
         self._untold.append((run.attempt, self._outcome))
         self._outcome, self._keeping = None, False
-        run.close()
+        run.close(self._spare)
         self._run, self._kill_at = None, None
         self._striking_since, self._survivors = 0.0, 0
 

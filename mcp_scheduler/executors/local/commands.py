@@ -192,6 +192,7 @@ class Commands:
             "attempts": str(folders.attempts),
             "ends": str(folders.ends),
             "results": str(folders.results),
+            "tasks": str(folders.tasks),
             "grace": self._limits.grace,
         }
 
