@@ -78,6 +78,12 @@ client-campaign: $(STAMP)  ## frozen processes, clients that come and go, cancel
 fuzz: $(STAMP)  ## made-up and mutated calls and frames, both eras, socket and HTTP (N=100000 SEED=1)
 	$(BIN)/python -m campaigns.fuzz --calls $(or $(N),100000) --seed $(or $(SEED),1) $(ARGS)
 
+torture: $(STAMP)  ## what does not want to end is ended whole (N=100 of each kind)
+	$(BIN)/python -m campaigns.torture --each $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)
+
+adoption-campaign: $(STAMP)  ## kill -9 of the engine with twenty commands and functions under way (N=100)
+	$(BIN)/python -m campaigns.adoption --kills $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)
+
 soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 	$(BIN)/python -m campaigns.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),20) $(ARGS)
 

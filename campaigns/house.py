@@ -32,9 +32,9 @@ class House:
         self.home = folder / "home"
         self.settings = settings or {}
         self._errors = (folder / "relays.err").open("a")
-        for name in ("alive", "runs", "ends"):
+        for name in ("alive", "runs", "ends", "gpus"):
             (folder / name).mkdir()
-        for name in ("work.py", "witness.py", "errand.py"):
+        for name in ("work.py", "witness.py", "errand.py", "victim.py"):
             shutil.copy(Path(__file__).with_name(name), folder / name)
 
     @property

@@ -3,6 +3,8 @@
 - `alive/<task>` is locked for as long as an attempt of the task lives: the kernel gives the lock back with the last
   process that holds it, so a second attempt that finds it taken has caught two alive at once.
 - `runs/<token> <task> <attempt>` is made with O_EXCL when the attempt begins, `ends/...` when it is through.
+- `gpus/<uuid>` is locked by whoever is shown that GPU, for as long as he lives: the next one to be shown it before that
+  has caught a GPU that was promised twice.
 - `violations` collects, a line each, what must never happen.
 
 Copied into the folder of a campaign, and run there by the workers: standard library only.
@@ -14,7 +16,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
@@ -33,8 +35,25 @@ def witnessed(token: str, task: str, attempt: int) -> Iterator[int]:
     name = f"{token} {task} {attempt}"
     _make("runs", name)
     try:
-        yield lock
-        _make("ends", name)
+        with ExitStack() as gpus:
+            for uuid in filter(None, os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")):
+                gpus.enter_context(_gpu(uuid, f"{task}.{attempt}"))
+            yield lock
+            _make("ends", name)
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _gpu(uuid: str, attempt: str) -> Iterator[None]:
+    lock = os.open(FOLDER / "gpus" / uuid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _violation(f"a GPU promised twice: {attempt} was shown {uuid} beside {os.pread(lock, 100, 0).decode()}")
+    os.pwrite(lock, attempt.encode(), 0)
+    try:
+        yield
     finally:
         os.close(lock)
 

@@ -79,10 +79,10 @@ class Slot:
         self.attempts[attempt] = seconds
 
     def takes(self, terms: Terms, seconds: float) -> bool:
-        """Whether a call of these terms, expected to take `seconds`, may wait behind those that are here. Only calls
-        of functions do: a worker takes the next by itself, while a command is a process of its own."""
+        """Whether a call of these terms, expected to take `seconds`, may wait behind those that are here: a function,
+        or a command without devices. Their worker or shim takes the next one by itself."""
         return (
-            terms.kind is Kind.FUNCTION
+            (terms.kind is Kind.FUNCTION or (terms.kind is Kind.COMMAND and not terms.needs.has_devices))
             and len(self.attempts) < WINDOW_CALLS
             and self.expected + seconds <= WINDOW_SECONDS
             and (terms is self.terms or lane_of(terms) == lane_of(self.terms))

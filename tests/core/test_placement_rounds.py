@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mcp_scheduler.core.changes import Launch
 from mcp_scheduler.core.events import Submitted
 from mcp_scheduler.core.policy import Sharing
-from mcp_scheduler.core.slots import WINDOW_CALLS, WINDOW_SECONDS, Room
+from mcp_scheduler.core.slots import WINDOW_CALLS, WINDOW_SECONDS, Room, Slot
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import InvariantBroken
@@ -63,14 +63,16 @@ def test_short_calls_follow_each_other_in_one_slot():
     assert len(stage.cluster.slots) == 1
 
 
-def test_commands_never_wait_behind_each_other_however_short_they_are():
+def test_short_commands_wait_behind_each_other_unless_they_need_devices():
     stage = Stage(cpus=1)
     stage.cluster.estimates.learn("true", 0.0001)
     asked = replace(terms("true"), kind=Kind.COMMAND)
-    for number in range(3):
-        stage.submit(f"c{number}", asked)
-    assert stage.running == ["c0"]
-    assert all(not slot.takes(asked, 0.0001) for slot in stage.cluster.slots.values())
+    submit_many(stage, 3, asked)
+    assert stage.running == ["s0", "s1", "s2"]
+    assert len(stage.cluster.slots) == 1
+    on_gpu = replace(asked, needs=replace(asked.needs, gpus=1))
+    assert Slot("s", "local", asked).takes(asked, 0.0001)
+    assert not Slot("s", "local", on_gpu).takes(on_gpu, 0.0001)
 
 
 def test_a_window_is_bounded_by_calls():

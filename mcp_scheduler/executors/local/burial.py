@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from mcp_scheduler.executors.local import ending, records, tree
+from mcp_scheduler.executors.local import ending, ends, records, spare, tree
 from mcp_scheduler.executors.local.cgroup import Leaf
-from mcp_scheduler.executors.local.folders import Berth
+from mcp_scheduler.executors.local.folders import Berth, Folders
 from mcp_scheduler.executors.local.held import COMMAND, Identity
 from mcp_scheduler.sdk.now import Now
 
@@ -64,7 +65,7 @@ def _write_records(berth: Berth, attempts: Path) -> bool:
     return True
 
 
-def bury_command(berth: Berth, attempts: Path) -> None:
+def bury_command(berth: Berth, folders: Folders) -> None:
     """As `bury`, for a shim of commands: a command that had begun and left no record ends as lost."""
     who = Identity.read(berth)
     leaf = Leaf(who.leaf)
@@ -73,25 +74,27 @@ def bury_command(berth: Berth, attempts: Path) -> None:
         leaf.kill()
         time.sleep(PAUSE)
     leaf.remove()
-    if who.attempt:
-        records.write(attempts, who.attempt, ending.lost(f"The command was killed while it ran. {HINT}"))
+    with contextlib.suppress(OSError):  # it had none
+        spare.place(folders.tasks, berth.worker).rmdir()
+    if who.attempt and who.attempt not in ends.records(ends.files(folders.ends, berth.worker)):
+        records.write(folders.attempts, who.attempt, ending.lost(f"The command was killed while it ran. {HINT}"))
     berth.remove()
 
 
-async def bury_command_at_last(berth: Berth, attempts: Path) -> None:
+async def bury_command_at_last(berth: Berth, folders: Folders) -> None:
     """As `bury_command`, in a thread, and again and again while the disk refuses."""
     while True:
         try:
-            return await asyncio.to_thread(bury_command, berth, attempts)
+            return await asyncio.to_thread(bury_command, berth, folders)
         except OSError as error:
             print(f"{berth.worker} cannot be buried yet: {error}", file=sys.stderr)  # noqa: T201 (the engine's log)
             await asyncio.sleep(DISK_PAUSE)
 
 
-def bury_by_kind(berth: Berth, attempts: Path) -> bool:
+def bury_by_kind(berth: Berth, folders: Folders) -> bool:
     """Bury whoever it was, at the start of an engine; whether its traces can be believed."""
     who = Identity.read(berth)
     if who.kind == COMMAND:
-        bury_command(berth, attempts)
+        bury_command(berth, folders)
         return True
-    return bury(berth, attempts, who.cookie)["certain"]
+    return bury(berth, folders.attempts, who.cookie)["certain"]

@@ -1,4 +1,4 @@
-"""The commands of this host: each under a shim, which is used again for a while when its command is over."""
+"""The commands of this host: each under a shim, which runs those of a slot one after the other and is used again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from mcp_scheduler.core.changes import Launch
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.errors import ExecutorUnavailable
-from mcp_scheduler.executors.local import burial, records
+from mcp_scheduler.executors.local import burial, ends, records
+from mcp_scheduler.executors.local.ends import EndsKept
 from mcp_scheduler.executors.local.folders import Berth, Folders
 from mcp_scheduler.executors.local.held import COMMAND, is_held
 from mcp_scheduler.executors.local.limits import Limits
@@ -23,7 +24,7 @@ from mcp_scheduler.ports import Environment
 
 STARTS = 2  # a start is tried again when the zygote died under it
 IDLE_SECONDS = 5.0  # a shim that had nothing to run for so long is ended
-RUNS = 500  # of one shim; then a new one takes its place
+RUNS = 500  # of one shim that comes to rest; then a new one takes its place
 AGAIN = 0.005  # seconds until a shim that lives, and has let go of its connection, is tried again
 LAST_PATIENCE = 2.0  # seconds that closing waits for idle shims to leave
 
@@ -33,7 +34,7 @@ class CommandKeeper(ShimListener, Protocol):
 
     def cookie_of(self, attempt: AttemptId, launch: Launch) -> str: ...
     def never_began(self, attempt: AttemptId, told: str) -> None: ...
-    def accounted(self, attempt: AttemptId, record: Message | None) -> None: ...
+    def accounted(self, attempt: AttemptId, record: Message | None, file: str) -> None: ...
 
 
 class Commands:
@@ -41,21 +42,42 @@ class Commands:
 
     def __init__(self, folders: Folders, limits: Limits, pool: Pool, keeper: CommandKeeper) -> None:
         self._folders, self._limits, self._pool, self._keeper = folders, limits, pool, keeper
-        self._shims: dict[ShimLink, int] = {}  # → commands it was given
+        self.kept = EndsKept(folders.ends)
+        self._shims: set[ShimLink] = set()
+        self._slots: dict[str, ShimLink] = {}
         self._idle: list[tuple[float, ShimLink]] = []
         self._clean_up: asyncio.TimerHandle | None = None
 
     def launch(self, attempt: AttemptId, launch: Launch, payload: bytes, environment: Environment) -> ShimLink:
         """Run a command; the shim that does it. Errors: ValueError, with a sentence, for one that cannot be run."""
         order = self._order(attempt, launch, json.loads(payload), environment)
-        shim = self._take()
-        self._shims[shim] += 1
-        shim.give(attempt, order)
+        shim = self._slots.get(launch.slot)
+        if shim is None or shim.leaving:
+            shim = self._slots[launch.slot] = self._take()
+            shim.slot = launch.slot
+        shim.give(attempt, order, environment)
         return shim
 
-    def rest(self, shim: ShimLink) -> None:
-        """It has nothing to run: keep it for the next command."""
-        if shim.leaving or self._shims[shim] >= RUNS:
+    def recall(self, slot: str) -> None:
+        """Take back what waits in this slot."""
+        if slot in self._slots:
+            self._slots[slot].recall()
+
+    def look(self, shim: ShimLink) -> None:
+        """If it has nothing more to run, it is kept for the next command."""
+        if shim.leaving and not shim.window:
+            shim.end(0.0)
+        elif shim.slot and not shim.window:
+            self._free(shim)
+            self._rest(shim)
+
+    def _free(self, shim: ShimLink) -> None:
+        if self._slots.get(shim.slot) is shim:
+            del self._slots[shim.slot]
+        shim.slot = ""
+
+    def _rest(self, shim: ShimLink) -> None:
+        if shim.given >= RUNS:
             shim.end(0.0)
             return
         loop = asyncio.get_running_loop()
@@ -67,18 +89,20 @@ class Commands:
         """A living shim of an earlier engine, which may have been of another version: it runs nothing else."""
         shim = ShimLink(berth, self._keeper)
         shim.leaving = True
-        self._shims[shim] = 0
+        self._shims.add(shim)
         return shim
 
     def drop(self, shim: ShimLink) -> None:
         """It is gone."""
-        self._shims.pop(shim, None)
+        self._free(shim)
+        self.kept.gone(shim.berth.worker)
+        self._shims.discard(shim)
         self._idle = [entry for entry in self._idle if entry[1] is not shim]
         shim.over.set()
 
     async def bury(self, shim: ShimLink) -> bool:
-        """Its connection has ended: say what became of its command, when nothing of it is left. False if it lives, and
-        had only let go of us."""
+        """Its connection has ended: say what became of its commands, when nothing of them is left. False if it lives,
+        and had only let go of us."""
         while is_held(shim.berth):
             with contextlib.suppress(OSError):
                 await shim.connect()
@@ -88,11 +112,18 @@ class Commands:
             await asyncio.sleep(AGAIN)
         window, shim.window = shim.window, {}
         if window or shim.berth.lock.exists():
-            await burial.bury_command_at_last(shim.berth, self._folders.attempts)
-        for name, attempt in window.items():
-            self._keeper.accounted(attempt, records.read(self._folders.attempts, name))
+            await burial.bury_command_at_last(shim.berth, self._folders)
+        self.account(shim, window.values())
         self.drop(shim)
         return True
+
+    def account(self, shim: ShimLink, attempts: Iterable[AttemptId]) -> None:
+        """Say of each what its record says, or that it never began."""
+        attempts = list(attempts)
+        found = ends.records(ends.files(self._folders.ends, shim.berth.worker)) if attempts else {}
+        for attempt in attempts:
+            file, record = found.get(str(attempt), ("", None))
+            self._keeper.accounted(attempt, record or records.read(self._folders.attempts, str(attempt)), file)
 
     async def close(self) -> None:
         """End the idle, leave the busy to the next engine."""
@@ -119,7 +150,7 @@ class Commands:
             if not shim.leaving:
                 return shim
         shim = ShimLink(self._berth(), self._keeper)
-        self._shims[shim] = 0
+        self._shims.add(shim)
         self._pool.spawn(self._start(shim))
         return shim
 
@@ -132,13 +163,12 @@ class Commands:
             await shim.connect()
         except (ExecutorUnavailable, OSError) as error:
             shim.leaving = True
-            attempt = shim.take_back()
+            attempts = shim.take_back()
             self.drop(shim)
-            if attempt is not None:
+            for attempt in attempts:
                 self._keeper.never_began(attempt, str(error))
         else:
-            if not shim.window:  # stopped before it had begun
-                self.rest(shim)
+            self.look(shim)  # it may all have been stopped before it had begun
 
     async def _fork(self, shim: ShimLink) -> None:
         """A shim that was forked and is not met leaves by itself, without having run anything."""
@@ -160,7 +190,9 @@ class Commands:
             "environment": "",
             "run": str(folders.run),
             "attempts": str(folders.attempts),
+            "ends": str(folders.ends),
             "results": str(folders.results),
+            "tasks": str(folders.tasks),
             "grace": self._limits.grace,
         }
 
@@ -180,12 +212,14 @@ class Commands:
         self, attempt: AttemptId, launch: Launch, call: Mapping[str, Any], environment: Environment
     ) -> dict[str, Any]:
         limits = self._limits
-        env = {"PYTHONUNBUFFERED": "1", **environment.variables, **call.get("env", {})}
-        env |= self._pool.visibility(launch.devices)
+        env = {**call.get("env", {}), **self._pool.visibility(launch.devices)}
+        if "PYTHONUNBUFFERED" not in environment.variables:
+            env.setdefault("PYTHONUNBUFFERED", "1")
         return {
             "attempt": str(attempt),
             "cookie": self._keeper.cookie_of(attempt, launch),
             "argv": words(call["command"]),
+            "environment": environment.key,
             "env": env,
             "cwd": call["cwd"],
             "stdin": None if call.get("stdin") is None else _text(call["stdin"]),

@@ -13,7 +13,8 @@ SLOWEST = 1.0  # seconds that an engine may take to read; a slower one is droppe
 
 class Control:
     """`greeting` is told to whoever connects, `heard` gets every message. There is one engine at a time: when one
-    connects, what the last one had still said is heard first, and its connection is closed."""
+    connects, what the last one had still said is heard first, and its connection is closed. `gone` is called when a
+    connection has ended."""
 
     def __init__(
         self,
@@ -21,10 +22,11 @@ class Control:
         selector: selectors.BaseSelector,
         heard: Callable[[dict[str, Any]], None],
         greeting: Callable[[], dict[str, Any]],
+        gone: Callable[[], None],
     ) -> None:
         self.met = False  # somebody has connected, ever
         self._selector = selector
-        self._heard, self._greeting = heard, greeting
+        self._heard, self._greeting, self._gone = heard, greeting, gone
         self._engine: socket.socket | None = None
         self._rest = b""
         selector.register(listener, selectors.EVENT_READ, self._accept)
@@ -68,3 +70,4 @@ class Control:
             self._selector.unregister(self._engine)
             self._engine.close()
             self._engine = None
+            self._gone()

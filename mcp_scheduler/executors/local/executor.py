@@ -115,6 +115,8 @@ class LocalExecutor:
         worker = self._slots.get(slot)
         if worker is not None:
             worker.recall()
+        else:
+            self._commands.recall(slot)
 
     def evict(self, slot: str) -> None:
         worker = self._slots.get(slot)
@@ -129,9 +131,11 @@ class LocalExecutor:
             if worker is not None and worker.ready:
                 worker.acks.append(str(attempt))
                 self._untold[worker] = None
+            if worker is None and self._commands.kept.settled(str(attempt)):
+                continue
             if worker is None or worker.adopted or not worker.ready:
                 self._on_disk.append(str(attempt))
-        if (self._untold or self._on_disk) and self._ack_timer is None:
+        if (self._untold or self._on_disk or self._commands.kept.is_due) and self._ack_timer is None:
             self._ack_timer = asyncio.get_running_loop().call_later(ACK_DELAY, self._flush_acks)
 
     async def close(self) -> None:
@@ -203,12 +207,19 @@ class LocalExecutor:
         if self._recovery is not None:
             self._recovery.shim_hello(shim, told)
 
-    def command_ended(self, shim: ShimLink, attempt: AttemptId, told: Message) -> None:
+    def command_ended(self, shim: ShimLink, attempt: AttemptId, told: Message, file: str) -> None:  # noqa: ARG002 (the listener's)
         self._where.pop(attempt, None)
         self._unsettled[attempt] = None
         self._forget_cookie(attempt)
-        self._commands.rest(shim)
+        if file:
+            self._commands.kept.told(str(attempt), file)
         self.report(Ended(attempt, told["at"], outcome_of(told)))
+
+    def shim_heard(self, shim: ShimLink) -> None:
+        self._commands.look(shim)
+
+    def missed(self, shim: ShimLink, attempts: list[AttemptId]) -> None:
+        self._commands.account(shim, attempts)
 
     def shim_gone(self, shim: ShimLink) -> None:
         self._pool.spawn(self._bury_shim(shim))
@@ -224,8 +235,10 @@ class LocalExecutor:
         self._forget_cookie(attempt)
         self._end(attempt, Outcome(Reason.LOST, told))
 
-    def accounted(self, attempt: AttemptId, record: Message | None) -> None:
+    def accounted(self, attempt: AttemptId, record: Message | None, file: str) -> None:
         self._forget_cookie(attempt)
+        if file:
+            self._commands.kept.told(str(attempt), file)
         if record is not None:
             self._end(attempt, outcome_of(record), record.get("at"))
         else:
@@ -244,8 +257,10 @@ class LocalExecutor:
             worker.slot, worker.devices = attempt.slot, attempt.devices
             self._slots[attempt.slot] = worker
 
-    def report_record(self, attempt: AttemptId, record: Message) -> None:
-        """This attempt ended while no engine listened, or with its worker."""
+    def report_record(self, attempt: AttemptId, record: Message, file: str = "") -> None:
+        """This attempt ended while no engine listened, or with its worker. `file` has its record among others'."""
+        if file:
+            self._commands.kept.told(str(attempt), file)
         self._end(attempt, outcome_of(record), record.get("at"))
         self._is_gone(attempt)
 
@@ -297,9 +312,6 @@ class LocalExecutor:
             self._where[attempt] = self._commands.launch(attempt, launch, payload, environment)
         except ValueError as error:
             self._end(attempt, Outcome(Reason.REJECTED, str(error)))
-            return
-        if launch.terms.timeout is not None:
-            self.began(attempt, self._clock.now())
 
     def _flush_soon(self, worker: Worker) -> None:
         if not self._dirty:
@@ -318,9 +330,13 @@ class LocalExecutor:
         untold, self._untold = self._untold, {}
         for worker in untold:
             worker.flush()
-        if self._on_disk:
+        if self._on_disk or self._commands.kept.is_due:
             on_disk, self._on_disk = self._on_disk, []
-            self._pool.spawn(asyncio.to_thread(records.remove, self._folders.attempts, on_disk))
+            self._pool.spawn(asyncio.to_thread(self._remove, on_disk))
+
+    def _remove(self, on_disk: list[str]) -> None:
+        records.remove(self._folders.attempts, on_disk)
+        self._commands.kept.remove()
 
     def _end(self, attempt: AttemptId, outcome: Outcome, at: float | None = None) -> None:
         """An end that no worker told: its record, if there is one, lies on disk."""
@@ -330,8 +346,10 @@ class LocalExecutor:
         self.report(Ended(attempt, self._clock.now() if at is None else at, outcome))
 
     async def _bury_shim(self, shim: ShimLink) -> None:
-        if await self._commands.bury(shim) and self._recovery is not None:
-            self._recovery.gone(shim)
+        if await self._commands.bury(shim):
+            await asyncio.to_thread(self._commands.kept.remove)
+            if self._recovery is not None:
+                self._recovery.gone(shim)
 
     async def _bury(self, worker: Worker, told: Message | None) -> None:
         """The worker is gone: say of each of its attempts what became of it."""

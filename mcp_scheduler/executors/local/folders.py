@@ -23,12 +23,17 @@ class Folders:
     run: Path
     tasks: Path
 
+    @property
+    def ends(self) -> Path:
+        """The records that shims of commands write."""
+        return self.attempts / "ends"
+
     def make(self) -> None:
         """Create what is missing, for this user alone, on disk before anything is in it. Errors: OSError;
         `ExecutorUnavailable` if no socket could have its address in the run folder."""
         if len(bytes(self.run)) + _NAME > LONGEST_ADDRESS:
             raise ExecutorUnavailable(f"The path of the run folder is too long for sockets: {self.run}.")
-        for folder in (self.attempts, self.results, self.run, self.tasks):
+        for folder in (self.attempts, self.ends, self.results, self.run, self.tasks):
             if not folder.exists():
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 sync_folder(folder.parent)  # a record that is synced in a folder that is not would go with it

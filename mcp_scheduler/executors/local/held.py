@@ -2,8 +2,8 @@
 
 The zygote prepares it before the fork, so that an engine can connect the moment it hears `forked`. The lock file is
 locked for as long as the shim lives: liveness without heartbeats, and without reused pids. Its first line says who the
-shim is. A shim of commands adds a line when a run begins, and one when that run's record is on disk: who finds the file
-without a holder knows what had begun.
+shim is. A shim of commands adds a line when a run begins: who finds the file without a holder knows what had begun
+last.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def is_held(berth: Berth) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a shim is, and what it runs. `cookie` is "" for one of an earlier boot; `attempt` names the command that has
-    begun and has no record yet ("" for none, and for workers), `leaf` its control group."""
+    """Who a shim is, and what it runs. `cookie` is "" for one of an earlier boot; `attempt` names the command that
+    was the last to begin ("" for none, and for workers), `leaf` its control group."""
 
     kind: str = WORKER
     environment: str = ""

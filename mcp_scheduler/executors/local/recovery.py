@@ -13,7 +13,7 @@ from typing import Protocol
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.executors.local import burial, ending, process, records
+from mcp_scheduler.executors.local import burial, ending, ends, process, records
 from mcp_scheduler.executors.local.commands import Commands
 from mcp_scheduler.executors.local.folders import Berth, Folders, berths
 from mcp_scheduler.executors.local.held import COMMAND, Identity, is_held
@@ -32,7 +32,7 @@ class Adopter(Listener, Protocol):
     """The executor, as recovery sees it."""
 
     def adopt(self, worker: Worker | ShimLink, attempt: Attempt) -> None: ...
-    def report_record(self, attempt: AttemptId, record: Message) -> None: ...
+    def report_record(self, attempt: AttemptId, record: Message, file: str = "") -> None: ...
     def given_back(self, attempt: AttemptId) -> None: ...
     def stop(self, attempt: AttemptId, reason: Reason | None) -> None: ...
 
@@ -123,6 +123,7 @@ class Recovery:
         if self._traceless:
             await asyncio.to_thread(self._write_lost, list(rest))
         await asyncio.to_thread(_remember_boot, self._folders)
+        self._commands.kept.decided()
         for name, attempt in rest.items():
             if self._traceless:
                 self._adopter.report_record(attempt.id, ending.lost(_NO_TRACE) | {"attempt": name})
@@ -131,11 +132,19 @@ class Recovery:
         self._heard.set()
 
     async def _report_records(self) -> None:
-        names = list(self._undecided)
-        found = await asyncio.to_thread(lambda: [records.read(self._folders.attempts, name) for name in names])
-        for name, record in zip(names, found, strict=True):
-            if record is not None and name in self._undecided:
-                self._adopter.report_record(self._undecided.pop(name).id, record)
+        found = await asyncio.to_thread(self._records, list(self._undecided))
+        for name, (file, record) in found.items():
+            if name in self._undecided:
+                self._adopter.report_record(self._undecided.pop(name).id, record, file)
+
+    def _records(self, names: list[str]) -> dict[str, tuple[str, Message]]:
+        told = ends.records(ends.files(self._folders.ends))
+        found = {name: told[name] for name in names if name in told}
+        for name in names:
+            record = None if name in found else records.read(self._folders.attempts, name)
+            if record is not None:
+                found[name] = "", record
+        return found
 
     def _stranger(self, berth: Berth) -> Worker | ShimLink:
         who = Identity.read(berth)
@@ -169,12 +178,20 @@ class Recovery:
             if is_held(berth):
                 alive.append(berth)
             else:
-                certain = burial.bury_by_kind(berth, self._folders.attempts) and certain
+                certain = burial.bury_by_kind(berth, self._folders) and certain
         wanted = {records.place(self._folders.attempts, name) for name in self._undecided}
         for record in self._folders.attempts.glob("*.exit"):
             if record not in wanted:  # its end was durable before the settling came through
                 record.unlink(missing_ok=True)
+        self._sweep({berth.worker for berth in alive})
         return alive, certain
+
+    def _sweep(self, alive: set[str]) -> None:
+        """The same for the files of shims: those of the dead go when what is wanted in them is settled."""
+        for path in ends.files(self._folders.ends):
+            shim = ends.shim_of(path.name)
+            if shim not in alive:
+                self._commands.kept.gone(shim)
 
     def _write_lost(self, names: list[str]) -> None:
         for name in names:

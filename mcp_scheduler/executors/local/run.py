@@ -12,6 +12,7 @@ from mcp_scheduler.executors.local.cgroup import Leaf
 from mcp_scheduler.executors.local.command_end import CommandEnd
 from mcp_scheduler.executors.local.progress import ProgressReader
 from mcp_scheduler.executors.local.pump import Pump
+from mcp_scheduler.executors.local.spare import Spare
 from mcp_scheduler.sdk.now import boot_time, wall_time
 
 
@@ -19,7 +20,7 @@ class Run:
     """Made of the engine's order. `child` is 0 until the program is started; `end` is set when its own process has
     ended, or never could be started. The rest of its tree may live on for a while."""
 
-    def __init__(self, order: dict[str, Any], attempts: Path, results: Path) -> None:
+    def __init__(self, order: dict[str, Any], variables: dict[str, str], attempts: Path, results: Path) -> None:
         self.attempt: str = order["attempt"]
         self.cookie: str = order["cookie"]
         self.child = 0
@@ -28,7 +29,7 @@ class Run:
         self.began = wall_time()
         self.news: tuple[float, str] | None = None  # progress that nobody was told yet
         self.progress: tuple[float, str] | None = None
-        self._order = order
+        self._order, self._variables = order, variables
         self._results = results
         self._out, self._err = attempts / f"{self.attempt}.out", attempts / f"{self.attempt}.err"
         self._result = attempts / f"{self.attempt}.result"
@@ -42,11 +43,12 @@ class Run:
             Pump(lambda _: self._err, caps, self._listener()),
         ]
 
-    def start(self) -> None:
-        """Start the program; `end` says it if that cannot be done."""
+    def start(self, spare: Spare) -> None:
+        """Start the program, with a folder of its task; `end` says it if that cannot be done."""
         order = self._order
         folder = order["folder"]
         env = {
+            **self._variables,
             **order["env"],
             "MCP_SCHEDULER_ATTEMPT": self.attempt,
             "MCP_SCHEDULER_FOLDER": folder,
@@ -55,7 +57,7 @@ class Run:
         }
         stdin = _stdin(order["stdin"])
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            spare.lend(folder)
             stdio = (stdin, self.pumps[0].writing, self.pumps[1].writing)
             self.child = process.spawn_command(order["argv"], env, order["cwd"], stdio)
             self.leaf.enter(self.child)
@@ -113,15 +115,12 @@ class Run:
         told = command_end.record(self.end, self._out, self._err, self._result, self._results)
         return {**told, "seconds": boot_time() - self._booted, "at": wall_time(), "attempt": self.attempt}
 
-    def close(self) -> None:
+    def close(self, spare: Spare) -> None:
         """Let go of the pipes, of the control group, and of a folder that nothing was put into."""
         self.leaf.remove()
         for pump in self.pumps:
             os.close(pump.reading)
-        try:
-            os.rmdir(self._order["folder"])
-        except OSError:
-            return  # the command keeps something there
+        spare.take_back(self._order["folder"])
 
 
 def _stdin(text: str | None) -> int:

@@ -1,4 +1,4 @@
-"""The engine's side of one shim of commands: what it runs, and the connection to it."""
+"""The engine's side of one shim of commands: what it runs, what waits behind that, and the connection to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.executors.local.folders import Berth
 from mcp_scheduler.executors.local.links import LineLink, Message
+from mcp_scheduler.ports import Environment
 
 
 class ShimListener(Protocol):
@@ -18,23 +19,29 @@ class ShimListener(Protocol):
     def progress(self, attempt: AttemptId, fraction: float | None, text: str) -> None: ...
     def began(self, attempt: AttemptId, at: float) -> None: ...
     def returned(self, attempt: AttemptId) -> None: ...
-    def command_ended(self, shim: ShimLink, attempt: AttemptId, told: Message) -> None: ...
+    def command_ended(self, shim: ShimLink, attempt: AttemptId, told: Message, file: str) -> None: ...
+    def shim_heard(self, shim: ShimLink) -> None: ...
+    def missed(self, shim: ShimLink, attempts: list[AttemptId]) -> None: ...
     def shim_gone(self, shim: ShimLink) -> None: ...
 
 
 class ShimLink:
-    """`window` holds the attempt that is with this shim and not reported as ended or returned: one at most. A shim
-    that is `leaving` gets no other."""
+    """`window` holds the attempts that are with this shim and not reported as ended or returned: the one that runs, and
+    those that wait behind it. A shim that is `leaving` gets no others."""
 
     def __init__(self, berth: Berth, listener: ShimListener) -> None:
         self.berth = berth
         self.window: dict[str, AttemptId] = {}
         self.acks: list[str] = []  # a shim keeps its records in files: nothing is said to it about them
+        self.slot = ""
+        self.given = 0
         self.leaving = False
         self.over = asyncio.Event()
         self._let_go = False
+        self._met = False
+        self._known: set[str] = set()  # environments that it was told
         self._listener = listener
-        self._waiting: dict[str, Any] | None = None  # an order that was not sent yet
+        self._unsent: dict[str, tuple[dict[str, Any], Environment]] = {}
         self._link: LineLink | None = None
 
     async def connect(self) -> None:
@@ -45,29 +52,39 @@ class ShimLink:
         )
         self._send()
 
-    def give(self, attempt: AttemptId, order: dict[str, Any]) -> None:
-        """Run this, at once or as soon as the shim is there."""
+    def give(self, attempt: AttemptId, order: dict[str, Any], environment: Environment) -> None:
+        """Run this as soon as the shim is there, and has run what it was given before."""
         self.window[order["attempt"]] = attempt
-        self._waiting = order
+        self.given += 1
+        self._unsent[order["attempt"]] = order, environment
         self._send()
 
     def _send(self) -> None:
-        if self._link is not None and self._waiting is not None:
-            order, self._waiting = self._waiting, None
+        if self._link is None:
+            return
+        unsent, self._unsent = self._unsent, {}
+        for order, environment in unsent.values():
+            if environment.key not in self._known:
+                self._known.add(environment.key)
+                self._link.send({"environment": [environment.key, dict(environment.variables)]})
             self._link.send({"run": order})
 
-    def take_back(self) -> AttemptId | None:
-        """The attempt whose order was not sent, if there is one: it is not with this shim any more."""
-        if self._waiting is None:
-            return None
-        text, self._waiting = self._waiting["attempt"], None
-        return self.window.pop(text)
+    def take_back(self) -> list[AttemptId]:
+        """The attempts whose orders were not sent: they are not with this shim any more."""
+        unsent, self._unsent = self._unsent, {}
+        return [self.window.pop(text) for text in unsent]
+
+    def recall(self) -> None:
+        """Take back what has not begun."""
+        for attempt in self.take_back():
+            self._listener.returned(attempt)
+        if self._link is not None:
+            self._link.send({"recall": True})
 
     def stop(self, text: str, reason: Reason | None, grace: float) -> None:
         """End this command, whether it has begun or not. Repeated stops change nothing."""
-        unsent = self.take_back()
-        if unsent is not None:
-            self._listener.returned(unsent)
+        if self._unsent.pop(text, None) is not None:
+            self._listener.returned(self.window.pop(text))
         elif self._link is not None:
             why = "cancelled" if reason is None else reason.value
             self._link.send({"stop": {"attempt": text, "reason": why, "grace": grace}})
@@ -87,16 +104,42 @@ class ShimLink:
 
     def _heard(self, message: Message) -> None:
         if "ended" in message:
-            text, outcome = message["ended"]
-            attempt = self.window.pop(text, None)
-            if attempt is not None:  # else one that nobody wants: it was ended when this engine came
-                self._listener.command_ended(self, attempt, outcome)
+            self._ended(message["ended"], message["file"])
+        elif "returned" in message:
+            self._returned(message["returned"])
+        elif "hello" in message:
+            self._greeted(message["hello"])
         elif "progress" in message:
             text, fraction, words = message["progress"]
             if text in self.window:
                 self._listener.progress(self.window[text], fraction, words)
-        elif "hello" in message:
-            self._listener.shim_hello(self, message["hello"])
+        elif "began" in message:
+            text, at = message["began"]
+            if text in self.window:
+                self._listener.began(self.window[text], at)
+
+    def _ended(self, ends: list[tuple[str, Message]], file: str) -> None:
+        for text, outcome in ends:
+            attempt = self.window.pop(text, None)
+            if attempt is not None:  # else one that nobody wants: it was ended when this engine came
+                self._listener.command_ended(self, attempt, outcome, file)
+        self._listener.shim_heard(self)
+
+    def _returned(self, texts: list[str]) -> None:
+        for text in texts:
+            attempt = self.window.pop(text, None)
+            if attempt is not None:
+                self._listener.returned(attempt)
+        self._listener.shim_heard(self)
+
+    def _greeted(self, told: Message) -> None:
+        """One that has met us before had let go of us meanwhile: what it does not run any more has ended, or was
+        forgotten unbegun."""
+        if self._met:
+            missed = [text for text in self.window if text != told["current"] and text not in self._unsent]
+            self._listener.missed(self, [self.window.pop(text) for text in missed])
+        self._met = True
+        self._listener.shim_hello(self, told)
 
     def _gone(self) -> None:
         self._link = None

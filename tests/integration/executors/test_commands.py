@@ -14,6 +14,7 @@ from executor_stage import is_alive, process_gone
 
 from mcp_scheduler.core.events import Returned
 from mcp_scheduler.core.states import Reason
+from mcp_scheduler.executors.local import ends
 from mcp_scheduler.executors.local.folders import berths
 from mcp_scheduler.executors.local.limits import Limits
 
@@ -307,12 +308,12 @@ async def test_an_idle_shim_that_was_killed_is_replaced(stage, root):
 async def test_every_record_is_taken_away_when_it_is_settled(stage, root):
     attempt = stage.shell("exit 0")
     await stage.end_of(attempt)
-    assert json.loads((root / "attempts" / f"{attempt}.exit").read_bytes())["attempt"] == str(attempt)
+    assert list(ends.records(ends.files(root / "attempts" / "ends"))) == [str(attempt)]
 
     stage.executor.settle([attempt])
     await stage.close()
 
-    assert not list((root / "attempts").glob("*.exit"))
+    assert not ends.files(root / "attempts" / "ends")
 
 
 def _parent(pid):
