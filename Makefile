@@ -78,6 +78,15 @@ client-campaign: $(STAMP)  ## frozen processes, clients that come and go, cancel
 fuzz: $(STAMP)  ## made-up and mutated calls and frames, both eras, socket and HTTP (N=100000 SEED=1)
 	$(BIN)/python -m campaigns.fuzz --calls $(or $(N),100000) --seed $(or $(SEED),1) $(ARGS)
 
+OUTSIDERS := .venv-outsiders
+$(OUTSIDERS)/.ready:
+	$(PYTHON) -m venv $(OUTSIDERS)
+	$(OUTSIDERS)/bin/python -m pip install --quiet --disable-pip-version-check mcp-fuzzer mcp-runtime-check
+	touch $@
+
+outsiders: $(STAMP) $(OUTSIDERS)/.ready  ## what the fuzzers of others say (RUNS=100)
+	$(BIN)/python -m campaigns.outsiders $(OUTSIDERS)/bin --runs $(or $(RUNS),100) $(ARGS)
+
 soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 	$(BIN)/python -m campaigns.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),20) $(ARGS)
 
@@ -95,4 +104,4 @@ dist: $(STAMP)  ## wheel and sdist in dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH) build dist .hypothesis .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(OUTSIDERS) build dist .hypothesis .ruff_cache
