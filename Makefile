@@ -84,6 +84,15 @@ torture: $(STAMP)  ## what does not want to end is ended whole (N=100 of each ki
 adoption-campaign: $(STAMP)  ## kill -9 of the engine with twenty commands and functions under way (N=100)
 	$(BIN)/python -m campaigns.adoption --kills $(or $(N),100) --seed $(or $(SEED),1) $(ARGS)
 
+OUTSIDERS := .venv-outsiders
+$(OUTSIDERS)/.ready:
+	$(PYTHON) -m venv $(OUTSIDERS)
+	$(OUTSIDERS)/bin/python -m pip install --quiet --disable-pip-version-check mcp-fuzzer mcp-runtime-check
+	touch $@
+
+outsiders: $(STAMP) $(OUTSIDERS)/.ready  ## what the fuzzers of others say (RUNS=100)
+	$(BIN)/python -m campaigns.outsiders $(OUTSIDERS)/bin --runs $(or $(RUNS),100) $(ARGS)
+
 soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 	$(BIN)/python -m campaigns.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),20) $(ARGS)
 
@@ -101,4 +110,4 @@ dist: $(STAMP)  ## wheel and sdist in dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH) build dist .hypothesis .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(OUTSIDERS) build dist .hypothesis .ruff_cache

@@ -68,7 +68,10 @@ class Doors:
         self._address = Path(self._home.socket_folder()) / "engine.sock"
         await self._bind()
         self._keeping = asyncio.create_task(self._keep_address(), name="socket")
-        self._home.record_newest(__version__, sys.executable, package_folder())
+        try:
+            self._home.record_newest(__version__, sys.executable, package_folder())
+        except OSError as error:  # a full disk: an older program that starts next then starts its own engine
+            _log.warning("It could not be noted that this engine is the newest of its home: %s", error)
 
     def stop_accepting(self) -> None:
         """Who knocks from now on is told to come back: the next engine will answer. Open doors stay open."""

@@ -111,6 +111,9 @@ class Writer:
                 f"The database file {self._path} is damaged: what it holds cannot be understood ({error}).",
                 path=str(self._path),
             ) from error
+        except OSError as error:  # while a new file was made: the next start makes it anew
+            told = f"The database {self._path} cannot be used right now: {error}."
+            raise StoreUnavailable(told, path=str(self._path)) from error
 
     @contextmanager
     def _meaning(self) -> Generator[None]:

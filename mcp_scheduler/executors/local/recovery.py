@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,9 +121,11 @@ class Recovery:
     async def _decide_rest(self) -> None:
         await self._report_records()
         rest, self._undecided = self._undecided, {}
-        if self._traceless:
-            await asyncio.to_thread(self._write_lost, list(rest))
-        await asyncio.to_thread(_remember_boot, self._folders)
+        try:
+            await asyncio.to_thread(self._note_decision, list(rest))
+        except OSError as error:
+            # The disk is full, perhaps. Without the note the next engine believes no trace either, and repeats nothing.
+            print(f"What recovery has decided could not be noted: {error}", file=sys.stderr)  # noqa: T201 (the log)
         self._commands.kept.decided()
         for name, attempt in rest.items():
             if self._traceless:
@@ -193,9 +196,12 @@ class Recovery:
             if shim not in alive:
                 self._commands.kept.gone(shim)
 
-    def _write_lost(self, names: list[str]) -> None:
-        for name in names:
-            records.write(self._folders.attempts, name, ending.lost(_NO_TRACE))
+    def _note_decision(self, names: list[str]) -> None:
+        """First that these are lost, then that the traces of this boot can be believed."""
+        if self._traceless:
+            for name in names:
+                records.write(self._folders.attempts, name, ending.lost(_NO_TRACE))
+        _remember_boot(self._folders)
 
 
 def _wait_until_free(lock: Path) -> None:
