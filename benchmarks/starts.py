@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def python(*words: str, **options: Any) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def engine(home: Path, *options: str) -> Iterator[tuple[float, subprocess.Popen[str]]]:
+def engine(home: Path, *options: str) -> Generator[tuple[float, subprocess.Popen[str]]]:
     """A running engine, and the seconds it took to be ready."""
     began = time.perf_counter()
     process = python(*options, "-I", "-m", "mcp_scheduler", "engine", "--home", str(home), stderr=subprocess.PIPE)

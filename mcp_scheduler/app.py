@@ -267,6 +267,7 @@ def _run(engine: Coroutine[Any, Any, int]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("mcp_scheduler").setLevel(logging.INFO)
     tune()
+    gc.enable()  # off while the engine process loads its modules
     try:
         return asyncio.run(engine)
     except SchedulerError as error:
