@@ -121,7 +121,8 @@ class TaskSpec(Request):
 
     @model_validator(mode="after")
     def _says_what_to_run(self) -> TaskSpec:
-        named = [name for name in ("function", "command", "chat", "tool", "lease") if getattr(self, name) is not None]
+        calls = ("function", "command", "chat", "tool", "lease")
+        named = [name for name in calls if getattr(self, name) not in (None, False)]
         if len(named) != 1:
             given = " and ".join(named) or "none of them"
             raise ValueError(f"Give exactly one of function, command, chat, tool, lease; there is {given}.")
@@ -255,10 +256,10 @@ class Cancel(Request):
 
 
 class Update(Request):
-    """update_task: hold, resume, retry, release, priority, deadline."""
+    """update_task: hold, resume, retry, release, renew, priority, deadline."""
 
     ids: Annotated[list[str], Field(min_length=1)]
-    action: Literal["hold", "resume", "retry", "release", "set_priority", "set_deadline"]
+    action: Literal["hold", "resume", "retry", "release", "renew", "set_priority", "set_deadline"]
     value: float | str | None = None
 
 

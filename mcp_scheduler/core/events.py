@@ -124,6 +124,13 @@ class DeviceWithheld:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuePaused:
+    """Nothing new starts while `why` says something; "" lets the queue go on. What runs is not touched."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """These tasks shall end. Unknown and ended ones are passed over: the service has told the caller already."""
 
@@ -138,13 +145,14 @@ class Action(StrEnum):
     RESUME = "resume"
     RETRY = "retry"
     RELEASE = "release"  # of a lease
+    RENEW = "renew"  # of a lease
     SET_PRIORITY = "set_priority"
     SET_DEADLINE = "set_deadline"
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateAsked:
-    """A person or an agent changes tasks that are known. `value` belongs to the two SET actions.
+    """A person or an agent changes tasks that are known. `value` belongs to the two SET actions, and to RENEW.
 
     A RETRY may name a task that has left memory: `revived` then carries it as the store knows it, and `outside` tells
     how those of its dependencies ended that are not in memory either.
@@ -181,5 +189,6 @@ Event = (
     | NodeChanged
     | DevicesSeen
     | DeviceWithheld
+    | QueuePaused
     | Tick
 )

@@ -22,6 +22,8 @@ ROUND: Final = 1000  # different needs that find no room; a round looks at no mo
 def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
+    if cluster.paused:
+        return
     ready = cluster.ready
     parked: list[tuple[float, int, Crowd]] = []
     held: dict[str, Kept] = {}

@@ -40,7 +40,7 @@ READ_OUTPUT: Final = (
 )
 CANCEL_TASK: Final = "End tasks and all their processes, by ids or tag. Ended tasks stay as they are."
 UPDATE_TASK: Final = (
-    "Change tasks: hold, resume, retry (run an ended one again), release (a lease), set_priority, set_deadline."
+    "Change tasks: hold, resume, retry (run an ended one again), release or renew (a lease), set_priority, set_deadline."
 )
 GET_NODE_LOAD: Final = "What the machine has, what is reserved and in use, how many tasks wait and run, and alerts."
 LIST_FUNCTIONS: Final = "Functions that submit_task can call here, with their arguments."

@@ -43,7 +43,7 @@ class OneTask(requests.Request):
 
 
 class NoParameters(requests.Request):
-    """`load` and `status`."""
+    """`load`, `status`, `pause` and `resume`."""
 
 
 class Stop(requests.Request):
@@ -67,6 +67,8 @@ _METHODS: Final[Mapping[str, tuple[type[BaseModel], Method]]] = {
     "update": (requests.Update, lambda service, caller, request, _: service.update(caller, request)),
     "drain": (requests.Drain, lambda service, caller, request, _: service.drain(caller, request)),
     "undrain": (requests.Undrain, lambda service, caller, request, _: service.undrain(caller, request)),
+    "pause": (NoParameters, lambda service, caller, _request, _: service.pause(caller)),
+    "resume": (NoParameters, lambda service, caller, _request, _: service.resume(caller)),
     "load": (NoParameters, lambda service, caller, _request, _: service.load(caller)),
     "functions": (requests.ListFunctions, lambda service, caller, request, _: service.functions(caller, request)),
     "status": (NoParameters, lambda service, caller, _request, _: service.status(caller)),

@@ -24,7 +24,7 @@ from mcp_scheduler.service.commands import command_call, head_of
 from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
-from mcp_scheduler.service.terms import command_terms, function_terms, moment
+from mcp_scheduler.service.terms import command_terms, function_terms, lease_terms, moment
 from mcp_scheduler.settings import Queue
 
 _TERM_FIELDS = {"needs", "retry", "timeout", "idle_timeout"}  # with none of these, terms are the function's own
@@ -165,6 +165,8 @@ class Composer:
             call = command_call(caller, spec, environment)
             terms = self._checked(command_terms(caller, spec, head_of(call["command"]), self._limits.timeout))
             return Plan(terms, _with_limits(call, spec, terms), {})
+        if spec.lease:
+            return Plan(self._checked(lease_terms(caller, spec)), {"lease": True}, {})
         assert functions is not None, "a submission with functions has a catalogue"
         entry = functions.find(spec.function or "")
         functions.check(entry, spec.arguments or {})

@@ -68,6 +68,8 @@ class Desk:
         self._groups = Groups(cluster, store)
         self._find = Finder(cluster, store, self._groups)
         self._look = Look(cluster, loop.progress, clock)
+        if gpus is not None:
+            self._look.visibility = gpus.visibility
         loop.on_commit += [self._look.committed, self._groups.committed]
 
     def know(self, environment: Environment) -> None:

@@ -33,9 +33,9 @@ class Looking(Desk):
             done = waiting.since(tasks, request.cursor or "")[:_NEXT_SHOWN]
             cursor = waiting.cursor_after(done) or (request.cursor or "")
         else:
-            done = [task for task in tasks if task.status.state in FINAL]
+            done = [task for task in tasks if waiting.has_come(task)]
             cursor = waiting.cursor_after(done)
-        left = [task for task in tasks if task.status.state not in FINAL]
+        left = [task for task in tasks if not waiting.has_come(task)]
         remaining = len(left) + (sum(tally.open for tally in tallies) if request.mode != "next" else 0)
         complete = waiting.is_over(request, awaited)
         return views.WaitReport(

@@ -150,8 +150,9 @@ def _short(spec: TaskSpec) -> str:
     """A name for a task that was given none: its function's, or its program's."""
     if spec.function is not None:
         return spec.function.rpartition(".")[2]
-    words = words_of(spec.command) if spec.command is not None else []
-    return Path(str(words[0])).name if words else "task"
+    if spec.command is not None:
+        return Path(str(words_of(spec.command)[0])).name
+    return "lease" if spec.lease else "task"
 
 
 def _in_group(key: str, spec: TaskSpec, request: SubmitGraph | MapTask) -> TaskSpec:
