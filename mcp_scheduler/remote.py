@@ -171,6 +171,12 @@ class RemoteService:
     async def update(self, _caller: Caller, request: requests.Update) -> views.Changed:
         return _CHANGED.validate_python({"changed": [], "unchanged": {}} | await self.call("update", _plain(request)))
 
+    async def pause(self, _caller: Caller) -> views.QueueView:
+        return _QUEUE.validate_python(await self.call("pause", {}))
+
+    async def resume(self, _caller: Caller) -> views.QueueView:
+        return _QUEUE.validate_python(await self.call("resume", {}))
+
     async def load(self, _caller: Caller) -> views.LoadView:
         return _LOAD.validate_python({"nodes": [], "counts": {}} | await self.call("load", {}))
 
@@ -187,6 +193,7 @@ _TASK = TypeAdapter(views.TaskView)
 _PAGE = TypeAdapter(views.TaskPage)
 _OUTPUT = TypeAdapter(views.OutputPage)
 _CHANGED = TypeAdapter(views.Changed)
+_QUEUE = TypeAdapter(views.QueueView)
 _LOAD = TypeAdapter(views.LoadView)
 _FUNCTIONS = TypeAdapter(views.FunctionPage)
 

@@ -135,6 +135,12 @@ class SubmitTask(TaskSpec):
     """submit_task: one task."""
 
 
+class ChunkSpec(TaskSpec):
+    """A task that calls its function once for each of these sets of arguments. Made of a map, never sent by a client."""
+
+    each: list[dict[str, Any]]
+
+
 class SubmitGraph(Request):
     """submit_graph: tasks by key; `after` and {"$result": key} may name other keys of this graph."""
 
@@ -162,10 +168,12 @@ class MapOver(Request):
 
 class MapTask(Request):
     """map_task: one template, run once for each item. {"$item": true} (or {"$item": "path"}) in the template stands
-    for the item; without it, an item that is an object is merged into the arguments."""
+    for the item; without it, an item that is an object is merged into the arguments. With `chunk`, so many items are
+    one task."""
 
     task: TaskSpec
     over: MapOver
+    chunk: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] | None = None
     reduce: TaskSpec | None = None
     name: Text | None = None
     tags: Annotated[list[Text], Field(max_length=20)] = []

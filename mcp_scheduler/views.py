@@ -82,6 +82,9 @@ class GroupView:
     tasks: tuple[TaskView, ...] = ()
     keys: dict[str, str] | None = None  # graph key → task id
     duplicate: bool = False
+    items: int = 0  # of a map in chunks: then `size` and `counts` are those of its tasks
+    items_done: int = 0
+    chunk: int = 0
 
 
 @dataclass(frozen=True, slots=True)

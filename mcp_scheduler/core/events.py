@@ -61,6 +61,17 @@ class Group:
     principal: str
     size: int
     submitted_at: float
+    items: int = 0  # of a map in chunks
+    chunk: int = 0  # items in each of its first tasks; the last of them may have fewer
+
+    @property
+    def chunks(self) -> int:
+        """How many of its tasks, the first ones, are chunks."""
+        return -(-self.items // self.chunk) if self.chunk else 0
+
+    def items_of(self, place: int) -> int:
+        """How many items the task in this place (from 0) has; 0 for one that is no chunk."""
+        return max(0, min(self.chunk, self.items - place * self.chunk))
 
 
 @dataclass(slots=True)

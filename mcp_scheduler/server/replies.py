@@ -106,6 +106,9 @@ def group_brief(group: GroupView, now: float) -> Json:
         "state": group.state,
         "size": group.size,
         "counts": group.counts,
+        "items": group.items or None,
+        "items_done": group.items_done if group.items else None,
+        "chunk": group.chunk or None,
         "failures": [brief(task, now) for task in group.failures[:3]],
         "duplicate": group.duplicate or None,
     })  # fmt: skip

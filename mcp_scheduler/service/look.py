@@ -97,7 +97,7 @@ class Look:
         return TaskView(
             id=task.id,
             state=status.state.value,
-            call=f"{task.terms.kind.value} {task.terms.target}",
+            call="lease" if task.terms.kind is Kind.LEASE else f"{task.terms.kind.value} {task.terms.target}",
             submitted_at=task.submitted_at,
             name=task.name,
             group=task.group,

@@ -4,6 +4,7 @@ them, the settings' defaults under both."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -36,6 +37,17 @@ def function_terms(caller: Caller, spec: TaskSpec, entry: FunctionEntry, default
         if spec.idle_timeout is not None
         else _declared_seconds(declared.get("idle_timeout")),
         idempotent=bool(declared.get("idempotent", False)),
+    )
+
+
+def chunk_terms(one: Terms, size: int) -> Terms:
+    """The terms of `size` calls in one task. Its times are those of all its calls; what is learnt of how long it takes
+    is kept apart from what a single call takes."""
+    return replace(
+        one,
+        target=f"{one.target} x {size}",
+        timeout=None if one.timeout is None else one.timeout * size,
+        idle_timeout=None if one.idle_timeout is None else one.idle_timeout * size,
     )
 
 

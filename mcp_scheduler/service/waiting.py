@@ -38,9 +38,10 @@ class Awaited:
 
     def sentence(self) -> str:
         """One line of progress."""
-        total = len(self.tasks) + sum(len(tally.states) for tally in self.tallies)
-        left = len(self._open_tasks) + sum(tally.open for tally in self.tallies)
-        return f"{total - left} of {total} tasks have ended"
+        total = len(self.tasks) + sum(tally.total for tally in self.tallies)
+        left = len(self._open_tasks) + sum(tally.left for tally in self.tallies)
+        what = "items" if any(tally.group.chunk for tally in self.tallies) else "tasks"
+        return f"{total - left} of {total} {what} have ended"
 
 
 def has_come(task: Task) -> bool:
