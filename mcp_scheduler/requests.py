@@ -136,9 +136,11 @@ class SubmitTask(TaskSpec):
 
 
 class ChunkSpec(TaskSpec):
-    """A task that calls its function once for each of these sets of arguments. Made of a map, never sent by a client."""
+    """A task that calls its function once for each of these sets of arguments, which are the items of a map from number
+    `first` on. Made of a map, never sent by a client."""
 
     each: list[dict[str, Any]]
+    first: int
 
 
 class SubmitGraph(Request):

@@ -136,7 +136,7 @@ class Calls:
             )
         task = RUNNING.task
         assert task is not None
-        chunk = Chunk(call["each"], f"{self._tasks}/{task.id}") if "each" in call else None
+        chunk = Chunk(call["each"], call["first"], f"{self._tasks}/{task.id}") if "each" in call else None
         try:
             end = self._stoppable(offered, call.get("arguments") or {}, chunk, sequence)
         except Stopped:

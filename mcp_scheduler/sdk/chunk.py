@@ -21,10 +21,12 @@ TOLD: Final = 3  # errors that the chunk's own error tells in full
 
 
 class Chunk:
-    """`items` are the sets of arguments. What an earlier attempt of the task has done is not done again."""
+    """`items` are the sets of arguments, `first` is the number of the first of them in the whole map. What an earlier
+    attempt of the task has done is not done again."""
 
-    def __init__(self, items: list[dict[str, Any]], folder: str) -> None:
+    def __init__(self, items: list[dict[str, Any]], first: int, folder: str) -> None:
         self._items = items
+        self._first = first
         self._file = Path(folder, KEPT)
         self._texts: list[str | None] = [None] * len(items)
         self.errors: dict[int, str] = {}
@@ -56,8 +58,8 @@ class Chunk:
         """What went wrong with how many; "" if nothing did."""
         if not self.errors:
             return ""
-        first = [f"item {index}: {text}" for index, text in list(self.errors.items())[:TOLD]]
-        return "\n".join([f"{len(self.errors)} of {len(self._items)} items failed; {first[0]}", *first[1:]])
+        shown = [f"item {self._first + index}: {text}" for index, text in list(self.errors.items())[:TOLD]]
+        return "\n".join([f"{len(self.errors)} of {len(self._items)} items failed; {shown[0]}", *shown[1:]])
 
     def keep(self) -> None:
         """For the next attempt. Errors: OSError; then that one does everything again."""
@@ -74,4 +76,5 @@ class Chunk:
     def _entry(self, index: int, text: str | None) -> str:
         if text is not None:
             return text
-        return json.dumps({ERROR: self.errors.get(index, "It was not begun.")[:LONGEST_ERROR]}, ensure_ascii=False)
+        headline = self.errors.get(index, "It did not come to its end.").partition("\n")[0]
+        return json.dumps({ERROR: headline[:LONGEST_ERROR]})

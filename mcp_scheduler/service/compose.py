@@ -177,7 +177,8 @@ class Composer:
             for arguments in spec.each:
                 functions.check(entry, arguments)
             terms = self._checked(chunk_terms(terms, len(spec.each)))
-            return Plan(terms, _with_limits({"function": entry.name, "each": spec.each}, spec, terms), entry.options)
+            chunk = {"function": entry.name, "each": spec.each, "first": spec.first}
+            return Plan(terms, _with_limits(chunk, spec, terms), entry.options)
         functions.check(entry, spec.arguments or {})
         call = {"function": entry.name, "arguments": spec.arguments or {}}
         return Plan(terms, _with_limits(call, spec, terms), entry.options)
