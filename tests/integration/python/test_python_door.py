@@ -315,3 +315,33 @@ async def test_a_paused_queue_takes_work_and_starts_none(scheduler: Scheduler) -
     assert any("paused" in alert for alert in (await scheduler.load()).alerts)
     assert not (await scheduler.resume()).paused
     assert await handle.result(LIMIT) == 2
+
+
+async def test_a_map_in_chunks_repeats_the_items_that_failed_and_its_reduce_sees_all(
+    scheduler: Scheduler, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    mapped = await scheduler.map(
+        call("picky"),
+        [{"n": number, "log": str(log)} for number in range(25)],
+        chunk=10,
+        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}},
+    )
+    assert await mapped.result(LIMIT) == [*range(25), sum(range(25))]
+    assert sorted(map(int, log.read_text().split())) == sorted([*range(25), *range(0, 25, 7)])
+    group = await scheduler.get(mapped.id)
+    assert isinstance(group, views.GroupView)
+    assert (group.size, group.items, group.items_done, group.chunk) == (4, 25, 25, 10)
+    later = await scheduler.submit(call("total"), numbers={"$result": mapped.id, "path": "[:25]"})
+    assert await later.result(LIMIT) == sum(range(25))
+
+
+async def test_a_chunk_that_fails_has_the_results_of_its_other_items(scheduler: Scheduler) -> None:
+    mapped = await scheduler.map(call("add"), [{"a": 1}, {"a": 2}, {"a": 3, "b": 10**400}], chunk="auto")
+    assert await mapped.result(LIMIT) == [2, 3, 3 + 10**400]
+    mapped = await scheduler.map(call("fail"), ["x", "y"], argument="text", chunk=2)
+    with pytest.raises(TaskFailed, match="2 of 2 items failed; item 0: ValueError: x"):
+        await mapped.result(LIMIT)
+    assert await scheduler.full_result(mapped.id) == [{"$error": "ValueError: x"}, {"$error": "ValueError: y"}]
+    page = await scheduler.read(mapped.id, "result", path='[1]."$error"')
+    assert page.text == "ValueError: y"
