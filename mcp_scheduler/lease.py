@@ -20,7 +20,9 @@ class LeaseLost(SchedulerError):
     """The lease ended before it was released: others may have had what it held in the meantime."""
 
     code = "lease_lost"
-    hint = "Undo or check what was done since, or pass a longer ttl: it has to cover the longest time without a renewal."
+    hint = (
+        "Undo or check what was done since, or pass a longer ttl: it has to cover the longest time without a renewal."
+    )
 
 
 class Lease:

@@ -20,7 +20,7 @@ usage: mcp-scheduler [options]            serve MCP on standard input and output
 options of the MCP server:
   --home DIR                data folder (default: $MCP_SCHEDULER_HOME, else the user's data folder)
   --python PATH             interpreter that runs your functions (default: $VIRTUAL_ENV's, else ./.venv's, else ours)
-  --cwd DIR                 folder of functions and commands: train.py means a file there (default: where the client starts us)
+  --cwd DIR                 folder in which functions and commands run (default: where the client starts us)
   --functions FILE|MODULE   where your functions are; may be repeated
   --as NAME                 on whose behalf tasks are submitted (default: the client's name)
   --allow-command PATTERN   a command that may be run, such as "python *"; may be repeated

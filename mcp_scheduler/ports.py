@@ -230,8 +230,8 @@ class Sensor(Protocol):
 
 class DeviceWatch(Protocol):
     """Who looks at the devices of this host. `alerts` are for a person; `absent` says why there are no NVIDIA GPUs, ""
-    if there are. `forgive`: a person says that a device is well again. `visibility`: the variables that show these devices
-    to a program, and no others."""
+    if there are. `forgive`: a person says that a device is well again. `visibility`: the variables that show these
+    devices to a program, and no others."""
 
     @property
     def alerts(self) -> tuple[str, ...]: ...

@@ -196,7 +196,7 @@ class Scheduler:
     async def lease(
         self, *, ttl: float = 60.0, options: Mapping[str, Any] | None = None, **needs: Any
     ) -> AsyncGenerator[Lease]:
-        """Hold cpus, memory, gpus or named resources until the block ends: `async with scheduler.lease(gpus=1) as held`.
+        """Hold cpus, memory, gpus or named resources until the block ends: `async with scheduler.lease(gpus=1) as it`.
 
         Waits until it is granted, and renews it as long as this program lives; if it dies, the lease lapses after `ttl`
         seconds. At the end of the block `LeaseLost` is raised if it was lost before. `options` are the further fields

@@ -30,9 +30,9 @@ class AttemptView:
 @dataclass(frozen=True, slots=True)
 class TaskView:
     """A task as its owner sees it. Times are seconds since the epoch. `why` says what a waiting task waits for, or
-    what to do about a failed one. `result` is there when it is small (≤ 1 KiB); else `result_size` and read_output. Of a
-    lease that is held, `fence` is larger than that of every earlier grant, `due` is when it lapses, and a program that
-    has its `variables` sees its devices."""
+    what to do about a failed one. `result` is there when it is small (≤ 1 KiB); else `result_size` and read_output. Of
+    a lease that is held, `fence` is larger than that of every earlier grant, `due` is when it lapses, and a program
+    that has its `variables` sees its devices."""
 
     id: str
     state: str

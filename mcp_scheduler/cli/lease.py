@@ -31,7 +31,9 @@ _QUESTION: Final = 20.0  # seconds of one wait for the grant
 def lease(
     context: typer.Context,
     *,
-    gpus: Annotated[int | None, typer.Option(metavar="N", min=1, help="Whole GPUs, or shares with --gpu-memory.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Whole GPUs, or shares with --gpu-memory.")
+    ] = None,
     gpu_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Share: so much on each GPU.")] = None,
     device: Annotated[str | None, typer.Option(metavar="TEXT", help="Which: gpu0, h100, ...")] = None,
     needs: Annotated[
@@ -120,7 +122,7 @@ class Holder:
         out.aside(f"{self.id} is held{shown}")
         marks = {"MCP_SCHEDULER_LEASE": f"{self.id}.{granted['attempt']}", "MCP_SCHEDULER_FENCE": str(granted["fence"])}
         # Ctrl-C is the command's: it reaches both of us. Not ignored, or the command would inherit that.
-        former = signal.signal(signal.SIGINT, lambda *_: None)
+        former = signal.signal(signal.SIGINT, _leave_it_to_the_command)
         try:
             child = subprocess.Popen(command, env={**os.environ, **variables, **marks})
         except OSError as error:
@@ -173,6 +175,10 @@ class Holder:
                 self.client.call("cancel", {"ids": [self.id]})
         except SchedulerError as error:
             out.aside(f"{self.id} could not be released ({one_line(error.message)}); it lapses in {LAPSES:g} s.")
+
+
+def _leave_it_to_the_command(*_: Any) -> None:
+    """Ctrl-C ends what runs here, and we with it."""
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -25,7 +25,8 @@ def resume(
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]", help="Held tasks or groups; without any, the paused queue.",
+            metavar="[ID]",
+            help="Held tasks or groups; without any, the paused queue.",
             autocompletion=options.complete_task,
         ),
     ] = None,

@@ -100,8 +100,9 @@ def _watch(client: OwnerClient, pause: float) -> int:
 def _picture(seen: Json) -> Group:
     from rich.console import Group  # noqa: PLC0415 - as in `_watch`
 
-    parts: list[object] = [f"{time.strftime('%H:%M:%S')}  {line}" if not place else line
-                           for place, line in enumerate(_head(seen))]
+    parts: list[object] = [
+        f"{time.strftime('%H:%M:%S')}  {line}" if not place else line for place, line in enumerate(_head(seen))
+    ]
     for title, table in _tables(seen):
         parts += ["", title, tables.drawn(table.columns, table.rows)]
     return Group(*parts)  # pyright: ignore[reportArgumentType] - texts and tables, as rich takes them

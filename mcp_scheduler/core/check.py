@@ -88,9 +88,7 @@ def _waiting(cluster: Cluster) -> list[str]:
 
 def _leases(cluster: Cluster) -> list[str]:
     held = [
-        task
-        for task in cluster.tasks.values()
-        if task.terms.kind is Kind.LEASE and task.status.state is State.RUNNING
+        task for task in cluster.tasks.values() if task.terms.kind is Kind.LEASE and task.status.state is State.RUNNING
     ]
     first = cluster.next_due()
     return [

@@ -96,9 +96,7 @@ class Cluster:
 
     # --- facts
 
-    def load(
-        self, tasks: Iterable[Task], attempts: Iterable[Attempt], next_seq: int = 0, latest: float = 0.0
-    ) -> None:
+    def load(self, tasks: Iterable[Task], attempts: Iterable[Attempt], next_seq: int = 0, latest: float = 0.0) -> None:
         """Start from what the store knows: the unfinished tasks, the next arrival number, and the newest time. Follow
         with `rebuild`, once the nodes are there."""
         self._newest = self._sure_above = next_seq - 1

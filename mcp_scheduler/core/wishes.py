@@ -37,7 +37,8 @@ def cancel(draft: Draft, event: CancelAsked) -> None:
 
 
 def update(draft: Draft, event: UpdateAsked) -> None:
-    """Hold, resume, retry, reprioritise, release, renew. What does not apply to a task in its present state leaves it as it is."""
+    """Hold, resume, retry, reprioritise; of leases: release, renew. What does not apply to a task in its present state
+    leaves it as it is."""
     for task in event.revived:
         if draft.task(task.id) is None:
             draft.cluster.revive(task)

@@ -1,7 +1,7 @@
 """Views → what an agent reads: small objects without empty fields, and the same in one short line per task.
 
-Times: `…_s` counts seconds (`waited_s` since submission, `ran_s` of running, `starts_in_s` and `lapses_in_s` from now); `…_at` in the
-detailed view is ISO 8601 in UTC.
+Times: `…_s` counts seconds (`waited_s` since submission, `ran_s` of running, `starts_in_s` and `lapses_in_s` from now);
+`…_at` in the detailed view is ISO 8601 in UTC.
 """
 
 from __future__ import annotations

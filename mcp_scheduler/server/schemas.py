@@ -132,7 +132,8 @@ MAP_TASK: Final = _takes(
             "exactly one of them; product and zip: argument → list",
         ),
         "chunk": _said(
-            {"anyOf": [_WHOLE, {"const": "auto"}]}, "for many small calls: items per task; retry repeats failed ones only"
+            {"anyOf": [_WHOLE, _choice("auto")]},
+            "for many small calls: items per task; retry repeats failed ones only",
         ),
         "reduce": _said(_ANY_OBJECT, f'{_AS_SUBMIT}; runs at the end, {{"$result":"items"}} = list of results'),
         "name": _TEXT,

@@ -109,7 +109,6 @@ class Desk:
             chunk=group.chunk,
         )
 
-
     def _items_done(self, tally: Tally) -> int:
         """Those of chunks that have succeeded, and what running ones say of themselves."""
         done = 0.0

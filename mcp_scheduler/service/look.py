@@ -13,9 +13,9 @@ from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Outcome
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
 from mcp_scheduler.service.compose import told

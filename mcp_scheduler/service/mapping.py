@@ -99,7 +99,9 @@ def chunks_of(request: MapTask, items: list[Any], size: int) -> dict[str, TaskSp
     for number, start in enumerate(range(0, len(sets), size)):
         each = sets[start : start + size]
         name = template.name or f"items {start}-{start + len(each) - 1}"
-        specs[f"{number}"] = ChunkSpec.model_validate({**plain, "arguments": fixed, "name": name, "each": each, "first": start})
+        specs[f"{number}"] = ChunkSpec.model_validate(
+            {**plain, "arguments": fixed, "name": name, "each": each, "first": start}
+        )
     return specs | _reduce(request)
 
 

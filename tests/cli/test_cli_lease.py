@@ -143,7 +143,16 @@ def busy(standin):
 
 def test_top_shows_everything_once_where_nobody_looks(cli, busy):
     out = cli("top").out
-    for shown in ("NODES", "DEVICES", "RUNNING", "WAITING", "gpu0", "train-a", "others go first", "alert: the queue is"):
+    for shown in (
+        "NODES",
+        "DEVICES",
+        "RUNNING",
+        "WAITING",
+        "gpu0",
+        "train-a",
+        "others go first",
+        "alert: the queue is",
+    ):
         assert shown in out
     assert set(cli("top", "--json").json) == {"nodes", "counts", "policy", "alerts", "running", "waiting"}
 

@@ -34,7 +34,10 @@ def test_items_that_are_objects_are_merged_and_the_reduce_waits_for_all():
     [
         ({"command": "true"}, "`chunk` is for functions"),
         ({"function": "m.f", "needs": {"cpus": {"$item": "c"}}}, None),
-        ({"function": "m.f", "env": {"A": "b"}, "tags": ["t"], "stdin": {"$item": True}}, "may stand in `arguments` only"),
+        (
+            {"function": "m.f", "env": {"A": "b"}, "tags": ["t"], "stdin": {"$item": True}},
+            "may stand in `arguments` only",
+        ),
         ({"function": "m.f"}, "does not say where it goes"),
     ],
 )

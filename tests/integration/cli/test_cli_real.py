@@ -160,7 +160,8 @@ def test_python_train_py_works_at_once_for_whoever_has_pasted_what_config_prints
         {"id": 1, "method": "initialize", "params": {
             "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "desktop", "version": "0"}}},
         {"method": "notifications/initialized"},
-        {"id": 2, "method": "tools/call", "params": {"name": "submit_task", "arguments": {"command": "python train.py"}}},
+        {"id": 2, "method": "tools/call", "params": {
+            "name": "submit_task", "arguments": {"command": "python train.py"}}},
     ]  # fmt: skip
     talking = subprocess.Popen(
         [server["command"], *server["args"]], cwd="/", env={"PATH": "/usr/bin:/bin"}, text=True,

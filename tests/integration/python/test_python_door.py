@@ -277,7 +277,7 @@ async def test_a_lease_is_renewed_as_long_as_its_block_goes_on(scheduler: Schedu
 
 
 async def test_a_lease_that_somebody_takes_away_is_told_as_lost(scheduler: Scheduler) -> None:
-    with pytest.raises(LeaseLost, match="was lost: has already ended: cancelled"):
+    with pytest.raises(LeaseLost, match="was lost: has already ended: cancelled"):  # noqa: PT012 - at the block's end
         async with scheduler.lease(cpus=1, ttl=0.3) as held:
             await scheduler.cancel([held.id])
             await asyncio.wait_for(held.lost.wait(), LIMIT)
@@ -302,7 +302,9 @@ async def test_a_lease_that_is_not_granted_is_not_wanted_any_more_when_its_calle
         ({"needs": {"cpus": 100_000}}, "No node is large enough"),
     ],
 )
-async def test_a_lease_that_makes_no_sense_is_refused(scheduler: Scheduler, fields: dict[str, object], said: str) -> None:
+async def test_a_lease_that_makes_no_sense_is_refused(
+    scheduler: Scheduler, fields: dict[str, object], said: str
+) -> None:
     with pytest.raises(errors.InvalidRequest, match=said):
         await scheduler.submit_many([{"lease": True, **fields}])
 
