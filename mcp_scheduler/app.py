@@ -18,6 +18,7 @@ from mcp_scheduler import options
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import State
+from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.executors.local.executor import LocalExecutor
 from mcp_scheduler.executors.local.folders import Folders
@@ -120,7 +121,7 @@ class Engine:
             log.warning(
                 "The last engine of this home did not close it: %d attempts were under way.", len(boot.attempts)
             )
-        self._cluster.load(boot.tasks, boot.attempts, boot.next_seq)
+        self._cluster.load(boot.tasks, boot.attempts, boot.next_seq, boot.latest)
         for state, count in (await self._store.counts()).items():
             self._cluster.gone[state] = count - self._cluster.counts[state]
         self.service.composer.next_seq = boot.next_seq
@@ -128,10 +129,13 @@ class Engine:
         await self.service.environments.load({task.terms.environment for task in boot.tasks})
         await self._executor.start(self._loop.report)
         terms = {task.id: task.terms for task in boot.tasks if task.status.state is State.RUNNING}
-        await self._executor.recover(boot.attempts, terms)
+        leases = {name for name, of in terms.items() if of.kind is Kind.LEASE}
+        with_processes = [attempt for attempt in boot.attempts if attempt.id.task not in leases]
+        await self._executor.recover(with_processes, terms)
         self._cluster.rebuild()
         await self.service.load_drains()
         await self.service.load_policy()
+        await self.service.load_pause()
         await looking
         self._watch_gpus()
         self._loop.stop_asked_again()

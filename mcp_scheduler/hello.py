@@ -26,18 +26,21 @@ def capture_environment(
     python: str = "",
     functions: Iterable[str] = (),
     names: Iterable[str] = (),
+    cwd: str = "",
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
     """Where this client's functions and commands run, as the hello line says it.
 
     `python` is the interpreter's path or name, "" for the project's own; `functions` are files or modules; `names` are
-    further variables to take along. `DoorError` if `python` cannot be found.
+    further variables to take along; `cwd` is a folder, "" for the working folder. `DoorError` if there is no such
+    interpreter or folder.
     """
+    folder = _folder(cwd) if cwd else _working_folder(environ)
     wanted = {*VARIABLES, *names}
     variables = {name: value for name, value in environ.items() if name in wanted or name.startswith("LC_")}
     return {
-        "python": _interpreter(python, environ),
-        "cwd": _working_folder(environ),
+        "python": _interpreter(python, folder, environ),
+        "cwd": folder,
         "path": [os.path.abspath(part) for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part],
         "functions": [_source(source) for source in functions],
         "variables": variables,
@@ -74,10 +77,10 @@ def make_hello(
     }
 
 
-def _interpreter(python: str, environ: Mapping[str, str]) -> str:
+def _interpreter(python: str, folder: str, environ: Mapping[str, str]) -> str:
     if python:
         return _program(python, environ)
-    for root in (environ.get("VIRTUAL_ENV", ""), os.path.join(_working_folder(environ), ".venv")):
+    for root in (environ.get("VIRTUAL_ENV", ""), os.path.join(folder, ".venv")):
         candidate = os.path.join(root, "bin", "python")
         if root and os.access(candidate, os.X_OK):
             return os.path.abspath(candidate)
@@ -104,6 +107,15 @@ def _working_folder(environ: Mapping[str, str]) -> str:
         return os.getcwd()
     except FileNotFoundError:  # it was removed under us
         return environ.get("HOME", "/")
+
+
+def _folder(cwd: str) -> str:
+    folder = os.path.abspath(os.path.expanduser(cwd))
+    if not os.path.isdir(folder):
+        raise DoorError(
+            f"There is no folder {folder}.", code="invalid_request", hint="Give --cwd the folder of your project."
+        )
+    return folder
 
 
 def _source(source: str) -> str:

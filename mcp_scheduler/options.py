@@ -20,6 +20,7 @@ usage: mcp-scheduler [options]            serve MCP on standard input and output
 options of the MCP server:
   --home DIR                data folder (default: $MCP_SCHEDULER_HOME, else the user's data folder)
   --python PATH             interpreter that runs your functions (default: $VIRTUAL_ENV's, else ./.venv's, else ours)
+  --cwd DIR                 folder in which functions and commands run (default: where the client starts us)
   --functions FILE|MODULE   where your functions are; may be repeated
   --as NAME                 on whose behalf tasks are submitted (default: the client's name)
   --allow-command PATTERN   a command that may be run, such as "python *"; may be repeated
@@ -39,11 +40,12 @@ class UsageError(Exception):
 class Options:
     """What a client's configuration says about its door."""
 
-    __slots__ = ("any_command", "commands", "embedded", "functions", "home", "names", "principal", "python")
+    __slots__ = ("any_command", "commands", "cwd", "embedded", "functions", "home", "names", "principal", "python")
 
     def __init__(self) -> None:
         self.home = ""
         self.python = ""
+        self.cwd = ""
         self.principal = ""
         self.functions: list[str] = []
         self.commands: list[str] = []
@@ -59,11 +61,13 @@ class Options:
             principal=self.principal,
             any_command=self.any_command,
             commands=self.commands,
-            environment=capture_environment(python=self.python, functions=self.functions, names=self.names),
+            environment=capture_environment(
+                python=self.python, functions=self.functions, names=self.names, cwd=self.cwd
+            ),
         )
 
 
-ONCE = {"--home": "home", "--python": "python", "--as": "principal"}
+ONCE = {"--home": "home", "--python": "python", "--cwd": "cwd", "--as": "principal"}
 REPEATABLE = {"--functions": "functions", "--allow-command": "commands", "--env": "names"}
 FLAGS = {"--allow-any-command": "any_command", "--embedded": "embedded"}
 

@@ -32,6 +32,7 @@ class Boot:
     attempts: list[Attempt]
     next_seq: int
     clean: bool  # the last engine closed the store in order
+    latest: float = 0.0  # the newest time that the store knows of
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +230,12 @@ class Sensor(Protocol):
 
 class DeviceWatch(Protocol):
     """Who looks at the devices of this host. `alerts` are for a person; `absent` says why there are no NVIDIA GPUs, ""
-    if there are. `forgive`: a person says that a device is well again."""
+    if there are. `forgive`: a person says that a device is well again. `visibility`: the variables that show these
+    devices to a program, and no others."""
 
     @property
     def alerts(self) -> tuple[str, ...]: ...
     @property
     def absent(self) -> str: ...
     def forgive(self, uuid: str) -> None: ...
+    def visibility(self, devices: Sequence[str]) -> Mapping[str, str]: ...

@@ -177,6 +177,12 @@ class RemoteService:
     async def explain(self, _caller: Caller, request: requests.GetTask) -> views.ExplanationView:
         return _EXPLANATION.validate_python({"why": ""} | await self.call("explain", _plain(request)))
 
+    async def pause(self, _caller: Caller) -> views.QueueView:
+        return _QUEUE.validate_python(await self.call("pause", {}))
+
+    async def resume(self, _caller: Caller) -> views.QueueView:
+        return _QUEUE.validate_python(await self.call("resume", {}))
+
     async def load(self, _caller: Caller) -> views.LoadView:
         return _LOAD.validate_python({"nodes": [], "counts": {}} | await self.call("load", {}))
 
@@ -195,6 +201,7 @@ _OUTPUT = TypeAdapter(views.OutputPage)
 _CHANGED = TypeAdapter(views.Changed)
 _POLICY = TypeAdapter(views.PolicyView)
 _EXPLANATION = TypeAdapter(views.ExplanationView)
+_QUEUE = TypeAdapter(views.QueueView)
 _LOAD = TypeAdapter(views.LoadView)
 _FUNCTIONS = TypeAdapter(views.FunctionPage)
 

@@ -121,7 +121,8 @@ class TaskSpec(Request):
 
     @model_validator(mode="after")
     def _says_what_to_run(self) -> TaskSpec:
-        named = [name for name in ("function", "command", "chat", "tool", "lease") if getattr(self, name) is not None]
+        calls = ("function", "command", "chat", "tool", "lease")
+        named = [name for name in calls if getattr(self, name) not in (None, False)]
         if len(named) != 1:
             given = " and ".join(named) or "none of them"
             raise ValueError(f"Give exactly one of function, command, chat, tool, lease; there is {given}.")
@@ -132,6 +133,14 @@ class TaskSpec(Request):
 
 class SubmitTask(TaskSpec):
     """submit_task: one task."""
+
+
+class ChunkSpec(TaskSpec):
+    """A task that calls its function once for each of these sets of arguments, which are the items of a map from number
+    `first` on. Made of a map, never sent by a client."""
+
+    each: list[dict[str, Any]]
+    first: int
 
 
 class SubmitGraph(Request):
@@ -161,10 +170,12 @@ class MapOver(Request):
 
 class MapTask(Request):
     """map_task: one template, run once for each item. {"$item": true} (or {"$item": "path"}) in the template stands
-    for the item; without it, an item that is an object is merged into the arguments."""
+    for the item; without it, an item that is an object is merged into the arguments. With `chunk`, so many items are
+    one task."""
 
     task: TaskSpec
     over: MapOver
+    chunk: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] | None = None
     reduce: TaskSpec | None = None
     name: Text | None = None
     tags: Annotated[list[Text], Field(max_length=20)] = []
@@ -261,10 +272,10 @@ class Cancel(Request):
 
 
 class Update(Request):
-    """update_task: hold, resume, retry, release, priority, deadline."""
+    """update_task: hold, resume, retry, release, renew, priority, deadline."""
 
     ids: Annotated[list[str], Field(min_length=1)]
-    action: Literal["hold", "resume", "retry", "release", "set_priority", "set_deadline"]
+    action: Literal["hold", "resume", "retry", "release", "renew", "set_priority", "set_deadline"]
     value: float | str | None = None
 
 

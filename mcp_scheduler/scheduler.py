@@ -16,6 +16,7 @@ the home, this becomes a client of it. Either way the same tasks, the same promi
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from mcp_scheduler import requests, views
 from mcp_scheduler.errors import InvalidRequest, SchedulerError
 from mcp_scheduler.hello import capture_environment, environment_key, make_hello
 from mcp_scheduler.home import EngineLock, Home
+from mcp_scheduler.lease import Lease, kept
 from mcp_scheduler.ports import Environment
 from mcp_scheduler.requests import Caller
 
@@ -63,6 +65,8 @@ class _Service(Protocol):
     async def result(self, caller: Caller, id: str, /) -> Any: ...  # noqa: A002 - the word of every door
     async def cancel(self, caller: Caller, request: requests.Cancel, /) -> views.Changed: ...
     async def update(self, caller: Caller, request: requests.Update, /) -> views.Changed: ...
+    async def pause(self, caller: Caller, /) -> views.QueueView: ...
+    async def resume(self, caller: Caller, /) -> views.QueueView: ...
     async def load(self, caller: Caller, /) -> views.LoadView: ...
     async def functions(self, caller: Caller, request: requests.ListFunctions, /) -> views.FunctionPage: ...
 
@@ -175,16 +179,47 @@ class Scheduler:
         items: Sequence[Any],
         *,
         argument: str = "",
+        chunk: int | Literal["auto"] | None = None,
         reduce: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> Handle:
-        """Call `function` once for each item: an item is a mapping of arguments, or the value of `argument`."""
+        """Call `function` once for each item: an item is a mapping of arguments, or the value of `argument`.
+        With `chunk` (a number, or "auto") so many items are one task: for many small calls."""
         fixed: dict[str, Any] = {"arguments": {argument: {"$item": True}}} if argument else {}
         template = {"function": await self._name(function), **fixed, **(options or {})}
-        body = {"task": template, "over": {"items": list(items)}, "reduce": reduce, "name": name}
+        body = {"task": template, "over": {"items": list(items)}, "chunk": chunk, "reduce": reduce, "name": name}
         request = _valid(requests.MapTask, {key: value for key, value in body.items() if value is not None})
         return self._group((await self._service.submit_map(self._caller, request)).group)
+
+    @asynccontextmanager
+    async def lease(
+        self, *, ttl: float = 60.0, options: Mapping[str, Any] | None = None, **needs: Any
+    ) -> AsyncGenerator[Lease]:
+        """Hold cpus, memory, gpus or named resources until the block ends: `async with scheduler.lease(gpus=1) as it`.
+
+        Waits until it is granted, and renews it as long as this program lives; if it dies, the lease lapses after `ttl`
+        seconds. At the end of the block `LeaseLost` is raised if it was lost before. `options` are the further fields
+        of a task: name, priority, after, tags.
+        """
+        asked = {"lease": True, "needs": needs, "timeout": ttl, **(options or {})}
+        submitted = await self._service.submit(self._caller, self._spec(asked))
+        name = submitted.tasks[0].id
+        try:
+            await self.wait([name])
+            view = await self.get(name)
+            assert isinstance(view, views.TaskView)
+            if view.state != "running":
+                raise TaskFailed(view)
+            async with kept(view, ttl, lambda seconds: self.update([name], "renew", seconds)) as held:
+                yield held
+        finally:
+            await asyncio.shield(self._let_go(name))
+
+    async def _let_go(self, name: str) -> None:
+        """Release the lease; one that was not granted yet is not wanted any more."""
+        if not (await self.update([name], "release")).count:
+            await self.cancel([name])
 
     async def gather(self, handles: Sequence[Handle], timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - as in wait_for_tasks
         """The results of many tasks, in their order; `TaskFailed` for the first that did not succeed, `TimeoutError`
@@ -232,10 +267,18 @@ class Scheduler:
         return await self._service.cancel(self._caller, _valid(requests.Cancel, {"ids": list(ids), "tag": tag}))
 
     async def update(self, ids: Sequence[str], action: str, value: float | None = None) -> views.Changed:
-        """hold, resume, retry, set_priority."""
+        """hold, resume, retry, set_priority; of a lease release, renew (`value`: seconds from now)."""
         return await self._service.update(
             self._caller, _valid(requests.Update, {"ids": list(ids), "action": action, "value": value})
         )
+
+    async def pause(self) -> views.QueueView:
+        """Start nothing new until `resume`, over restarts too. What runs goes on."""
+        return await self._service.pause(self._caller)
+
+    async def resume(self) -> views.QueueView:
+        """Let the queue go on."""
+        return await self._service.resume(self._caller)
 
     async def load(self) -> views.LoadView:
         """Nodes, their capacity, what is reserved."""

@@ -28,8 +28,10 @@ ENGINE_VARIABLES = (
     "LD_LIBRARY_PATH",
 )
 ENGINE_PREFIXES = ("LC_", "XDG_", "MCP_SCHEDULER_")
-# An engine that carried an attempt's marks would be taken for a part of that attempt, and killed with it.
-ATTEMPT_VARIABLES = tuple(f"MCP_SCHEDULER_{name}" for name in ("ATTEMPT", "COOKIE", "WORKER", "RESULT", "FOLDER"))
+# An engine that carried the marks of an attempt or a lease would be taken for a part of it, and killed with an attempt.
+ATTEMPT_VARIABLES = tuple(
+    f"MCP_SCHEDULER_{name}" for name in ("ATTEMPT", "COOKIE", "WORKER", "RESULT", "FOLDER", "LEASE", "FENCE")
+)
 
 
 def package_folder() -> str:

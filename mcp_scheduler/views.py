@@ -30,7 +30,9 @@ class AttemptView:
 @dataclass(frozen=True, slots=True)
 class TaskView:
     """A task as its owner sees it. Times are seconds since the epoch. `why` says what a waiting task waits for, or
-    what to do about a failed one. `result` is there when it is small (≤ 1 KiB); else `result_size` and read_output."""
+    what to do about a failed one. `result` is there when it is small (≤ 1 KiB); else `result_size` and read_output. Of
+    a lease that is held, `fence` is larger than that of every earlier grant, `due` is when it lapses, and a program
+    that has its `variables` sees its devices."""
 
     id: str
     state: str
@@ -58,6 +60,8 @@ class TaskView:
     result_size: int = 0
     duplicate: bool = False
     cancel_requested: bool = False
+    fence: int = 0
+    variables: dict[str, str] | None = None
     after: tuple[str, ...] = ()
     attempts: tuple[AttemptView, ...] = ()
 
@@ -78,6 +82,9 @@ class GroupView:
     tasks: tuple[TaskView, ...] = ()
     keys: dict[str, str] | None = None  # graph key → task id
     duplicate: bool = False
+    items: int = 0  # of a map in chunks: then `size` and `counts` are those of its tasks
+    items_done: int = 0
+    chunk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,15 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueView:
+    """Whether anything new starts (`paused` says why not), how many tasks could, and how many run."""
+
+    queued: int
+    running: int
+    paused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """A node: what it has, what is reserved, how loaded it is (percent)."""
 
@@ -238,6 +254,7 @@ class EngineView:
     embedded: bool = False
     stopping: bool = False
     policy: str = ""
+    paused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ TASK = {
     "`$MCP_SCHEDULER_RESULT`. Needs a grant (`--allow-command`).",
     "chat": "A request to an LLM endpoint of the settings.",
     "tool": "A tool of another MCP server of the settings, as `server.tool`.",
-    "lease": "A call that does nothing but hold its needs and locks until it is released or times out.",
+    "lease": "A call that does nothing but hold its needs until `update_task` releases it, or `timeout` (1 h by default) "
+    "has passed since its last renewal: see [Leases](../howto/leases.md).",
     "name": "What people call it; the id begins with it.",
     "tags": "Words to find and to cancel tasks by.",
     "idempotency_key": "Makes the submission repeatable: same client, same key, same content gives the first task again "
@@ -83,6 +84,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "task": 'The template, as in `submit_task`. `{"$item": true}` in it stands for the item, `{"$item": "<path>"}` for '
         "a part of it; without either, an item that is an object is merged into `arguments`.",
         "over": "Exactly one of `items` (a list), `product` and `zip` (argument → list), `rows` (a CSV or JSONL file).",
+        "chunk": "So many items in one task (1..10,000), or `auto`: for many small calls of a function. An item that fails "
+        "spoils no other; a retry repeats the failed ones.",
         "reduce": 'A task that runs at the end, as in `submit_task`; `{"$result": "items"}` stands for the list of results.',
         **GROUP,
     },
@@ -116,9 +119,9 @@ MEANINGS: dict[str, dict[str, str]] = {
     "cancel_task": {"ids": "Tasks or groups.", "tag": "All tasks with this tag, instead of `ids`."},
     "update_task": {
         "ids": "Tasks or groups.",
-        "action": "`hold` and `resume`; `retry` (run an ended task again); `release` (a lease); `set_priority`; "
+        "action": "`hold` and `resume`; `retry` (run an ended task again); `release` and `renew` (a lease); `set_priority`; "
         "`set_deadline`.",
-        "value": "The priority or the deadline.",
+        "value": "The priority, the deadline, or for how long from now a lease is renewed (default: its `timeout`).",
     },
     "get_node_load": {},
     "list_functions": {

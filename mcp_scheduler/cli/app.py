@@ -27,6 +27,7 @@ _INTRODUCTION: Final = "The job scheduler that agents talk to, from a person's s
 VERBS: Final = {
     "submit": ("submit", "submit"),
     "run": ("run", "run"),
+    "lease": ("lease", "lease"),
     "list": ("tasks", "list_tasks"),
     "show": ("tasks", "show_task"),
     "wait": ("waiting", "wait"),
@@ -34,11 +35,13 @@ VERBS: Final = {
     "result": ("tasks", "result"),
     "cancel": ("changes", "cancel"),
     "hold": ("changes", "hold"),
-    "resume": ("changes", "resume"),
+    "resume": ("queue", "resume"),
     "retry": ("changes", "retry"),
     "priority": ("changes", "priority"),
     "explain": ("policies", "explain"),
     "policy": ("policies", "policy"),
+    "pause": ("queue", "pause"),
+    "top": ("top", "top"),
     "nodes": ("engine", "nodes"),
     "drain": ("engine", "drain"),
     "undrain": ("engine", "undrain"),
@@ -50,7 +53,7 @@ VERBS: Final = {
     "demo": ("demo", "demo"),
     "completion": ("shells", "completion"),
 }
-COMMAND_VERBS: Final = frozenset({"submit", "run"})  # what follows `--` is a command for the scheduler
+COMMAND_VERBS: Final = frozenset({"submit", "run", "lease"})  # what follows `--` is a command for the scheduler
 
 
 class Commands(Mapping[str, Any]):

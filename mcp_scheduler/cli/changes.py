@@ -1,4 +1,4 @@
-"""Changing tasks: cancel, hold, resume, retry, priority."""
+"""Changing tasks: cancel, hold, retry, priority."""
 
 from __future__ import annotations
 
@@ -28,22 +28,17 @@ def cancel(
     What runs is stopped with all its processes.
     """
     asked: Json = ({"ids": ids} if ids else {}) | ({"tag": tag} if tag is not None else {})
-    return _change("cancel", asked, "cancelled", as_json, home)
+    return change("cancel", asked, "cancelled", as_json, home)
 
 
 def hold(ids: options.TaskIds, as_json: options.AsJson = False, home: options.Home = None) -> int:
     """Hold waiting tasks back until they are resumed."""
-    return _change("update", {"ids": ids, "action": "hold"}, "held", as_json, home)
-
-
-def resume(ids: options.TaskIds, as_json: options.AsJson = False, home: options.Home = None) -> int:
-    """Let held tasks go on."""
-    return _change("update", {"ids": ids, "action": "resume"}, "resumed", as_json, home)
+    return change("update", {"ids": ids, "action": "hold"}, "held", as_json, home)
 
 
 def retry(ids: options.TaskIds, as_json: options.AsJson = False, home: options.Home = None) -> int:
     """Run tasks again that failed, were cancelled or skipped."""
-    return _change("update", {"ids": ids, "action": "retry"}, "queued again", as_json, home)
+    return change("update", {"ids": ids, "action": "retry"}, "queued again", as_json, home)
 
 
 def priority(
@@ -56,10 +51,10 @@ def priority(
 ) -> int:
     """Give waiting tasks another priority. A negative one: `priority -- -5 ID`."""
     asked: Json = {"ids": ids, "action": "set_priority", "value": value}
-    return _change("update", asked, f"at priority {value}", as_json, home)
+    return change("update", asked, f"at priority {value}", as_json, home)
 
 
-def _change(method: str, asked: Json, done: str, as_json: bool, home: options.Home) -> int:
+def change(method: str, asked: Json, done: str, as_json: bool, home: options.Home) -> int:
     """Ask for a change and tell what came of it; 2 if nothing at all was changed."""
     with engine(home) as client:
         answer = client.call(method, asked)

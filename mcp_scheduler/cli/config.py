@@ -24,6 +24,7 @@ Client = Literal["claude-desktop", "claude-code", "cursor", "vscode"]
 
 _ENTRY: Final = "scheduler"  # the name by which the client knows us: its tools are called mcp__scheduler__...
 _USUAL: Final = "python *"  # what a client may run that was asked nothing about: `python train.py` works at once
+_ELSEWHERE: Final = ("claude-desktop", "cursor")  # they start servers in no folder of the user's
 _DESKTOP_FILES: Final = {
     "darwin": "~/Library/Application Support/Claude/claude_desktop_config.json",
     "win32": r"%APPDATA%\Claude\claude_desktop_config.json",
@@ -61,7 +62,7 @@ def config(
     patterns = list(allow_command or []) if allow_command or allow_any_command or no_commands else [_USUAL]
     server = Server.of(
         home=home, python=python, functions=functions or [], principal=principal, commands=patterns,
-        any_command=allow_any_command,
+        any_command=allow_any_command, cwd=os.getcwd() if client in _ELSEWHERE else "",
     )  # fmt: skip
     if client == "claude-code":
         out.line(server.claude_code())
@@ -69,6 +70,8 @@ def config(
         out.as_json(server.vscode() if client == "vscode" else server.common())
     desktop = _DESKTOP_FILES.get(sys.platform, "~/.config/Claude/claude_desktop_config.json")
     out.aside(_PLACES[client].format(file=desktop))
+    if client in _ELSEWHERE:
+        out.aside(f'"--cwd", "{os.getcwd()}": where commands run; `train.py` means the file there.')
     for line in _explained(patterns, allow_any_command, bool(functions)):
         out.aside(line)
 
@@ -114,11 +117,13 @@ class Server:
         principal: str,
         commands: list[str],
         any_command: bool,
+        cwd: str,
     ) -> Server:
         """All paths are absolute: a client starts us in a folder of its own, with next to no environment."""
         program, *words = own_program(os.environ)
         environment = captured(python, functions)
         words += ["--python", environment["python"]]
+        words += ["--cwd", cwd] if cwd else []
         for source in environment["functions"]:
             words += ["--functions", source]
         if home is not None or os.environ.get("MCP_SCHEDULER_HOME"):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mcp_scheduler.cli import options, out, tables
+from mcp_scheduler.cli import options, out
 from mcp_scheduler.cli.connect import engine, is_engine_running
 from mcp_scheduler.cli.failures import SUCCESS, UNAVAILABLE
-from mcp_scheduler.cli.tables import Column
+from mcp_scheduler.cli.tables import Column, Table
 from mcp_scheduler.cli.text import Json, amount, counted, duration, one_line, size
 
 Device = Annotated[
@@ -40,9 +40,11 @@ def status(as_json: options.AsJson = False, home: options.Home = None) -> int:
         ("doors", str(found["doors"])),
         ("tasks", counted(found.get("counts", {})) or "none"),
         ("policy", found.get("policy", "")),
+        ("queue", found.get("paused", "")),
         ("database", f"{size(found['database_bytes'])}, schema {found['schema']}"),
     ):
-        out.line(f"{name:<8}  {value}")
+        if value:
+            out.line(f"{name:<8}  {value}")
     return SUCCESS
 
 
@@ -68,14 +70,10 @@ def nodes(as_json: options.AsJson = False, home: options.Home = None) -> None:
     if as_json:
         out.as_json(load)
         return
-    columns = (
-        Column("NODE"), Column("RESOURCE"), Column("RESERVED", right=True), Column("TOTAL", right=True),
-        Column("LOAD", right=True), Column("RUNNING", right=True),
-    )  # fmt: skip
-    tables.show(columns, [row for node in load.get("nodes", []) for row in _rows(node)])
+    node_table(load.get("nodes", [])).show()
     if any(node.get("devices") for node in load.get("nodes", [])):
         out.line()
-        devices([device for node in load["nodes"] for device in node.get("devices", [])])
+        device_table([device for node in load["nodes"] for device in node.get("devices", [])]).show()
     out.line()
     out.line(f"tasks: {counted(load.get('counts', {})) or 'none'}")
     if load.get("policy"):
@@ -114,16 +112,25 @@ def _withhold(method: str, asked: Json, as_json: bool, home: options.Home) -> No
     if as_json:
         out.as_json(answer)
     else:
-        devices(answer.get("devices", []))
+        device_table(answer.get("devices", [])).show()
 
 
-def devices(found: list[Json]) -> None:
+def node_table(found: list[Json]) -> Table:
+    """A table of nodes and their resources."""
+    columns = (
+        Column("NODE"), Column("RESOURCE"), Column("RESERVED", right=True), Column("TOTAL", right=True),
+        Column("LOAD", right=True), Column("RUNNING", right=True),
+    )  # fmt: skip
+    return Table(columns, [row for node in found for row in _rows(node)])
+
+
+def device_table(found: list[Json]) -> Table:
     """A table of devices."""
     columns = (
         Column("DEVICE"), Column("LABEL"), Column("TOTAL", right=True), Column("FREE", right=True),
         Column("PROMISED", right=True), Column("STATE"), Column("TASKS"),
     )  # fmt: skip
-    tables.show(columns, [_device_row(device) for device in found])
+    return Table(columns, [_device_row(device) for device in found])
 
 
 def _device_row(device: Json) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from mcp_scheduler.cli import out
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Drawing
 
 _GAP: Final = 2
 _NARROWEST: Final = 10
@@ -41,6 +41,18 @@ class Column:
     title: str
     right: bool = False
     cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a table shows."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+
+    def show(self) -> None:
+        """Print it."""
+        show(self.columns, self.rows)
 
 
 def show(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -73,14 +85,14 @@ def coloured(state: str, width: int) -> str:
     return f"\x1b[{_CODES[_STYLES.get(state, '')]}m{padded}\x1b[0m"
 
 
-def drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+def drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Drawing:
     """The table as wide as the terminal allows. A cell that is a state's name is coloured."""
-    from rich.table import Table  # noqa: PLC0415 - as in `console`
+    from rich.table import Table as Drawing  # noqa: PLC0415 - as in `console`
     from rich.text import Text  # noqa: PLC0415 - as in `console`
 
     columns, rows = _fitting(*_filled(columns, rows), get_terminal_size().columns)
     limits = _limits(columns, _widths(columns, rows), get_terminal_size().columns)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    table = Drawing(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column, limit in zip(columns, limits, strict=True):
         table.add_column(
             column.title,

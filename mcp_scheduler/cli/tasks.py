@@ -12,7 +12,7 @@ from mcp_scheduler.cli import options, out, tables
 from mcp_scheduler.cli.completion import complete_state, complete_task
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import SUCCESS, TASK_FAILED, complain
-from mcp_scheduler.cli.tables import Column
+from mcp_scheduler.cli.tables import Column, Table
 from mcp_scheduler.cli.text import (
     FINAL,
     Json,
@@ -78,6 +78,11 @@ def list_tasks(
 
 
 def show_tasks(found: list[Json]) -> None:
+    """Print a table of tasks."""
+    task_table(found).show()
+
+
+def task_table(found: list[Json]) -> Table:
     """A table of tasks."""
     now = time.time()  # noqa: TID251 - a person's clock: outside the engine
     columns = (
@@ -95,7 +100,7 @@ def show_tasks(found: list[Json]) -> None:
         )
         for task in found
     ]
-    tables.show(columns, rows)
+    return Table(columns, rows)
 
 
 def _call(task: Json) -> str:

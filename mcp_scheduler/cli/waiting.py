@@ -133,7 +133,8 @@ def _exit_code(seen: Seen, wanted: Wanted, as_json: bool) -> int:
         if not as_json:
             out.aside(f"Time is up; still to come: {plural(max(seen.remaining, 1), 'task')}.")
         return TIME_UP
-    return SUCCESS if all(state == "succeeded" for state in ended.values()) else TASK_FAILED
+    come = ("succeeded", "running")  # a lease has come when it is granted
+    return SUCCESS if all(state in come for state in ended.values()) else TASK_FAILED
 
 
 def _summary(seen: Seen) -> Json:

@@ -6,12 +6,13 @@ from collections import Counter
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import InvariantBroken
 
 
 def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
-    for broken in (*_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster)):
+    for broken in (*_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster)):
         raise InvariantBroken(broken)
 
 
@@ -83,6 +84,18 @@ def _waiting(cluster: Cluster) -> list[str]:
         if status.state in FINAL and task.id in cluster.dependents:
             broken.append(f"{task.id} has ended, and tasks still wait for it.")
     return broken
+
+
+def _leases(cluster: Cluster) -> list[str]:
+    held = [
+        task for task in cluster.tasks.values() if task.terms.kind is Kind.LEASE and task.status.state is State.RUNNING
+    ]
+    first = cluster.next_due()
+    return [
+        f"{task.id} is held until {task.status.due}, and nothing wakes up for it."
+        for task in held
+        if first is None or first > task.status.due
+    ]
 
 
 def _is_open(cluster: Cluster, name: str) -> bool:

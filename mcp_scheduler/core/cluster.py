@@ -26,11 +26,12 @@ from mcp_scheduler.core.policy import Policy, Sharing
 from mcp_scheduler.core.ready import Ready, accounts_of
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
 from mcp_scheduler.core.states import State
-from mcp_scheduler.core.task import Task, Terms
+from mcp_scheduler.core.task import Kind, Task, Terms
 from mcp_scheduler.core.usage import Usage
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
 WARM: Final = 300.0  # seconds that a worker with devices may rest
+MICRO: Final = 1_000_000  # grants of leases are told apart by the microsecond
 SWEEP: Final = 10_000  # timers; fewer are not worth a look at all of them
 
 
@@ -62,6 +63,8 @@ class Cluster:
         self.pace = Pace()
         self.usage = Usage()
         self.warm_seconds = WARM
+        self.last_grant = 0  # the fence of the latest lease: see `leases`
+        self.paused = ""  # why nothing new starts; "" while things do
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
         self._latest_terms: Terms | None = None
@@ -116,14 +119,15 @@ class Cluster:
 
     # --- facts
 
-    def load(self, tasks: Iterable[Task], attempts: Iterable[Attempt], next_seq: int = 0) -> None:
-        """Start from what the store knows: the unfinished tasks, and the next arrival number. Follow with `rebuild`,
-        once the nodes are there."""
+    def load(self, tasks: Iterable[Task], attempts: Iterable[Attempt], next_seq: int = 0, latest: float = 0.0) -> None:
+        """Start from what the store knows: the unfinished tasks, the next arrival number, and the newest time. Follow
+        with `rebuild`, once the nodes are there."""
         self._newest = self._sure_above = next_seq - 1
         for task in tasks:
             task.terms = self.intern(task.terms)
             self._admit(task)
         self.attempts = {attempt.id: attempt for attempt in attempts}
+        self.last_grant = math.ceil(max([latest, *(attempt.at for attempt in self.attempts.values())]) * MICRO)
 
     def apply(self, changes: Changes) -> None:
         """The changes are durable: make them visible. What they end stays in memory until the next call at least."""
@@ -246,6 +250,8 @@ class Cluster:
             match task.status.state:
                 case State.SCHEDULED | State.RETRYING:
                     self.wake(task.status.due, task=task)
+                case State.RUNNING if task.terms.kind is Kind.LEASE:
+                    self.wake(task.status.due, task=task)
                 case State.PENDING | State.HELD:
                     self.wait_for(task, [name for name in dict.fromkeys(task.after) if self._is_open(name)])
                 case _:
@@ -355,7 +361,8 @@ class Cluster:
     def _means(self, timer: Timer) -> bool:
         if timer.task is not None:
             status = timer.task.status
-            return status.state in (State.SCHEDULED, State.RETRYING) and status.due == timer.at
+            is_lease = status.state is State.RUNNING and timer.task.terms.kind is Kind.LEASE
+            return (is_lease or status.state in (State.SCHEDULED, State.RETRYING)) and status.due == timer.at
         if timer.attempt is not None:
             return timer.attempt in self.slot_of
         return timer.slot in self.slots or timer.slot in self.resting

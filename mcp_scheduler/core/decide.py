@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core import arrivals, endings, warm, wishes
+from mcp_scheduler.core import arrivals, endings, leases, warm, wishes
 from mcp_scheduler.core.changes import Changes, Effect, Recall
 from mcp_scheduler.core.cluster import Cluster, Timer
 from mcp_scheduler.core.draft import Draft
@@ -27,6 +27,7 @@ from mcp_scheduler.core.events import (
     Event,
     NodeChanged,
     PolicyChosen,
+    QueuePaused,
     Returned,
     SlotGone,
     Submitted,
@@ -78,15 +79,18 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
             wishes.cancel(draft, event)
         case UpdateAsked():
             wishes.update(draft, event)
-        case SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld() | PolicyChosen():
+        case SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld() | PolicyChosen() | QueuePaused():
             _note(draft, event)
         case Tick():
             pass
     return None
 
 
-def _note(draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld | PolicyChosen) -> None:
-    """What is there to run on, and in which order. None of it is stored: it is told anew to every engine."""
+def _note(
+    draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld | PolicyChosen | QueuePaused
+) -> None:
+    """What is there to run on, in which order, and whether anything may run. None of it is stored: it is told anew to
+    every engine."""
     cluster = draft.cluster
     match event:
         case SlotGone():
@@ -99,6 +103,8 @@ def _note(draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWith
             _withhold(draft, event)
         case PolicyChosen():
             cluster.use(event.policy)
+        case QueuePaused():
+            cluster.paused = event.why
 
 
 def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:
@@ -127,6 +133,8 @@ def _fire(draft: Draft, timer: Timer) -> None:
         status = draft.status(timer.task)
         if status.state in (State.SCHEDULED, State.RETRYING) and status.due <= draft.now:
             draft.move(timer.task, Cause.READY)
+        elif leases.is_held(draft, timer.task):
+            leases.lapse(draft, timer.task)
     elif timer.attempt is not None:
         if draft.current(timer.attempt) is not None:
             draft.stop(timer.attempt, Reason.TIMEOUT)

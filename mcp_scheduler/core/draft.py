@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mcp_scheduler.core import warm
 from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
-from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.cluster import MICRO, Cluster
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import Slot
 from mcp_scheduler.core.states import FINAL, Cause, Reason, State, advance
-from mcp_scheduler.core.task import Status, Task
+from mcp_scheduler.core.task import Kind, Status, Task
 
 
 class Draft:
@@ -76,12 +76,26 @@ class Draft:
         attempt = AttemptId(task.id, status.number)
         slot.add(attempt, expected, self.now, upper)
         self.cluster.slot_of[attempt] = slot.id
+        if task.terms.kind is Kind.LEASE:
+            self._grant(task, status, Attempt(attempt, slot.id, slot.node, self._next_grant(), slot.devices))
+            return
         self.changes.started.append(Attempt(attempt, slot.id, slot.node, self.now, slot.devices))
         launch = self._launches.get(slot.id)
         if launch is None:
             self._launches[slot.id] = [attempt]
         else:
             launch.append(attempt)
+
+    def _grant(self, task: Task, status: Status, attempt: Attempt) -> None:
+        """Nothing is launched for a lease: from now on it is held, until it lapses."""
+        self.changes.started.append(attempt)
+        status.due = self.now + (task.terms.timeout or 0.0)
+        self.cluster.wake(status.due, task=task)
+
+    def _next_grant(self) -> float:
+        """The time of a grant, which is its fence: now, or a microsecond after the last one."""
+        self.cluster.last_grant = max(int(self.now * MICRO), self.cluster.last_grant + 1)
+        return self.cluster.last_grant / MICRO
 
     def current(self, attempt: AttemptId) -> Task | None:
         """The task whose running attempt this is; None for a report that comes too late: the fence."""

@@ -62,6 +62,17 @@ class Group:
     principal: str
     size: int
     submitted_at: float
+    items: int = 0  # of a map in chunks
+    chunk: int = 0  # items in each of its first tasks; the last of them may have fewer
+
+    @property
+    def chunks(self) -> int:
+        """How many of its tasks, the first ones, are chunks."""
+        return -(-self.items // self.chunk) if self.chunk else 0
+
+    def items_of(self, place: int) -> int:
+        """How many items the task in this place (from 0) has; 0 for one that is no chunk."""
+        return max(0, min(self.chunk, self.items - place * self.chunk))
 
 
 @dataclass(slots=True)
@@ -125,6 +136,13 @@ class DeviceWithheld:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuePaused:
+    """Nothing new starts while `why` says something; "" lets the queue go on. What runs is not touched."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """These tasks shall end. Unknown and ended ones are passed over: the service has told the caller already."""
 
@@ -139,13 +157,14 @@ class Action(StrEnum):
     RESUME = "resume"
     RETRY = "retry"
     RELEASE = "release"  # of a lease
+    RENEW = "renew"  # of a lease
     SET_PRIORITY = "set_priority"
     SET_DEADLINE = "set_deadline"
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateAsked:
-    """A person or an agent changes tasks that are known. `value` belongs to the two SET actions.
+    """A person or an agent changes tasks that are known. `value` belongs to the two SET actions, and to RENEW.
 
     A RETRY may name a task that has left memory: `revived` then carries it as the store knows it, and `outside` tells
     how those of its dependencies ended that are not in memory either.
@@ -190,5 +209,6 @@ Event = (
     | DevicesSeen
     | DeviceWithheld
     | PolicyChosen
+    | QueuePaused
     | Tick
 )

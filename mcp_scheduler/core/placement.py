@@ -47,6 +47,8 @@ class Round:
 def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
+    if cluster.paused:
+        return
     ready = cluster.ready
     cluster.next_look = inf
     ready.refresh(draft.now, cluster.pace.seconds)

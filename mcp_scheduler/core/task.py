@@ -92,7 +92,8 @@ class Status:
 
     `number` counts attempts handed to an executor (the fence), `failures` and `losses` those that ended badly by the
     call's own doing or by the world's, `crashes` those without a result. `at` is when this state was entered.
-    `due` is the time that SCHEDULED and RETRYING wait for. A task that has left memory keeps its Status in the store.
+    `due` is the time that SCHEDULED and RETRYING wait for, and at which a lease that is held lapses. A task that has
+    left memory keeps its Status in the store.
     """
 
     state: State

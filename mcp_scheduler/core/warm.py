@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 def vacate(cluster: Cluster, slot: Slot) -> None:
-    """The slot is empty and has given its amounts back. A function's worker stays; whatever else had run is gone."""
+    """The slot is empty and has given its amounts back. A function's worker stays; a command is gone; of a lease nobody
+    knows what its holder still does on the devices, so what was last seen there counts as a stranger's."""
     devices = cluster.rooms[slot.node].devices
     if slot.terms.kind is not Kind.FUNCTION:
-        devices.give_back(slot.id, gone=True)
+        devices.give_back(slot.id, gone=slot.terms.kind is not Kind.LEASE)
         return
     devices.rest(slot.id)
     cluster.resting[slot.id] = slot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mcp_scheduler.core import leases
 from mcp_scheduler.core.changes import Remembered
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
@@ -24,6 +25,8 @@ def cancel(draft: Draft, event: CancelAsked) -> None:
         if status.state in WAITING:
             draft.move(task, Cause.CANCEL)
             release_dependents(draft, task)
+        elif leases.is_held(draft, task):
+            leases.cancel(draft, task)
         elif status.state is State.RUNNING and not status.cancel_requested:
             wish = status.copy()
             wish.cancel_requested = True
@@ -34,7 +37,8 @@ def cancel(draft: Draft, event: CancelAsked) -> None:
 
 
 def update(draft: Draft, event: UpdateAsked) -> None:
-    """Hold, resume, retry, reprioritise. What does not apply to a task in its present state leaves it as it is."""
+    """Hold, resume, retry, reprioritise; of leases: release, renew. What does not apply to a task in its present state
+    leaves it as it is."""
     for task in event.revived:
         if draft.task(task.id) is None:
             draft.cluster.revive(task)
@@ -60,6 +64,10 @@ def _update(draft: Draft, task: Task, event: UpdateAsked) -> None:
             settle_waiting(draft, task)
         case Action.RETRY if status.state in (State.FAILED, State.CANCELLED, State.SKIPPED):
             _retry(draft, task, event.outside)
+        case Action.RELEASE if leases.is_held(draft, task):
+            leases.release(draft, task)
+        case Action.RENEW if leases.is_held(draft, task):
+            leases.renew(draft, task, event.value)
         case Action.SET_PRIORITY if status.state not in FINAL and event.value is not None:
             _reprioritise(draft, task, int(event.value))
         case Action.SET_DEADLINE if status.state not in FINAL:

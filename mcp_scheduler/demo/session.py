@@ -26,6 +26,30 @@ from mcp_scheduler.owner import OwnerClient
 
 _PREFIX = "analysis"  # the module of the demo's functions, as the workers import it
 _PARALLEL_SHARE = 0.35  # the engine is killed when this share of the files has been measured
+_COUNT = """
+import json, os, pathlib
+total = 0
+files = sorted(pathlib.Path.cwd().glob("*.py"))
+for number, file in enumerate(files, 1):
+    total += file.stat().st_size
+    print(f"progress: {number / len(files):.3f} {file.name}")
+with open(os.environ["MCP_SCHEDULER_RESULT"], "w") as result:
+    json.dump({"files": len(files), "bytes": total}, result)
+"""
+_SEES_GPUS = """
+import ctypes, json, os
+driver = ctypes.CDLL("libcuda.so.1")
+count, free, total = ctypes.c_int(), ctypes.c_size_t(), ctypes.c_size_t()
+device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
+driver.cuInit(0)
+driver.cuDeviceGetCount(ctypes.byref(count))
+driver.cuDeviceGet(ctypes.byref(device), 0)
+driver.cuCtxCreate_v2(ctypes.byref(context), 0, device)
+code = driver.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(256 * 2**20))
+driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+with open(os.environ["MCP_SCHEDULER_RESULT"], "w") as result:
+    json.dump({"gpus": count.value, "allocated": code == 0, "total": total.value}, result)
+"""
 _LIMIT = 120.0  # seconds in all: a demo that hangs is worse than one that fails
 
 
@@ -41,7 +65,9 @@ class Run:
     killed: int = 0
     parallel_seconds: float = 0.0
     serial_seconds: float = 0.0
-    submitted: int = 0
+    command: str = ""  # the command task that counts bytes
+    has_gpu: bool = False
+    gpu: str = ""  # the command task that has a GPU to itself, "" where there is none
 
 
 def main(limit: int = 0) -> int:
@@ -69,7 +95,18 @@ def _stop(home: Path) -> None:
 
 async def _demo(console: Console, home: Path, ledger: Path, limit: int) -> int:
     functions = str(Path(analysis.__file__))
-    command = ["-m", "mcp_scheduler", "--home", str(home), "--functions", functions, "--python", sys.executable]
+    command = [
+        "-m",
+        "mcp_scheduler",
+        "--home",
+        str(home),
+        "--functions",
+        functions,
+        "--python",
+        sys.executable,
+        "--allow-command",
+        f"{sys.executable} -c *",
+    ]
     console.rule("[bold]An agent's session")
     console.print(f"[dim]$ mcp-scheduler --home {home} --functions {Path(functions).name}[/]")
     server = StdioServerParameters(
@@ -91,6 +128,10 @@ async def _session(agent: Agent, home: Path, ledger: Path, limit: int) -> None:
     await agent.list_functions()
     run = Run(await agent.result_of("discover", {"limit": limit}))
     agent.console.print(f"  {len(run.files):,} source files of Python's standard library\n")
+    load = await agent.call("get_node_load", {})
+    run.has_gpu = any(device.get("whole") for node in load["nodes"] for device in node.get("devices", []))
+    if not run.has_gpu:
+        agent.console.print("  No GPU is free here: the demo goes without its GPU task.\n")
     await _work(agent, run, home, ledger)
     await agent.report()
     await _prove(agent, agent.console, run, ledger)
@@ -142,6 +183,13 @@ class Agent:
         self.show("submit_task", f"{function} → {task_id}")
         return task_id
 
+    async def run(self, command: list[str], **fields: Any) -> str:
+        """A command, as the client's grant allows it."""
+        answer = await self.call("submit_task", {"command": command, **fields})
+        task_id = str(answer["id"])
+        self.show("submit_task", f"a command{' with a GPU' if 'needs' in fields else ''} → {task_id}")
+        return task_id
+
     async def result_of(self, function: str, arguments: dict[str, Any]) -> Any:
         task_id = await self.submit(function, arguments)
         await self.wait_all([task_id])
@@ -174,6 +222,8 @@ class Agent:
 async def _work(agent: Agent, run: Run, home: Path, ledger: Path) -> None:
     """Map over the files, reduce, report; beside it a task that fails first and one that is cancelled."""
     version = await agent.submit("fetch_python_version")
+    run.command = await agent.run([sys.executable, "-c", _COUNT], cwd=str(Path(run.files[0]).parent))
+    run.gpu = await agent.run([sys.executable, "-c", _SEES_GPUS], needs={"gpus": 1}) if run.has_gpu else ""
     hanging = await agent.submit("wait_for_ever", name="started by mistake")
     await agent.call("cancel_task", {"ids": [hanging]})
     agent.show("cancel_task", hanging)
@@ -207,7 +257,6 @@ async def _work(agent: Agent, run: Run, home: Path, ledger: Path) -> None:
     )
     agent.report_id = str(graph["keys"]["report"])
     agent.show("submit_graph", f"report after {reduce_id} and {version}")
-    run.submitted = len(run.files) + 5
     with _bar(agent.console, len(run.files)) as (bar, line):
         killer = asyncio.create_task(_kill_when_under_way(run, home, ledger, bar, line))
         await agent.wait_all([agent.map_id], lambda text: bar.update(line, description=text))
@@ -268,6 +317,7 @@ async def _prove(agent: Agent, console: Console, run: Run, ledger: Path) -> None
          set(states) <= {"succeeded", "cancelled"} and states.get("cancelled") == 1),
         (f"the map ended as {group['state']}", group["state"] == "succeeded"),
     ]  # fmt: skip
+    checks += await _commands(agent, run)
     for text, holds in checks:
         console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {text}", highlight=False)
     run.serial_seconds = await asyncio.to_thread(_serial, run.files)
@@ -279,6 +329,21 @@ async def _prove(agent: Agent, console: Console, run: Run, ledger: Path) -> None
     failed = [text for text, holds in checks if not holds]
     if failed:
         raise DemoFailed("; ".join(failed))
+
+
+async def _commands(agent: Agent, run: Run) -> list[tuple[str, bool]]:
+    """What the command tasks have written to $MCP_SCHEDULER_RESULT."""
+    ids = [run.command, *([run.gpu] if run.gpu else [])]
+    await agent.wait_all(ids)
+    counted = (await agent.read(run.command))["result"]
+    folder = Path(run.files[0]).parent
+    size = sum(file.stat().st_size for file in folder.glob("*.py"))
+    checks = [(f"a command counted {counted['bytes']:,} bytes in {counted['files']} files", counted["bytes"] == size)]
+    if run.gpu:
+        seen = (await agent.read(run.gpu))["result"]
+        text = f"a command with one GPU saw {seen['gpus']}, of {seen['total'] / 2**30:.0f} GiB, and took 256 MiB on it"
+        checks.append((text, seen["gpus"] == 1 and seen["allocated"]))
+    return checks
 
 
 def _entries(ledger: Path) -> list[str]:

@@ -22,12 +22,14 @@ from mcp_scheduler.core.events import (
     Event,
     NodeChanged,
     PolicyChosen,
+    QueuePaused,
     Returned,
     SlotGone,
     Submitted,
     UpdateAsked,
 )
-from mcp_scheduler.core.states import FINAL
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import Kind, Status
 from mcp_scheduler.ports import Clock, Progress, Store
 from mcp_scheduler.runtime import journal
 from mcp_scheduler.runtime.effects import Effects
@@ -35,7 +37,7 @@ from mcp_scheduler.runtime.watch import Watch
 
 log = logging.getLogger("mcp_scheduler.loop")
 
-Request = Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld | PolicyChosen
+Request = Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld | PolicyChosen | QueuePaused
 _RETRY_SECONDS = 1.0  # after a commit that failed: reports wait so long for the next try
 
 
@@ -182,7 +184,11 @@ class Loop:
                 future.set_exception(errors.DuplicateKey(refusal[1]))
 
     def _publish(self, changes: Changes) -> None:
-        ended = [task_id for task_id, status in changes.statuses.items() if status.state in FINAL]
+        ended = [
+            task_id
+            for task_id, status in changes.statuses.items()
+            if status.state in FINAL or self._is_granted(task_id, status)
+        ]
         ended += [new.task.id for new in changes.added if new.task.status.state in FINAL]
         for attempt in changes.ended:
             self.progress.pop(attempt.attempt.task, None)
@@ -190,3 +196,7 @@ class Loop:
         self._watch.ended([*ended, *groups])
         for listener in self.on_commit:
             listener(changes)
+
+    def _is_granted(self, task_id: str, status: Status) -> bool:
+        """A lease is waited for until it is held."""
+        return status.state is State.RUNNING and self.cluster.tasks[task_id].terms.kind is Kind.LEASE

@@ -78,11 +78,12 @@ class Payloads:
         return value
 
     async def _resolve(self, task: Task, reference: dict[str, Any]) -> Any:
-        """`$result` is a task's id, or [start, end]: the results of that stretch of the task's dependencies."""
+        """`$result` is a task's id, or [start, end]: the results of that stretch of the task's dependencies, of
+        which the first `chunks` are lists of results themselves."""
         named = reference["$result"]
         if isinstance(named, list):
             start, end = named  # pyright: ignore[reportUnknownVariableType]
-            found: Any = await self.results(task.after[start:end])
+            found: Any = _flat(await self.results(task.after[start:end]), reference.get("chunks", 0))
         else:
             found = (await self.results([named]))[0]
         path = reference.get("path")
@@ -105,3 +106,7 @@ class Payloads:
                 text = await self._outputs.result(result.file) if result.file else result.inline
             found.append(None if text is None else json.loads(text))
         return found
+
+
+def _flat(results: list[Any], chunks: int) -> list[Any]:
+    return [one for part in results[:chunks] for one in part] + results[chunks:] if chunks else results

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mcp_scheduler.sdk.chunk import Chunk
 from mcp_scheduler.sdk.current import RUNNING, CurrentTask
 from mcp_scheduler.sdk.describe import Offered
 from mcp_scheduler.sdk.failures import lacks_memory, spoilt, told
@@ -40,11 +41,13 @@ class Limits(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a call ended, before its result is written: reason None for success."""
+    """How a call ended, before its result is written: reason None for success. `text` is the result as JSON, where it
+    is that already; a chunk has one though some of its items failed."""
 
     reason: str | None
     error: str = ""
     value: Any = None
+    text: str | None = None
 
 
 class Calls:
@@ -131,8 +134,11 @@ class Calls:
             return End(
                 "rejected", f"There is no function {name} here: its code has changed, or it could not be loaded."
             )
+        task = RUNNING.task
+        assert task is not None
+        chunk = Chunk(call["each"], call["first"], f"{self._tasks}/{task.id}") if "each" in call else None
         try:
-            end = self._stoppable(offered, call.get("arguments") or {}, sequence)
+            end = self._stoppable(offered, call.get("arguments") or {}, chunk, sequence)
         except Stopped:
             end = End(None)
         self._stops.disarm()
@@ -140,16 +146,19 @@ class Calls:
         # by itself, and gives this worker more to do: so it must stay.
         self._stopped = bool(self._stops.reason)
         if self._stopped:
-            return End(self._stops.reason, f"The call was asked to stop ({self._stops.reason}).")
-        return end
+            end = End(self._stops.reason, f"The call was asked to stop ({self._stops.reason}).")
+        return end if chunk is None else _closed(chunk, end)
 
-    def _stoppable(self, offered: Offered, arguments: dict[str, Any], sequence: int) -> End:
+    def _stoppable(self, offered: Offered, arguments: dict[str, Any], chunk: Chunk | None, sequence: int) -> End:
         """Stopped may come out of any line here, the last included."""
+        value = None
         try:
             self._stops.arm(sequence)
-            value = offered.call(**offered.convert(arguments))
-            if hasattr(value.__class__, "__await__"):
-                value = self._awaited(value)
+            if chunk is None:
+                value = self._value(offered, arguments)
+            else:
+                assert RUNNING.task is not None
+                chunk.run(lambda item: self._value(offered, item), RUNNING.task)
             self._stops.disarm()
         except Stopped:
             raise
@@ -159,6 +168,14 @@ class Calls:
             self._stops.disarm()
             return End(_reason(error), told(error))
         return End(None, "", value)
+
+    def _value(self, offered: Offered, arguments: dict[str, Any]) -> Any:
+        value = offered.call(**offered.convert(arguments))
+        if hasattr(value.__class__, "__await__"):
+            value = self._awaited(value)
+        if self._is_child:
+            os._exit(0)  # a child that user code forked has come back: its parent goes on
+        return value
 
     def _awaited(self, awaitable: Any) -> Any:
         import asyncio  # noqa: PLC0415 (costs 40 ms that most workers never need)
@@ -186,9 +203,9 @@ class Calls:
 
     def _outcome(self, end: End, seconds: float) -> str:
         text, name, size = "null", "", 0
-        if end.reason is None:
+        if end.reason is None or end.text is not None:
             try:
-                text = encode(end.value)
+                text = encode(end.value) if end.text is None else end.text
                 raw = encoded_bytes(text, self._limits.result)
                 size = len(raw)
                 if size > self._limits.inline:
@@ -231,6 +248,20 @@ class Calls:
 
 async def _whole(awaitable: Any) -> Any:
     return await awaitable
+
+
+def _closed(chunk: Chunk, end: End) -> End:
+    """A chunk of which an item failed has failed, with the results of the others; what is done is kept for the next
+    attempt."""
+    failure = chunk.failure()
+    if end.reason is None and not failure:
+        return End(None, text=chunk.result())
+    reason, error = (end.reason, end.error) if end.reason is not None else ("error", failure)
+    try:
+        chunk.keep()
+    except OSError as problem:
+        error += f"\nWhat is done could not be kept for the next attempt: {problem}"
+    return End(reason, error, text=chunk.result())
 
 
 def _reason(error: BaseException) -> str:

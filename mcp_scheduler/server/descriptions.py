@@ -22,8 +22,8 @@ SUBMIT_GRAPH: Final = (
 )
 MAP_TASK: Final = (
     "Run one task template over many items in parallel (items, product, zip, or rows of a file) under one group id, "
-    "with an optional reduce at the end. A failed item leaves the others alone. Read results through reduce, or with "
-    "get_task detail."
+    "with an optional reduce at the end. A failed item leaves the others alone. Read results through reduce, get_task "
+    "detail, or read_output of the group (path [17] is item 17)."
 )
 WAIT_FOR_TASKS: Final = (
     "Wait until all (or any) of the tasks have ended, or for the next that ends; answers with small results. "
@@ -40,7 +40,8 @@ READ_OUTPUT: Final = (
 )
 CANCEL_TASK: Final = "End tasks and all their processes, by ids or tag. Ended tasks stay as they are."
 UPDATE_TASK: Final = (
-    "Change tasks: hold, resume, retry (run an ended one again), release (a lease), set_priority, set_deadline."
+    "Change tasks: hold, resume, retry (run an ended one again), release or renew (a lease), set_priority, "
+    "set_deadline."
 )
 GET_NODE_LOAD: Final = "What the machine has, what is reserved and in use, how many tasks wait and run, and alerts."
 LIST_FUNCTIONS: Final = "Functions that submit_task can call here, with their arguments."

@@ -43,7 +43,7 @@ class OneTask(requests.Request):
 
 
 class NoParameters(requests.Request):
-    """`load` and `status`."""
+    """`load`, `status`, `pause` and `resume`."""
 
 
 class Stop(requests.Request):
@@ -69,6 +69,8 @@ _METHODS: Final[Mapping[str, tuple[type[BaseModel], Method]]] = {
     "undrain": (requests.Undrain, lambda service, caller, request, _: service.undrain(caller, request)),
     "policy": (requests.ChoosePolicy, lambda service, caller, request, _: service.policy(caller, request)),
     "explain": (requests.GetTask, lambda service, caller, request, _: service.explain(caller, request)),
+    "pause": (NoParameters, lambda service, caller, _request, _: service.pause(caller)),
+    "resume": (NoParameters, lambda service, caller, _request, _: service.resume(caller)),
     "load": (NoParameters, lambda service, caller, _request, _: service.load(caller)),
     "functions": (requests.ListFunctions, lambda service, caller, request, _: service.functions(caller, request)),
     "status": (NoParameters, lambda service, caller, _request, _: service.status(caller)),

@@ -1,7 +1,7 @@
 """Views → what an agent reads: small objects without empty fields, and the same in one short line per task.
 
-Times: `…_s` counts seconds (`waited_s` since submission, `ran_s` of running, `starts_in_s` from now); `…_at` in the
-detailed view is ISO 8601 in UTC.
+Times: `…_s` counts seconds (`waited_s` since submission, `ran_s` of running, `starts_in_s` and `lapses_in_s` from now);
+`…_at` in the detailed view is ISO 8601 in UTC.
 """
 
 from __future__ import annotations
@@ -55,11 +55,14 @@ def brief(task: TaskView, now: float, *, result: int = BRIEF) -> Json:
         "progress": None if task.progress is None else round(task.progress, 3),
         "progress_text": one_line(task.progress_text, 60),
         **_seconds(task, now),
+        "fence": task.fence or None,
         "cancel_requested": task.cancel_requested or None,
         "duplicate": task.duplicate or None,
         "result_bytes": task.result_size if task.has_result else None,
     })  # fmt: skip
     _fit(status)
+    if task.variables and len(compact(shown := status | {"variables": task.variables})) <= max(result, BRIEF):
+        status = shown
     if task.has_result and task.result is not None:
         whole = {name: value for name, value in status.items() if name != "result_bytes"} | {"result": task.result}
         if len(compact(whole)) <= result:
@@ -87,6 +90,8 @@ def detailed(task: TaskView, now: float) -> Json:
         "due_at": moment(task.due),
         "attempts": [_attempt(attempt) for attempt in task.attempts[-10:]],
     })  # fmt: skip
+    if task.variables:
+        status["variables"] = task.variables
     if task.has_result and task.result is not None:
         status["result"] = task.result
         status.pop("result_bytes", None)
@@ -101,6 +106,9 @@ def group_brief(group: GroupView, now: float) -> Json:
         "state": group.state,
         "size": group.size,
         "counts": group.counts,
+        "items": group.items or None,
+        "items_done": group.items_done if group.items else None,
+        "chunk": group.chunk or None,
         "failures": [brief(task, now) for task in group.failures[:3]],
         "duplicate": group.duplicate or None,
     })  # fmt: skip
@@ -163,7 +171,8 @@ def _seconds(task: TaskView, now: float) -> Json:
     if state in WAITING:
         ahead = None if task.due is None or task.due <= now else _tenths(task.due - now)
         return {"waited_s": _tenths(now - task.submitted_at), "starts_in_s": ahead}
-    return {"ran_s": None if task.started_at is None else _tenths(now - task.started_at)}
+    left = None if task.due is None else _tenths(task.due - now)  # of a lease that is held
+    return {"ran_s": None if task.started_at is None else _tenths(now - task.started_at), "lapses_in_s": left}
 
 
 def _tenths(seconds: float | None) -> float | None:

@@ -52,7 +52,7 @@ _TASK_FIELDS: Final[Schema] = {
     ),
     "chat": _said(_ANY_OBJECT, "request to an LLM endpoint"),
     "tool": _said(_TEXT, "server.tool of another MCP server"),
-    "lease": _said(_YES, "hold needs and locks until released"),
+    "lease": _said(_YES, "hold needs and locks until released, or timeout (1h) after its last renewal; wait = granted"),
     "name": _said(_TEXT, "start of the id"),
     "tags": _TEXTS,
     "idempotency_key": _said(_TEXT, "same key and content: the first task again, no second one"),
@@ -131,6 +131,10 @@ MAP_TASK: Final = _takes(
             },
             "exactly one of them; product and zip: argument → list",
         ),
+        "chunk": _said(
+            {"anyOf": [_WHOLE, _choice("auto")]},
+            "for many small calls: items per task; retry repeats failed ones only",
+        ),
         "reduce": _said(_ANY_OBJECT, f'{_AS_SUBMIT}; runs at the end, {{"$result":"items"}} = list of results'),
         "name": _TEXT,
         "tags": _TEXTS,
@@ -183,8 +187,8 @@ CANCEL_TASK: Final = _takes({"ids": _said(_TEXTS, "tasks or groups"), "tag": _TE
 UPDATE_TASK: Final = _takes(
     {
         "ids": _TEXTS,
-        "action": _choice("hold", "resume", "retry", "release", "set_priority", "set_deadline"),
-        "value": _said(_DURATION, "of set_priority, set_deadline"),
+        "action": _choice("hold", "resume", "retry", "release", "renew", "set_priority", "set_deadline"),
+        "value": _said(_DURATION, "of set_priority, set_deadline, renew"),
     },
     "ids",
     "action",

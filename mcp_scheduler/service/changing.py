@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.core.task import Task
-from mcp_scheduler.requests import Caller, Cancel, Update
+from mcp_scheduler.core.task import Kind, Task
+from mcp_scheduler.requests import Caller, Cancel, Update, seconds
 from mcp_scheduler.service.desk import Desk, origin_of
+
+LONGEST: Final = 366 * 86400.0  # seconds, as of every time in a request
 
 
 class Changing(Desk):
@@ -28,16 +31,17 @@ class Changing(Desk):
         return self._changed(wanted, unchanged)
 
     async def update(self, caller: Caller, request: Update) -> views.Changed:
-        """Hold, resume, retry, reprioritise."""
+        """Hold, resume, retry, reprioritise; release and renew leases."""
         action = Action(request.action)
-        if action in (Action.RELEASE, Action.SET_DEADLINE):
+        if action is Action.SET_DEADLINE:
             raise errors.NotYet(
-                f"This version does not do {action} yet.", hint="hold, resume, retry, set_priority work."
+                f"This version does not do {action} yet.",
+                hint="hold, resume, retry, release, renew, set_priority work.",
             )
         if await self._already_told(caller) is not None:
             tasks = await self._find.members(caller, request.ids)
             return self._changed(tasks, {})
-        value = _number(request) if action is Action.SET_PRIORITY else None
+        value = _value(action, request)
         tasks = await self._find.members(caller, request.ids)
         unchanged = {task.id: why for task in tasks if (why := _why_not(action, task))}
         wanted = [task for task in tasks if task.id not in unchanged]
@@ -61,6 +65,8 @@ class Changing(Desk):
 def _why_not(action: Action, task: Task) -> str:
     """Why the action does not apply to the task now; "" where it does."""
     state = task.status.state
+    if action in (Action.RELEASE, Action.RENEW):
+        return _why_no_lease(action, task)
     if action is Action.RETRY:
         return (
             ""
@@ -70,10 +76,41 @@ def _why_not(action: Action, task: Task) -> str:
     if state in FINAL:
         return f"has already ended: {state}"
     if action is Action.HOLD and state is State.RUNNING:
-        return "is running; cancel it instead"
+        return f"is running; {'release' if task.terms.kind is Kind.LEASE else 'cancel'} it instead"
     if action is Action.RESUME and not task.status.held:
         return f"is not held back; it is {state}"
     return ""
+
+
+def _why_no_lease(action: Action, task: Task) -> str:
+    state = task.status.state
+    if task.terms.kind is not Kind.LEASE:
+        return f"is no lease; {action} is for those"
+    if state in FINAL:
+        return f"has already ended: {state}" + (f" ({task.status.reason})" if task.status.reason else "")
+    if state is not State.RUNNING:
+        return f"is {state}, not granted yet" + ("; cancel it instead" if action is Action.RELEASE else "")
+    return ""
+
+
+def _value(action: Action, request: Update) -> float | None:
+    if action is Action.SET_PRIORITY:
+        return _number(request)
+    if action is Action.RENEW and request.value is not None:
+        return _seconds(request)
+    return None
+
+
+def _seconds(request: Update) -> float:
+    try:
+        found = float(seconds(request.value))  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= LONGEST:
+        raise errors.InvalidRequest(
+            f"The time is {request.value!r}.", hint="Give seconds or 90s, 5m, 2h; without a value its timeout counts."
+        )
+    return found
 
 
 def _number(request: Update) -> float:

@@ -18,13 +18,13 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.ports import Clock, FunctionEntry, Store
 from mcp_scheduler.ports import Functions as FunctionsPort
-from mcp_scheduler.requests import Caller, TaskSpec
+from mcp_scheduler.requests import Caller, ChunkSpec, TaskSpec
 from mcp_scheduler.service.calls import Functions, refuse_later
 from mcp_scheduler.service.commands import command_call, head_of
 from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
-from mcp_scheduler.service.terms import command_terms, function_terms, moment
+from mcp_scheduler.service.terms import chunk_terms, command_terms, function_terms, lease_terms, moment
 from mcp_scheduler.settings import Queue
 
 _TERM_FIELDS = {"needs", "retry", "timeout", "idle_timeout"}  # with none of these, terms are the function's own
@@ -104,6 +104,9 @@ class Composer:
                 f"'{name}' is neither a task nor a group that is known here.",
                 hint=hint + "Use a key of this graph, or an id that submit_task returned.",
             )
+        group = await self._store.group(name)
+        if group is not None and group.chunk:
+            names.chunks[name] = group.chunks
         for task in members:
             if task.id not in self._cluster.tasks:
                 names.outside[task.id] = task.status.state
@@ -165,10 +168,18 @@ class Composer:
             call = command_call(caller, spec, environment)
             terms = self._checked(command_terms(caller, spec, head_of(call["command"]), self._limits.timeout))
             return Plan(terms, _with_limits(call, spec, terms), {})
+        if spec.lease:
+            return Plan(self._checked(lease_terms(caller, spec)), {"lease": True}, {})
         assert functions is not None, "a submission with functions has a catalogue"
         entry = functions.find(spec.function or "")
-        functions.check(entry, spec.arguments or {})
         terms = self._terms(caller, spec, entry)
+        if isinstance(spec, ChunkSpec):
+            for arguments in spec.each:
+                functions.check(entry, arguments)
+            terms = self._checked(chunk_terms(terms, len(spec.each)))
+            chunk = {"function": entry.name, "each": spec.each, "first": spec.first}
+            return Plan(terms, _with_limits(chunk, spec, terms), entry.options)
+        functions.check(entry, spec.arguments or {})
         call = {"function": entry.name, "arguments": spec.arguments or {}}
         return Plan(terms, _with_limits(call, spec, terms), entry.options)
 

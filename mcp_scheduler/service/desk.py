@@ -71,6 +71,8 @@ class Desk:
         self._groups = Groups(cluster, store)
         self._find = Finder(cluster, store, self._groups)
         self._look = Look(cluster, loop.progress, clock)
+        if gpus is not None:
+            self._look.visibility = gpus.visibility
         loop.on_commit += [self._look.committed, self._groups.committed]
 
     def know(self, environment: Environment) -> None:
@@ -105,7 +107,21 @@ class Desk:
             failures=tuple(self._look.task(task) for name in failed if (task := self._cluster.tasks.get(name))),
             tasks=tuple(self._look.task(task) for name in shown if (task := self._cluster.tasks.get(name))),
             keys=keys,
+            items=group.items,
+            items_done=self._items_done(tally) if group.chunk else 0,
+            chunk=group.chunk,
         )
+
+    def _items_done(self, tally: Tally) -> int:
+        """Those of chunks that have succeeded, and what running ones say of themselves."""
+        done = 0.0
+        for place, (name, state) in enumerate(tally.states.items()):
+            size = tally.group.items_of(place)
+            if state is State.SUCCEEDED:
+                done += size
+            elif size and state is State.RUNNING and (told := self._loop.progress.get(name)) is not None:
+                done += size * (told.fraction or 0.0)
+        return int(done)
 
 
 def origin_of(caller: Caller) -> Origin | None:

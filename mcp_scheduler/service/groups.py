@@ -6,7 +6,9 @@ A group is loaded from the store when somebody first asks; from then on each com
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
@@ -30,6 +32,32 @@ class Tally:
     def open(self) -> int:
         """Members that have not ended."""
         return sum(count for state, count in self.counts.items() if state not in FINAL)
+
+    @property
+    def total(self) -> int:
+        """How many pieces of work there are: items of chunks, and tasks."""
+        return sum(self._pieces(place) for place in range(len(self.states)))
+
+    @property
+    def left(self) -> int:
+        """How many of them have not ended."""
+        if not self.group.chunk:
+            return self.open
+        return sum(self._pieces(place) for place, state in enumerate(self.states.values()) if state not in FINAL)
+
+    def _pieces(self, place: int) -> int:
+        return self.group.items_of(place) or 1
+
+    def flat(self, results: Mapping[str, Any]) -> list[Any]:
+        """The members' results in their order, those of chunks item by item; None where there is none."""
+        found: list[Any] = []
+        for place, name in enumerate(self.states):
+            size, value = self.group.items_of(place), results.get(name)
+            if not size:
+                found.append(value)
+            else:
+                found += value if isinstance(value, list) else [None] * size
+        return found
 
     def note(self, task_id: str, state: State) -> None:
         old = self.states.get(task_id)

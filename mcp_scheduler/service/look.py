@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mcp_scheduler.core import leases
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Outcome
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import Status, Task
+from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
 from mcp_scheduler.service.compose import told
 from mcp_scheduler.service.devices import asked, why_not
@@ -22,6 +25,7 @@ from mcp_scheduler.views import AttemptView, TaskView
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
 _KEPT: Final = 20_000
 _SHOWN: Final = 3  # names in a sentence
+LEASE_VARIABLE: Final = "MCP_SCHEDULER_LEASE"  # tells what a process uses of a device from a stranger's use
 
 HINTS: Final[dict[Reason, str]] = {
     Reason.ERROR: "Read its stderr with read_output; mend the cause, then update_task retry, or submit it with retry.",
@@ -52,6 +56,7 @@ class Look:
         self._cluster = cluster
         self._progress = progress
         self._clock = clock
+        self.visibility: Callable[[Sequence[str]], Mapping[str, str]] = _no_variables
         self._runs: OrderedDict[str, LastRun] = OrderedDict()
         self._started: dict[AttemptId, float] = {}
 
@@ -92,7 +97,7 @@ class Look:
         return TaskView(
             id=task.id,
             state=status.state.value,
-            call=f"{task.terms.kind.value} {task.terms.target}",
+            call="lease" if task.terms.kind is Kind.LEASE else f"{task.terms.kind.value} {task.terms.target}",
             submitted_at=task.submitted_at,
             name=task.name,
             group=task.group,
@@ -110,13 +115,20 @@ class Look:
             started_at=started if status.state is State.RUNNING or status.state in FINAL else None,
             ended_at=status.at if status.state in FINAL else None,
             seconds=seconds if status.state in FINAL else None,
-            due=status.due if status.state in (State.SCHEDULED, State.RETRYING) else None,
+            **self._times(task, status, attempt),
             **_result(result, status),
             duplicate=duplicate,
             cancel_requested=status.cancel_requested and status.state is State.RUNNING,
             after=task.after if detail else (),
             attempts=tuple(_attempt(row) for row in attempts or ()) if detail else (),
         )
+
+    def _times(self, task: Task, status: Status, attempt: Attempt | None) -> dict[str, Any]:
+        """What a task waits for, or until when a lease is held, and what its holder has to know."""
+        if attempt is not None and task.terms.kind is Kind.LEASE:
+            shown = {**self.visibility(attempt.devices), LEASE_VARIABLE: str(attempt.id)} if attempt.devices else None
+            return {"due": status.due, "fence": leases.fence(attempt), "variables": shown}
+        return {"due": status.due if status.state in (State.SCHEDULED, State.RETRYING) else None}
 
     def why(self, task: Task, status: Status) -> str:
         """What a waiting task waits for, in one line; "" for one that does not wait."""
@@ -142,6 +154,8 @@ class Look:
                 return ""
 
     def _why_queued(self, task: Task) -> str:
+        if self._cluster.paused:
+            return self._cluster.paused
         needs = task.terms.needs
         told_needs = ", ".join(f"{told(name, amount)} {name}" for name, amount in needs.amounts) or "nothing"
         if needs.has_devices:
@@ -161,6 +175,11 @@ class Look:
     def _is_open(self, name: str) -> bool:
         other = self._cluster.tasks.get(name)
         return other is not None and other.status.state not in FINAL
+
+
+def _no_variables(_devices: Sequence[str]) -> Mapping[str, str]:
+    """Where nobody looks at devices, no task has any."""
+    return {}
 
 
 def _result(result: Result | None, status: Status) -> dict[str, Any]:

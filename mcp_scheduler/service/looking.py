@@ -33,9 +33,9 @@ class Looking(Desk):
             done = waiting.since(tasks, request.cursor or "")[:_NEXT_SHOWN]
             cursor = waiting.cursor_after(done) or (request.cursor or "")
         else:
-            done = [task for task in tasks if task.status.state in FINAL]
+            done = [task for task in tasks if waiting.has_come(task)]
             cursor = waiting.cursor_after(done)
-        left = [task for task in tasks if task.status.state not in FINAL]
+        left = [task for task in tasks if not waiting.has_come(task)]
         remaining = len(left) + (sum(tally.open for tally in tallies) if request.mode != "next" else 0)
         complete = waiting.is_over(request, awaited)
         return views.WaitReport(
@@ -120,11 +120,16 @@ class Looking(Desk):
         """The whole result of a task; for a group the list of its tasks' results, in their order."""
         found = await self._find.any(caller, id)
         if isinstance(found, Tally):
-            results = await self._results([name for name, state in found.states.items() if state is State.SUCCEEDED])
-            return [results.get(name) for name in found.states]
+            told = (State.SUCCEEDED, State.FAILED) if found.group.chunk else (State.SUCCEEDED,)
+            return found.flat(await self._results([name for name, state in found.states.items() if state in told]))
         return await self._result(found)
 
     async def _result(self, task: Task) -> Any:
+        """A chunk of which some items failed has the results of the others."""
+        if task.status.state is State.FAILED:
+            kept = (await self._results([task.id])).get(task.id)
+            if kept is not None:
+                return kept
         if task.status.state is not State.SUCCEEDED:
             raise errors.Conflict(
                 f"{task.id} has no result: it is {task.status.state}.",

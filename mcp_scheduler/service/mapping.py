@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from mcp_scheduler import errors
-from mcp_scheduler.requests import MapOver, MapTask, TaskSpec
+from mcp_scheduler.requests import ChunkSpec, MapOver, MapTask, TaskSpec
 
 ITEM: Final = "$item"
 REDUCE: Final = "reduce"
 LIMIT: Final = 100_000
+CHUNK_SECONDS: Final = 0.5  # of a chunk of a size that we choose: the cost of a task is lost in it
+CHUNKS_PER_CPU: Final = 4  # at least: one that turns out long must not leave the other CPUs idle for long
+LARGEST_CHUNK: Final = 1_000
 
 
 def items_of(over: MapOver) -> list[Any]:
@@ -62,21 +65,66 @@ def specs_of(request: MapTask, items: list[Any]) -> dict[str, TaskSpec]:
     plain = template.model_dump(exclude_unset=True)
     marked = _has_mark(plain)
     specs = {f"{number}": _filled(template, plain, item, marked=marked) for number, item in enumerate(items)}
-    if request.reduce is not None:
-        after = (*request.reduce.after, "items")
-        specs[REDUCE] = request.reduce.model_copy(update={"after": after})
-    return specs
+    return specs | _reduce(request)
 
 
-def _filled(template: TaskSpec, plain: dict[str, Any], item: Any, *, marked: bool) -> TaskSpec:
-    if marked:
-        return TaskSpec.model_validate(_put_in(plain, item))
+def chunk_size(request: MapTask, count: int, seconds: float | None, cpus: float) -> int:
+    """How many items one task takes; 0 for a map without chunks. `seconds` is what one call is expected to take.
+
+    By itself: as many as take `CHUNK_SECONDS` together, but a few chunks for each CPU, so that none stands idle.
+    """
+    if request.chunk is None or isinstance(request.chunk, int):
+        return request.chunk or 0
+    fair = max(1, int(count / (CHUNKS_PER_CPU * max(1.0, cpus))))
+    most = LARGEST_CHUNK if not seconds else max(1, int(CHUNK_SECONDS / seconds))
+    return min(fair, most, LARGEST_CHUNK)
+
+
+def chunks_of(request: MapTask, items: list[Any], size: int) -> dict[str, TaskSpec]:
+    """A task for each `size` items, and the reduce."""
+    template = request.task
+    plain = template.model_dump(exclude_unset=True)
+    fixed: dict[str, Any] = plain.pop("arguments", None) or {}
+    if template.function is None:
+        raise errors.InvalidRequest(
+            "`chunk` is for functions: a command is a process of its own.", hint="Leave `chunk` out, or map a function."
+        )
+    if _has_mark(plain):
+        raise errors.InvalidRequest(
+            'With `chunk`, {"$item": …} may stand in `arguments` only: all else is said once for many items.'
+        )
+    marked = _has_mark(fixed)
+    sets = [_put_in(fixed, item) if marked else _merged(template, item) for item in items]
+    specs: dict[str, TaskSpec] = {}
+    for number, start in enumerate(range(0, len(sets), size)):
+        each = sets[start : start + size]
+        name = template.name or f"items {start}-{start + len(each) - 1}"
+        specs[f"{number}"] = ChunkSpec.model_validate(
+            {**plain, "arguments": fixed, "name": name, "each": each, "first": start}
+        )
+    return specs | _reduce(request)
+
+
+def _reduce(request: MapTask) -> dict[str, TaskSpec]:
+    if request.reduce is None:
+        return {}
+    return {REDUCE: request.reduce.model_copy(update={"after": (*request.reduce.after, "items")})}
+
+
+def _merged(template: TaskSpec, item: Any) -> dict[str, Any]:
+    """The arguments for an item that is itself a set of them."""
     if not isinstance(item, dict):
         raise errors.InvalidRequest(
             f"The item {json.dumps(item)[:80]} is no object, and the template does not say where it goes.",
             hint='Put {"$item": true} where the item belongs, for example "arguments": {"path": {"$item": true}}.',
         )
-    return template.model_copy(update={"arguments": {**(template.arguments or {}), **item}})
+    return {**(template.arguments or {}), **item}
+
+
+def _filled(template: TaskSpec, plain: dict[str, Any], item: Any, *, marked: bool) -> TaskSpec:
+    if marked:
+        return TaskSpec.model_validate(_put_in(plain, item))
+    return template.model_copy(update={"arguments": _merged(template, item)})
 
 
 def _has_mark(value: Any) -> bool:

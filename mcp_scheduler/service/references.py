@@ -23,6 +23,7 @@ class Names:
     keys: dict[str, str] = field(default_factory=dict[str, str])  # graph key → task id
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])  # group id → its members
     outside: dict[str, State] = field(default_factory=dict[str, State])  # tasks that are no longer in memory
+    chunks: dict[str, int] = field(default_factory=dict[str, int])  # group id → its first members that are chunks
 
     def knows(self, name: str) -> bool:
         """Whether the name belongs to this submission itself."""
@@ -90,7 +91,8 @@ def _rewritten(value: Any, names: Names, spans: Mapping[str, list[int]]) -> Any:
     if isinstance(value, dict):
         if RESULT in value:
             name = named_in(value)  # pyright: ignore[reportUnknownArgumentType]
-            return {**value, RESULT: spans.get(name) or names.keys.get(name, name)}  # pyright: ignore[reportUnknownVariableType]
+            flat = {"chunks": names.chunks[name]} if name in names.chunks else {}
+            return {**value, RESULT: spans.get(name) or names.keys.get(name, name), **flat}  # pyright: ignore[reportUnknownVariableType]
         return {key: _rewritten(item, names, spans) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
         return [_rewritten(item, names, spans) for item in value]  # pyright: ignore[reportUnknownVariableType]

@@ -15,10 +15,11 @@ from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.service.devices import views_of
 from mcp_scheduler.service.draining import Draining
 from mcp_scheduler.service.looking import Looking
+from mcp_scheduler.service.pausing import Pausing
 from mcp_scheduler.service.submitting import Submitting
 
 
-class Service(Submitting, Looking, Changing, Draining, Choosing):
+class Service(Submitting, Looking, Changing, Draining, Choosing, Pausing):
     """The use cases. Every method is safe to cancel: what is durable stays, what is not has not happened."""
 
     async def load(self, caller: Caller) -> views.LoadView:  # noqa: ARG002 - every use case knows who asks
@@ -35,7 +36,7 @@ class Service(Submitting, Looking, Changing, Draining, Choosing):
             )
             for name, room in self._cluster.rooms.items()
         )
-        alerts = [self._loop.trouble] if self._loop.trouble else []
+        alerts = [told for told in (self._loop.trouble, self._cluster.paused) if told]
         alerts += self._gpus.alerts if self._gpus is not None else ()
         return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name)
 
@@ -65,6 +66,7 @@ class Service(Submitting, Looking, Changing, Draining, Choosing):
             schema=self._store.schema,
             embedded=self._embedded,
             policy=self._cluster.policy.name,
+            paused=self._cluster.paused,
         )
 
     async def stop(self, caller: Caller, *, force: bool = False) -> None:

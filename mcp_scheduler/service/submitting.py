@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.events import Group, NewTask, Submitted
-from mcp_scheduler.core.task import Task
+from mcp_scheduler.core.task import MILLI, Task
 from mcp_scheduler.requests import Caller, MapTask, SubmitGraph, SubmitMany, TaskSpec
 from mcp_scheduler.service import mapping
 from mcp_scheduler.service.commands import words_of
@@ -76,11 +76,27 @@ class Submitting(Desk):
     async def submit_map(self, caller: Caller, request: MapTask) -> views.Submitted:
         """One template over many items, and perhaps a reduce over their results."""
         items = mapping.items_of(request.over)
-        specs = mapping.specs_of(request, items)
-        return await self._submit_group(caller, request, "map", specs)
+        size = await self._chunk_size(caller, request, len(items))
+        specs = mapping.chunks_of(request, items, size) if size else mapping.specs_of(request, items)
+        return await self._submit_group(caller, request, "map", specs, items=len(items) if size else 0, chunk=size)
+
+    async def _chunk_size(self, caller: Caller, request: MapTask, count: int) -> int:
+        seconds: float | None = None
+        if request.chunk == "auto" and request.task.function is not None:
+            functions = await self.composer.functions(caller.environment)
+            seconds = self._cluster.estimates.seconds(functions.find(request.task.function).name)
+        cpus = sum(room.total.get("cpus", 0) for room in self._cluster.rooms.values()) / MILLI
+        return mapping.chunk_size(request, count, seconds, cpus)
 
     async def _submit_group(
-        self, caller: Caller, request: SubmitGraph | MapTask, kind: str, specs: dict[str, TaskSpec]
+        self,
+        caller: Caller,
+        request: SubmitGraph | MapTask,
+        kind: str,
+        specs: dict[str, TaskSpec],
+        *,
+        items: int = 0,
+        chunk: int = 0,
     ) -> views.Submitted:
         told = await self._already_told(caller)
         if told:
@@ -94,8 +110,10 @@ class Submitting(Desk):
         order = self.composer.order(specs)
         group_id = self.composer.fresh_id(request.name or kind)
         ids = {key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in order}
-        items = tuple(ids[key] for key in specs if key != mapping.REDUCE) if kind == "map" else None
-        names = await self.composer.names(specs.values(), ids, items)
+        members = tuple(ids[key] for key in specs if key != mapping.REDUCE) if kind == "map" else None
+        names = await self.composer.names(specs.values(), ids, members)
+        if chunk and members is not None:
+            names.chunks["items"] = len(members)
         new = [
             self.composer.task(caller, _in_group(key, specs[key], request), functions, names, ids[key], group_id)
             for key in order
@@ -103,7 +121,8 @@ class Submitting(Desk):
         new[0].task.key = request.idempotency_key or ""
         known = await self._known_by_key(new[0], group=new)
         if known is None:
-            group = Group(group_id, request.name or "", kind, caller.principal, len(new), self._clock.now())
+            now = self._clock.now()
+            group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
             await self._loop.ask(Submitted(new, group, names.outside, origin_of(caller)))
         tally = await self._groups.get(known.group if known else group_id)
         if tally is None:
@@ -150,8 +169,9 @@ def _short(spec: TaskSpec) -> str:
     """A name for a task that was given none: its function's, or its program's."""
     if spec.function is not None:
         return spec.function.rpartition(".")[2]
-    words = words_of(spec.command) if spec.command is not None else []
-    return Path(str(words[0])).name if words else "task"
+    if spec.command is not None:
+        return Path(str(words_of(spec.command)[0])).name
+    return "lease" if spec.lease else "task"
 
 
 def _in_group(key: str, spec: TaskSpec, request: SubmitGraph | MapTask) -> TaskSpec:

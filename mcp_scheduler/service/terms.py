@@ -4,8 +4,9 @@ them, the settings' defaults under both."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -14,6 +15,9 @@ from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import MILLI, Kind, Needs, Retry, Terms
 from mcp_scheduler.ports import FunctionEntry
 from mcp_scheduler.requests import Caller, Moment, NeedsSpec, RetrySpec, TaskSpec, seconds
+
+LEASE: Final = "lease"  # the target of all leases
+LEASE_SECONDS: Final = 3600.0  # that a lease is held without being renewed, where it does not say
 
 
 def function_terms(caller: Caller, spec: TaskSpec, entry: FunctionEntry, default_timeout: float | None) -> Terms:
@@ -36,6 +40,17 @@ def function_terms(caller: Caller, spec: TaskSpec, entry: FunctionEntry, default
     )
 
 
+def chunk_terms(one: Terms, size: int) -> Terms:
+    """The terms of `size` calls in one task. Its times are those of all its calls; what is learnt of how long it takes
+    is kept apart from what a single call takes."""
+    return replace(
+        one,
+        target=f"{one.target} x {size}",
+        timeout=None if one.timeout is None else one.timeout * size,
+        idle_timeout=None if one.idle_timeout is None else one.idle_timeout * size,
+    )
+
+
 def command_terms(caller: Caller, spec: TaskSpec, head: str, default_timeout: float | None) -> Terms:
     """The terms of a command of this head."""
     return Terms(
@@ -47,6 +62,32 @@ def command_terms(caller: Caller, spec: TaskSpec, head: str, default_timeout: fl
         retry=retry_of(spec.retry),
         timeout=spec.timeout if spec.timeout is not None else default_timeout,
         idle_timeout=spec.idle_timeout,
+    )
+
+
+def lease_terms(caller: Caller, spec: TaskSpec) -> Terms:
+    """The terms of a lease. It holds what it names and nothing else: no CPU by default, for it runs nothing."""
+    given = spec.needs or NeedsSpec(cpus=0.0)
+    if "cpus" not in given.model_fields_set:
+        given = given.model_copy(update={"cpus": 0.0})
+    needs = needs_of(given)
+    if not (needs.amounts or needs.has_devices or spec.reads or spec.writes):
+        raise errors.InvalidRequest(
+            "This lease would hold nothing.", hint='Say in needs what it holds, for example {"gpus": 1}.'
+        )
+    useless = [name for name in ("retry", "idle_timeout") if getattr(spec, name) is not None]
+    if useless:
+        raise errors.InvalidRequest(
+            f"`{'`, `'.join(useless)}` belongs to work that runs; a lease runs nothing.",
+            hint="`timeout` says how long it is held without being renewed (update_task renew).",
+        )
+    return Terms(
+        kind=Kind.LEASE,
+        target=LEASE,
+        environment=caller.environment,
+        principal=caller.principal,
+        needs=needs,
+        timeout=spec.timeout if spec.timeout is not None else LEASE_SECONDS,
     )
 
 

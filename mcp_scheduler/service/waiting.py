@@ -1,4 +1,4 @@
-"""Waiting for the end of tasks and groups: any, all, or what ended since a cursor."""
+"""Waiting for the end of tasks and groups (of a lease: for its grant): any, all, or what ended since a cursor."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from mcp_scheduler import errors
-from mcp_scheduler.core.states import FINAL
-from mcp_scheduler.core.task import Task
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import Kind, Task
 from mcp_scheduler.requests import Wait
 from mcp_scheduler.runtime.watch import Waiter, Watch
 from mcp_scheduler.service.groups import Tally
@@ -27,8 +27,8 @@ class Awaited:
 
     @property
     def open(self) -> int:
-        """Tasks and groups that have not ended. Those that have ended are not looked at again."""
-        self._open_tasks = [task for task in self._open_tasks if task.status.state not in FINAL]
+        """Tasks and groups that have not come. Those that have are not looked at again."""
+        self._open_tasks = [task for task in self._open_tasks if not has_come(task)]
         self.last_open = len(self._open_tasks) + sum(tally.open > 0 for tally in self.tallies)
         return self.last_open
 
@@ -38,9 +38,16 @@ class Awaited:
 
     def sentence(self) -> str:
         """One line of progress."""
-        total = len(self.tasks) + sum(len(tally.states) for tally in self.tallies)
-        left = len(self._open_tasks) + sum(tally.open for tally in self.tallies)
-        return f"{total - left} of {total} tasks have ended"
+        total = len(self.tasks) + sum(tally.total for tally in self.tallies)
+        left = len(self._open_tasks) + sum(tally.left for tally in self.tallies)
+        what = "items" if any(tally.group.chunk for tally in self.tallies) else "tasks"
+        return f"{total - left} of {total} {what} have ended"
+
+
+def has_come(task: Task) -> bool:
+    """Whether what a wait for the task waits for is there: its end, or, of a lease, its grant."""
+    state = task.status.state
+    return state in FINAL or (state is State.RUNNING and task.terms.kind is Kind.LEASE)
 
 
 def cursor_after(tasks: Sequence[Task]) -> str:
@@ -53,7 +60,7 @@ def cursor_after(tasks: Sequence[Task]) -> str:
 
 def since(tasks: Sequence[Task], cursor: str) -> list[Task]:
     """Those of `tasks` that ended after the cursor, in the order of their ends."""
-    ended = sorted((task for task in tasks if task.status.state in FINAL), key=_ended_key)
+    ended = sorted((task for task in tasks if has_come(task)), key=_ended_key)
     if not cursor:
         return ended
     at, _, seq = cursor.partition(":")

@@ -68,7 +68,7 @@ class MemoryStore:
         clean, self._clean, self._open = self._clean, False, True
         unfinished = [row for row in self._in_order() if row.ended_at is None]
         runs = [run.attempt for row in self._in_order() for run in row.runs.values() if run.open]
-        return Boot([replace(row.task) for row in unfinished], runs, self._next_seq, clean)
+        return Boot([replace(row.task) for row in unfinished], runs, self._next_seq, clean, self._latest)
 
     async def commit(self, changes: Changes) -> None:
         self._check_open()

@@ -144,7 +144,12 @@ _FIRST: Final = (
 
 _SECOND: Final = ("ALTER TABLE tasks ADD COLUMN extras TEXT",)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
+_THIRD: Final = (
+    "ALTER TABLE groups ADD COLUMN items INTEGER DEFAULT 0 NOT NULL",
+    "ALTER TABLE groups ADD COLUMN chunk INTEGER DEFAULT 0 NOT NULL",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD)
 
 
 def version_of(connection: Connection) -> int:

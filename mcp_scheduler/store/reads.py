@@ -55,7 +55,14 @@ _ATTEMPTS: Final = (
 )
 _COUNTS: Final = select(tasks.c.state, func.count()).group_by(tasks.c.state)
 _GROUP: Final = select(
-    groups.c.id, groups.c.name, groups.c.kind, groups.c.principal, groups.c.size, groups.c.submitted_at
+    groups.c.id,
+    groups.c.name,
+    groups.c.kind,
+    groups.c.principal,
+    groups.c.size,
+    groups.c.submitted_at,
+    groups.c["items"],
+    groups.c.chunk,
 ).where(groups.c.id == bindparam("group"))
 _MEMBERS: Final = _TASKS.where(tasks.c.group_id == bindparam("group"), tasks.c.group_id != "").order_by(tasks.c.seq)
 _BY_KEY: Final = _TASKS.where(

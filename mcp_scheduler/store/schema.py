@@ -127,6 +127,8 @@ groups = Table(
     _plain("principal", TEXT),
     _plain("size", INTEGER),
     _plain("submitted_at", REAL),
+    _plain("items", INTEGER, "0"),
+    _plain("chunk", INTEGER, "0"),
     sqlite_strict=True,
 )
 

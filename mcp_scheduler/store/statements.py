@@ -126,7 +126,7 @@ def _set_deadlines() -> Block:
     return Block("id deadline", build)
 
 
-INSERT_GROUPS: Final = _insert(groups, "id name kind principal size submitted_at")
+INSERT_GROUPS: Final = _insert(groups, "id name kind principal size submitted_at items chunk")
 INSERT_PAYLOADS: Final = _insert(payloads, "task body")
 INSERT_TAGS: Final = _insert(task_tags, "tag task")
 INSERT_REMEMBERED: Final = _insert(remembered, "door request verb tasks at")

@@ -39,7 +39,7 @@ class Writer:
                 with transaction(connection):
                     sweep(connection)
                 found = boot(connection, self._book, clean=clean)
-                self._latest = newest_time(connection, found)
+                self._latest = found.latest = newest_time(connection, found)
             except BaseException:
                 connection.close()
                 raise

@@ -36,7 +36,10 @@ def write(connection: Connection, changes: Changes, book: TermsBook, latest: flo
     """
     statements.INSERT_GROUPS.run(
         connection,
-        [(one.id, one.name, one.kind, one.principal, one.size, one.submitted_at) for one in changes.groups],
+        [
+            (one.id, one.name, one.kind, one.principal, one.size, one.submitted_at, one.items, one.chunk)
+            for one in changes.groups
+        ],
     )
     learnt = _add(connection, changes.added, book)
     _start(connection, changes)

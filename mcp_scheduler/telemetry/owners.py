@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 COOKIE: Final = b"MCP_SCHEDULER_COOKIE="
 ATTEMPT: Final = b"MCP_SCHEDULER_ATTEMPT="
+LEASE: Final = b"MCP_SCHEDULER_LEASE="  # what a lease's holder runs: the lease is a tenant by its own name
 _FIRST_NAMESPACE: Final = 0xEFFFFFFC  # the inode of the host's own pid namespace, fixed in the kernel
 _START_TIME: Final = 19  # its place in /proc/<pid>/stat behind the program's name
 _REMEMBERED: Final = 1024
@@ -16,10 +17,15 @@ _DEPTH: Final = 64  # ancestors that are looked at
 
 
 class Mark(NamedTuple):
-    """What a process of ours carries: its worker's cookie, and the attempt it was started for ("" for none)."""
+    """What a process of ours carries: its worker's cookie, and the attempt it was started for ("" for none); or the
+    lease that its starter holds."""
 
     cookie: str
     attempt: str
+    lease: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.cookie or self.lease)
 
 
 class Owners:
@@ -43,7 +49,7 @@ class Owners:
         mark = self.mark(pid)
         if mark is None:
             return None
-        return self._tenants.get(mark.cookie, "") if mark.cookie else ""
+        return self._tenants.get(mark.cookie, "") if mark.cookie else mark.lease
 
     def mark(self, pid: int) -> Mark | None:
         """What the process carries, `Mark("", "")` for a stranger; None if it is not to be seen from here."""
@@ -57,7 +63,7 @@ class Owners:
         mark = self._search(pid)
         if self._started(pid) != started:
             return None  # it ended while we looked, and the pid may mean another by now
-        if mark.cookie:
+        if mark:
             if self._in_container and not self._has_device_open(pid):
                 return None
             if len(self._known) >= _REMEMBERED:
@@ -71,7 +77,7 @@ class Owners:
         """The nearest mark on the way up: a program may have cleared its own environment."""
         for _ in range(_DEPTH):
             mark = self._carried(pid)
-            if mark.cookie:
+            if mark:
                 return mark
             pid = self._parent(pid)
             if pid <= 1:
@@ -83,7 +89,8 @@ class Owners:
             variables = (self._proc / str(pid) / "environ").read_bytes().split(b"\0")
         except OSError:
             return Mark("", "")  # another user's, so not ours, or gone
-        return Mark(_value(variables, COOKIE), _value(variables, ATTEMPT))
+        cookie = _value(variables, COOKIE)
+        return Mark(cookie, _value(variables, ATTEMPT), "" if cookie else _value(variables, LEASE))
 
     def _stat(self, pid: int) -> list[str]:
         try:

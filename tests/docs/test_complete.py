@@ -27,7 +27,7 @@ SAMPLES = {
     "needs": {"cpus": 1}, "retry": 2, "timeout": 1, "idle_timeout": 1, "after": ["a"], "start_after": "1h",
     "priority": 1, "name": "a", "tags": ["a"], "idempotency_key": "a", "hold": True,
 }  # fmt: skip
-CALLS = {"chat": {"chat": {"model": "m"}}, "tool": {"tool": "a.b"}, "lease": {"lease": True}}
+CALLS = {"chat": {"chat": {"model": "m"}}, "tool": {"tool": "a.b"}}
 DEVICES = {"gpus": 1, "gpu_memory": "1GB", "device": "gpu0"}
 
 
@@ -68,7 +68,7 @@ def test_every_generated_page_is_in_the_index():
 
 
 def is_refused(fields: dict[str, object]) -> bool:
-    call = {} if fields.keys() & {"chat", "tool", "lease"} else {"function": "m.f"}
+    call = {} if fields.keys() & {"chat", "tool"} else {"function": "m.f"}
     try:
         refuse_later(TaskSpec.model_validate({**call, **fields}))
     except NotYet:

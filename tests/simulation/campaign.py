@@ -20,7 +20,7 @@ from mcp_scheduler.errors import SchedulerError
 from tests.simulation.sim import OK, OUTCOMES, SHAPES, Fate, Sim, Wanted
 
 EPISODE = 120  # steps
-ACTIONS = (Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY)
+ACTIONS = (Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY, Action.RELEASE, Action.RENEW)
 
 
 class Walker:
@@ -33,6 +33,7 @@ class Walker:
         self.verbs: list[tuple[int, Callable[[], None]]] = [
             (5, self.submit), (3, self.cancel), (4, self.update), (12, self.deliver), (2, self.deliver_again),
             (16, self.begin), (8, self.end), (4, self.hang), (5, self.wait), (1, self.resize),
+            (1, self.pause),
         ]  # fmt: skip
 
     def step(self) -> None:
@@ -72,7 +73,7 @@ class Walker:
         )
 
     def cancel(self) -> None:
-        self.do("cancel", self.picks(2), self.fate(crashes=5), with_reports=self.draw.random() < 0.5)
+        self.do("cancel", self.picks(2), self.fate(crashes=12), with_reports=self.draw.random() < 0.5)
 
     def update(self) -> None:
         action, value = self.draw.choice(ACTIONS), self.draw.choice((0, 5, -5))
@@ -98,6 +99,9 @@ class Walker:
 
     def resize(self) -> None:
         self.do("resize", self.draw.choice((1, 2, 3, 4)), self.fate())
+
+    def pause(self) -> None:
+        self.do("pause", paused=self.draw.random() < 0.3)
 
 
 def walk(seed: str, steps: int = EPISODE) -> Counter[str]:

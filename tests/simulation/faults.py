@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcp_scheduler.core import decide, draft, endings, graph, retry, slots, wishes
+from mcp_scheduler.core import decide, draft, endings, graph, leases, retry, slots, wishes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.states import State
 
@@ -94,6 +94,20 @@ def returned_work_is_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(endings, "returned", lambda *_: None)
 
 
+def leases_lapse_though_they_were_renewed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(leases, "renew", lambda draft, task, _seconds: draft.put(task, draft.status(task).copy()))
+
+
+def fences_begin_anew_with_each_engine(patch: pytest.MonkeyPatch) -> None:
+    """As a mere counter in memory would."""
+
+    def next_grant(self):
+        self.cluster.grants = getattr(self.cluster, "grants", 0) + 1
+        return self.cluster.grants / 1_000_000
+
+    patch.setattr(draft.Draft, "_next_grant", next_grant)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -107,4 +121,6 @@ FAULTS: tuple[Plant, ...] = (
     timeouts_forgotten_after_a_failed_commit,
     keys_kept_of_what_was_not_stored,
     returned_work_is_lost,
+    leases_lapse_though_they_were_renewed,
+    fences_begin_anew_with_each_engine,
 )

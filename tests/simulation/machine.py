@@ -40,7 +40,9 @@ class Machine(RuleBasedStateMachine):
         self.sim.cancel(picks, fate, with_reports=with_reports)
 
     @rule(
-        action=st.sampled_from((Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY)),
+        action=st.sampled_from(
+            (Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY, Action.RELEASE, Action.RENEW)
+        ),
         picks=PICKS, fate=FATES, value=st.sampled_from((-5, 0, 5)), with_reports=st.booleans(),
     )  # fmt: skip
     def update(self, action, picks, fate, value, with_reports):
@@ -69,6 +71,10 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.01, 0.06, 1.0, 10.0, 40.0)), fate=FATES)
     def wait(self, seconds, fate):
         self.sim.wait(seconds, fate)
+
+    @rule(paused=st.booleans())
+    def pause(self, paused):
+        self.sim.pause(paused=paused)
 
     @rule(cpus=st.integers(1, 4), fate=FATES)
     def resize(self, cpus, fate):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from mcp_scheduler.core import decide as heart
-from mcp_scheduler.core.changes import Stop
+from mcp_scheduler.core import leases
+from mcp_scheduler.core.changes import Changes, Stop
 from mcp_scheduler.core.check import check
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import (
@@ -24,6 +25,7 @@ from mcp_scheduler.core.events import (
     NewTask,
     NodeChanged,
     Outcome,
+    QueuePaused,
     Returned,
     Submitted,
     UpdateAsked,
@@ -31,7 +33,7 @@ from mcp_scheduler.core.events import (
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Attempt, Node
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import Retry, Status, Task, Terms
+from mcp_scheduler.core.task import Kind, Retry, Status, Task, Terms
 from mcp_scheduler.policies.order import PRIORITY
 from mcp_scheduler.store.memory import MemoryStore
 from tests.core.builders import needs, terms
@@ -50,6 +52,8 @@ SHAPES: tuple[Terms, ...] = (
     terms("module.licensed", needs=needs(1, license=1)),
     terms("module.wide", needs=needs(3), retry=Retry(2, 1.0, on=frozenset({Reason.LOST}))),
     terms("module.free", needs=needs(0, license=1)),
+    replace(terms("lease", needs=needs(0, license=1), timeout=25.0), kind=Kind.LEASE),
+    replace(terms("lease", needs=needs(1), timeout=25.0), kind=Kind.LEASE),
 )
 OUTCOMES: tuple[Reason | None, ...] = (
     None, None, None, Reason.ERROR, Reason.CRASHED, Reason.LOST, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.REJECTED,
@@ -102,6 +106,8 @@ class Sim:
         self.hanging: set[AttemptId] = set()
         self.figures: Counter[str] = Counter()
         self.fresh: dict[str, Task] = {}  # of the submission under way
+        self.fence = 0  # of the last grant that became durable
+        self.renewed: dict[str, float] = {}  # lease → when it was granted or its renewal became durable
         self._seq = 0
         self._size = CPUS
         self._boot()
@@ -112,9 +118,10 @@ class Sim:
         boot = done(self.store.open())
         self._seq = max(self._seq, boot.next_seq)
         self.cluster = Cluster(PRIORITY)
-        self.cluster.load(boot.tasks, boot.attempts)
+        self.cluster.load(boot.tasks, boot.attempts, boot.next_seq, boot.latest)
         self.cluster.set_node(self._node())
-        self.world.recover(boot.attempts, self.now)
+        with_processes = [one for one in boot.attempts if not self._is_lease(one.id.task)]
+        self.world.recover(with_processes, self.now)
         self.cluster.rebuild()
         for attempt, reason in heart.resume(self.cluster):
             self.cluster.stopping.add(attempt)
@@ -143,6 +150,7 @@ class Sim:
         self._look_at_starts(decision.changes.started, events)
         if decision.changes:
             done(self.store.commit(decision.changes))
+            self._look_at_leases(decision.changes, events)
         effects = decision.effects
         if fate.kind == "after":
             effects = effects[: fate.effects]
@@ -235,7 +243,8 @@ class Sim:
                 self.ended.pop(name, None)
         if not names:
             return
-        durable = self._ask(UpdateAsked(names, action, value, revived, outside), fate, with_reports=with_reports)
+        given = value if action is Action.SET_PRIORITY else None
+        durable = self._ask(UpdateAsked(names, action, given, revived, outside), fate, with_reports=with_reports)
         if action is Action.RETRY and not durable:
             self.world.past.update({name: before[name] for name in names if stored[name].status == self._stored(name)})
 
@@ -288,6 +297,10 @@ class Sim:
         self.now += seconds
         self.turn([], fate)
 
+    def pause(self, *, paused: bool) -> None:
+        """Nothing new starts, or everything may again. An engine that dies forgets it here: a setting keeps it."""
+        self.turn([QueuePaused("paused" if paused else "")], OK)
+
     def resize(self, cpus: int, fate: Fate = OK) -> None:
         self._size = cpus
         self.turn([NodeChanged(self._node())], fate)
@@ -303,6 +316,8 @@ class Sim:
         succeeded = {
             event.attempt.task for event in events if isinstance(event, Ended) and event.outcome.reason is None
         }
+        released = (name for name, action in freed if action is Action.RELEASE and self._is_lease(name))
+        succeeded.update(released)
         for attempt in started:
             name = attempt.id.task
             assert name not in self.cancelled, f"{name} is started though it is cancelled."
@@ -313,6 +328,31 @@ class Sim:
             for other in task.after:
                 over = other in succeeded or (other in stored and stored[other].status.state is State.SUCCEEDED)
                 assert over, f"{name} is started before {other} has succeeded."
+
+    def _is_lease(self, name: str) -> bool:
+        return self.world.past[name].terms.kind is Kind.LEASE
+
+    def _look_at_leases(self, changes: Changes, events: Sequence[Event]) -> None:
+        """What has just become durable: fences grow, nothing is launched, and a lease ends for a reason."""
+        for attempt in changes.started:
+            if self._is_lease(attempt.id.task):
+                assert leases.fence(attempt) > self.fence, f"{attempt} has no larger fence than {self.fence}."
+                self.fence = leases.fence(attempt)
+                self.renewed[attempt.id.task] = self.now
+        asked = {event.action: event.tasks for event in events if isinstance(event, UpdateAsked)}
+        for name in asked.get(Action.RENEW, ()):
+            if name in changes.statuses and name in self.renewed:
+                self.renewed[name] = self.now
+        for ended in changes.ended:
+            name = ended.attempt.task
+            if not self._is_lease(name):
+                continue
+            if ended.outcome.reason is None:
+                assert name in asked.get(Action.RELEASE, ()), f"{name} has ended, and nobody has released it."
+                self.world.past[name].succeeded = True
+            elif ended.outcome.reason is Reason.TIMEOUT:
+                ttl = self.world.past[name].terms.timeout or 0.0
+                assert self.renewed[name] + ttl <= self.now, f"{name} lapsed though it was renewed."
 
     def check(self) -> None:
         """The promises, as far as they can be seen at this moment."""
@@ -334,6 +374,7 @@ class Sim:
     def drain(self) -> None:
         """Nothing is in the way any more: everything ends, or is stopped because that was asked for."""
         self.resize(CPUS)
+        self.pause(paused=False)
         for _ in range(60):
             if held := [name for name in self.known if self._stored(name).state is State.HELD]:
                 self.turn([UpdateAsked(tuple(held), Action.RESUME)], OK)

@@ -1,5 +1,6 @@
 """Each verb once against the real engine, as a process of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -150,6 +151,31 @@ def test_what_config_prints_starts_a_server_that_answers(program):
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert '"serverInfo"' in ended.stdout
+
+
+def test_python_train_py_works_at_once_for_whoever_has_pasted_what_config_prints(program):
+    (program.folder / "train.py").write_text("print('trained')\n")
+    server = program("config", "claude-desktop").json["mcpServers"]["scheduler"]
+    lines = [
+        {"id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "desktop", "version": "0"}}},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {
+            "name": "submit_task", "arguments": {"command": "python train.py"}}},
+    ]  # fmt: skip
+    talking = subprocess.Popen(
+        [server["command"], *server["args"]], cwd="/", env={"PATH": "/usr/bin:/bin"}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with talking:
+        for line in lines:
+            talking.stdin.write(json.dumps({"jsonrpc": "2.0"} | line) + "\n")
+        talking.stdin.flush()
+        answer = next(found for text in talking.stdout if (found := json.loads(text)).get("id") == 2)["result"]
+        assert not answer.get("isError"), answer
+        task = answer["structuredContent"]["id"]
+        assert program("wait", task).code == 0
+    assert program("logs", task).out == "trained\n"
 
 
 def test_a_file_in_place_of_a_home_is_unavailable(program, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -53,3 +54,28 @@ def test_the_first_interrupt_is_answered_and_the_second_cancels(program):
 
     assert running.returncode == 130
     assert "cancelled" in said
+
+
+def test_a_lease_and_a_pause_outlive_the_engine_and_a_killed_holder_is_outlived_soon(program):
+    gate = program.folder / "gate-lease"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
+    with program.start("lease", "--needs", "cpus=1", "--name", "bench", "--", "python3", "-c", waits) as holding:
+        program.until(lambda: bench(program)["state"] == "running", "it is granted")
+        fence = bench(program)["fence"]
+        assert program("pause").code == 0
+        os.kill(program.home.engine_record()["pid"], signal.SIGKILL)
+        after = bench(program)
+        assert (after["state"], after["fence"], after["attempt"]) == ("running", fence, 1)
+        waiting = program("submit", "--json", "--", "true").json
+        assert (waiting["state"], "paused" in waiting["why"]) == ("queued", True)
+        gate.touch()
+        holding.communicate(timeout=60)
+        assert holding.returncode == 0
+    assert bench(program)["state"] == "succeeded"
+    assert program("resume").code == 0
+    assert program("wait", waiting["id"]).code == 0
+
+
+def bench(program):
+    """The lease, as `list` shows it."""
+    return next(iter(program("list", "--name", "bench", "--json").json["tasks"]), {"state": ""})

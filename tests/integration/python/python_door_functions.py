@@ -54,3 +54,13 @@ def wait_for_file(path: str) -> str:
 def big(size: int) -> str:
     """A large result."""
     return "x" * size
+
+
+@function(retry={"max_attempts": 2, "delay": 0.01})
+def picky(n: int, log: str) -> int:
+    """Fails at every seventh number, the first time."""
+    with open(log, "a") as file:
+        file.write(f"{n}\n")
+    if n % 7 == 0 and current_task().attempt == 1:
+        raise ValueError(f"{n} is one of seven")
+    return n

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from mcp_scheduler import Scheduler, errors, views
+from mcp_scheduler.lease import LeaseLost
 from mcp_scheduler.scheduler import TaskFailed
 
 HERE = Path(__file__).parent
@@ -249,3 +250,100 @@ async def test_settings_that_make_no_sense_are_named(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidRequest, match=r"pool\.cpus"):
         async with Scheduler.open(tmp_path):
             pass
+
+
+async def test_a_lease_is_held_by_one_until_its_block_ends(scheduler: Scheduler) -> None:
+    cpus = (await scheduler.load()).nodes[0].total["cpus"]
+    fences: list[int] = []
+
+    async def hold() -> None:
+        async with scheduler.lease(cpus=cpus, ttl=30.0) as held:
+            assert (await scheduler.load()).nodes[0].reserved["cpus"] == cpus
+            fences.append(held.fence)
+
+    async with asyncio.timeout(LIMIT):
+        await asyncio.gather(hold(), hold(), hold())
+    assert fences == sorted(set(fences))
+    assert (await scheduler.load()).nodes[0].reserved["cpus"] == 0
+
+
+async def test_a_lease_is_renewed_as_long_as_its_block_goes_on(scheduler: Scheduler) -> None:
+    async with asyncio.timeout(LIMIT), scheduler.lease(cpus=1, ttl=0.6) as held:
+        first = await scheduler.get(held.id)
+        while (now := await scheduler.get(held.id)).due < first.due + 0.8:  # type: ignore[union-attr,operator]
+            assert now.state == "running"
+            await asyncio.sleep(0.05)  # it takes longer than the first ttl
+    assert (await scheduler.get(held.id)).state == "succeeded"
+
+
+async def test_a_lease_that_somebody_takes_away_is_told_as_lost(scheduler: Scheduler) -> None:
+    with pytest.raises(LeaseLost, match="was lost: has already ended: cancelled"):  # noqa: PT012 - at the block's end
+        async with scheduler.lease(cpus=1, ttl=0.3) as held:
+            await scheduler.cancel([held.id])
+            await asyncio.wait_for(held.lost.wait(), LIMIT)
+
+
+async def test_a_lease_that_is_not_granted_is_not_wanted_any_more_when_its_caller_leaves(scheduler: Scheduler) -> None:
+    cpus = (await scheduler.load()).nodes[0].total["cpus"]
+    async with scheduler.lease(cpus=cpus):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), scheduler.lease(cpus=1, options={"name": "impatient"}):
+                raise AssertionError("granted, though nothing is free")
+    page = await scheduler.list(name="impatient")
+    assert [task.state for task in page.tasks] == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"needs": {}}, "would hold nothing"),
+        ({"needs": {"cpus": 1}, "retry": 3}, "`retry` belongs to work that runs"),
+        ({"needs": {"cpus": 1}, "env": {"A": "b"}}, "`env` belongs to a command"),
+        ({"needs": {"cpus": 100_000}}, "No node is large enough"),
+    ],
+)
+async def test_a_lease_that_makes_no_sense_is_refused(
+    scheduler: Scheduler, fields: dict[str, object], said: str
+) -> None:
+    with pytest.raises(errors.InvalidRequest, match=said):
+        await scheduler.submit_many([{"lease": True, **fields}])
+
+
+async def test_a_paused_queue_takes_work_and_starts_none(scheduler: Scheduler) -> None:
+    assert (await scheduler.pause()).paused
+    handle = await scheduler.submit(call("add"), a=1)
+    view = await handle.wait(0.1)
+    assert (view.state, "paused by its owner" in view.why) == ("queued", True)  # type: ignore[union-attr]
+    assert any("paused" in alert for alert in (await scheduler.load()).alerts)
+    assert not (await scheduler.resume()).paused
+    assert await handle.result(LIMIT) == 2
+
+
+async def test_a_map_in_chunks_repeats_the_items_that_failed_and_its_reduce_sees_all(
+    scheduler: Scheduler, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    mapped = await scheduler.map(
+        call("picky"),
+        [{"n": number, "log": str(log)} for number in range(25)],
+        chunk=10,
+        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}},
+    )
+    assert await mapped.result(LIMIT) == [*range(25), sum(range(25))]
+    assert sorted(map(int, log.read_text().split())) == sorted([*range(25), *range(0, 25, 7)])
+    group = await scheduler.get(mapped.id)
+    assert isinstance(group, views.GroupView)
+    assert (group.size, group.items, group.items_done, group.chunk) == (4, 25, 25, 10)
+    later = await scheduler.submit(call("total"), numbers={"$result": mapped.id, "path": "[:25]"})
+    assert await later.result(LIMIT) == sum(range(25))
+
+
+async def test_a_chunk_that_fails_has_the_results_of_its_other_items(scheduler: Scheduler) -> None:
+    mapped = await scheduler.map(call("add"), [{"a": 1}, {"a": 2}, {"a": 3, "b": 10**400}], chunk="auto")
+    assert await mapped.result(LIMIT) == [2, 3, 3 + 10**400]
+    mapped = await scheduler.map(call("fail"), ["x", "y"], argument="text", chunk=2)
+    with pytest.raises(TaskFailed, match="2 of 2 items failed; item 0: ValueError: x"):
+        await mapped.result(LIMIT)
+    assert await scheduler.full_result(mapped.id) == [{"$error": "ValueError: x"}, {"$error": "ValueError: y"}]
+    page = await scheduler.read(mapped.id, "result", path='[1]."$error"')
+    assert page.text == "ValueError: y"

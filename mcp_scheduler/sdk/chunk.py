@@ -1,0 +1,80 @@
+"""A chunk of a map: one function, called for many items in one call. An item that fails spoils no other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from mcp_scheduler.sdk.current import CurrentTask
+from mcp_scheduler.sdk.durable import write_durably
+from mcp_scheduler.sdk.failures import lacks_memory, told
+from mcp_scheduler.sdk.plain import BadArguments
+from mcp_scheduler.sdk.results import NotJson, encode
+from mcp_scheduler.sdk.stops import Stopped
+
+KEPT: Final = ".chunk.json"  # in the task's folder: {"<item>": "<its result as JSON text>"} of an attempt that failed
+ERROR: Final = "$error"  # stands in the place of a result: {"$error": "ValueError: ..."}
+LONGEST_ERROR: Final = 500  # characters of an item's error among the results
+TOLD: Final = 3  # errors that the chunk's own error tells in full
+
+
+class Chunk:
+    """`items` are the sets of arguments, `first` is the number of the first of them in the whole map. What an earlier
+    attempt of the task has done is not done again."""
+
+    def __init__(self, items: list[dict[str, Any]], first: int, folder: str) -> None:
+        self._items = items
+        self._first = first
+        self._file = Path(folder, KEPT)
+        self._texts: list[str | None] = [None] * len(items)
+        self.errors: dict[int, str] = {}
+        for index, text in self._kept().items():
+            self._texts[int(index)] = text
+
+    def run(self, call: Callable[[dict[str, Any]], Any], task: CurrentTask) -> None:
+        """Call for each item that is left. Raises what ends the whole chunk: a stop, and want of memory."""
+        for index, arguments in enumerate(self._items):
+            if self._texts[index] is not None:
+                continue
+            try:
+                self._texts[index] = encode(call(arguments))
+            except Stopped:
+                raise
+            except (BadArguments, NotJson) as problem:
+                self.errors[index] = str(problem)
+            except BaseException as error:
+                if lacks_memory(error):
+                    raise
+                self.errors[index] = told(error)
+            task.progress((index + 1) / len(self._items), f"{index + 1} of {len(self._items)} items")
+
+    def result(self) -> str:
+        """The list of all results as JSON text; where an item has none, its error."""
+        return f"[{','.join(self._entry(index, text) for index, text in enumerate(self._texts))}]"
+
+    def failure(self) -> str:
+        """What went wrong with how many; "" if nothing did."""
+        if not self.errors:
+            return ""
+        shown = [f"item {self._first + index}: {text}" for index, text in list(self.errors.items())[:TOLD]]
+        return "\n".join([f"{len(self.errors)} of {len(self._items)} items failed; {shown[0]}", *shown[1:]])
+
+    def keep(self) -> None:
+        """For the next attempt. Errors: OSError; then that one does everything again."""
+        done = {str(index): text for index, text in enumerate(self._texts) if text is not None}
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_durably(self._file, json.dumps(done).encode())
+
+    def _kept(self) -> dict[str, str]:
+        try:
+            return json.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return {}
+
+    def _entry(self, index: int, text: str | None) -> str:
+        if text is not None:
+            return text
+        headline = self.errors.get(index, "It did not come to its end.").partition("\n")[0]
+        return json.dumps({ERROR: headline[:LONGEST_ERROR]})

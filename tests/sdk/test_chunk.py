@@ -1,0 +1,73 @@
+import json
+
+import pytest
+
+from mcp_scheduler.sdk.chunk import Chunk
+from mcp_scheduler.sdk.current import CurrentTask
+from mcp_scheduler.sdk.stops import Stopped
+
+ITEMS = [{"n": number} for number in range(4)]
+
+
+class Calls:
+    """A function that does to each item what the test says, and remembers what it was called with."""
+
+    def __init__(self, **fates):
+        self.fates = {int(name[1:]): fate for name, fate in fates.items()}
+        self.seen = []
+
+    def __call__(self, arguments):
+        self.seen.append(arguments["n"])
+        fate = self.fates.get(arguments["n"], arguments["n"] * 10)
+        if isinstance(fate, BaseException):
+            raise fate
+        return fate
+
+
+def task(told=None):
+    return CurrentTask("t", 1, "", report=lambda *progress: told is not None and told.append(progress))
+
+
+def run(tmp_path, calls, told=None):
+    chunk = Chunk(ITEMS, 100, str(tmp_path / "t"))
+    chunk.run(calls, task(told))
+    return chunk
+
+
+def test_all_results_are_one_list(tmp_path):
+    chunk = run(tmp_path, Calls())
+    assert (json.loads(chunk.result()), chunk.failure()) == ([0, 10, 20, 30], "")
+
+
+def test_an_item_that_fails_spoils_no_other_and_is_told_by_its_number_in_the_map(tmp_path):
+    chunk = run(tmp_path, Calls(n1=ValueError("odd"), n2=object(), n3=SystemExit(3)))
+    results = json.loads(chunk.result())
+    assert (results[0], results[1]) == (0, {"$error": "ValueError: odd"})
+    assert results[2]["$error"].startswith("The result is not JSON")
+    assert chunk.failure().startswith("3 of 4 items failed; item 101: ValueError: odd")
+
+
+def test_the_next_attempt_does_what_is_left(tmp_path):
+    run(tmp_path, Calls(n1=ValueError("odd"))).keep()
+    again = Calls()
+    chunk = run(tmp_path, again)
+    assert again.seen == [1]
+    assert (json.loads(chunk.result()), chunk.failure()) == ([0, 10, 20, 30], "")
+
+
+@pytest.mark.parametrize("end", [Stopped(), MemoryError("no room")])
+def test_a_stop_and_want_of_memory_end_the_chunk_and_keep_what_is_done(tmp_path, end):
+    chunk = Chunk(ITEMS, 0, str(tmp_path / "t"))
+    with pytest.raises(type(end)):
+        chunk.run(Calls(n2=end), task())
+    assert json.loads(chunk.result())[2:] == [{"$error": "It did not come to its end."}] * 2
+    chunk.keep()
+    again = Calls()
+    run(tmp_path, again)
+    assert again.seen == [2, 3]
+
+
+def test_it_tells_how_far_it_is(tmp_path):
+    told = []
+    run(tmp_path, Calls(), told)
+    assert told[-1] == (1.0, "4 of 4 items")
