@@ -16,6 +16,8 @@ from weakref import WeakValueDictionary
 from mcp_scheduler.core import warm
 from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.core.conflicts import Conflicts
+from mcp_scheduler.core.contention import Contention
 from mcp_scheduler.core.estimates import Estimates, Expected, Forecasts
 from mcp_scheduler.core.floor import Floor
 from mcp_scheduler.core.ids import AttemptId
@@ -24,9 +26,10 @@ from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
 from mcp_scheduler.core.policy import Policy, Sharing
 from mcp_scheduler.core.ready import Ready, accounts_of
+from mcp_scheduler.core.recurring import Calendar, NoCalendar
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
 from mcp_scheduler.core.states import State
-from mcp_scheduler.core.task import Task, Terms
+from mcp_scheduler.core.task import NO_EXTRAS, Status, Task, Terms
 from mcp_scheduler.core.usage import Usage
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
@@ -62,6 +65,9 @@ class Cluster:
         self.pace = Pace()
         self.usage = Usage()
         self.warm_seconds = WARM
+        self.calendar: Calendar = NoCalendar()
+        self.contention = Contention()
+        self.next_seq = 1
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
         self._latest_terms: Terms | None = None
@@ -72,6 +78,7 @@ class Cluster:
     def _forget_derived(self) -> None:
         self.plans: dict[str, Plan] = {}  # of graphs under way
         self.ready = self._new_ready()
+        self.conflicts = Conflicts(self.contention)
         self.slots: dict[str, Slot] = {}
         self.slot_of: dict[AttemptId, str] = {}
         self.resting: dict[str, Slot] = {}  # empty slots whose worker stays warm on its devices
@@ -107,6 +114,12 @@ class Cluster:
         """How long the task will take; None where nothing is known."""
         return (self.forecasts or self.estimates).expected(task, device_class)
 
+    def take_seq(self) -> int:
+        """The arrival number of a new task. One that is not used, because a commit fails, is never given again."""
+        seq = self.next_seq
+        self.next_seq += 1
+        return seq
+
     def intern(self, terms: Terms) -> Terms:
         """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
         if terms is self._latest_terms:
@@ -120,6 +133,7 @@ class Cluster:
         """Start from what the store knows: the unfinished tasks, and the next arrival number. Follow with `rebuild`,
         once the nodes are there."""
         self._newest = self._sure_above = next_seq - 1
+        self.next_seq = max(next_seq, 1)
         for task in tasks:
             task.terms = self.intern(task.terms)
             self._admit(task)
@@ -139,6 +153,13 @@ class Cluster:
                 self.tail.append(task_id)
         for task_id, deadline in changes.deadlines.items():
             self.tasks[task_id].deadline = deadline
+        for task_id, extras in changes.extras.items():
+            self.tasks[task_id].extras = extras
+        self._apply_attempts(changes)
+        if len(self._timers) > self._sweep_at:
+            self._sweep_timers()
+
+    def _apply_attempts(self, changes: Changes) -> None:
         for attempt in changes.started:
             self.attempts[attempt.id] = attempt
             if attempt.devices:
@@ -147,8 +168,6 @@ class Cluster:
             self._end(ended.attempt)
         for attempt_id in changes.returned:
             self._end(attempt_id)
-        if len(self._timers) > self._sweep_at:
-            self._sweep_timers()
 
     def _end(self, attempt: AttemptId) -> None:
         self.attempts.pop(attempt, None)
@@ -244,10 +263,13 @@ class Cluster:
         self._forget_derived()
         for task in self.tasks.values():
             match task.status.state:
+                case State.RUNNING if task.extras is not NO_EXTRAS:
+                    self.conflicts.join(task, task.status.at)  # it stands before everybody who waits
                 case State.SCHEDULED | State.RETRYING:
                     self.wake(task.status.due, task=task)
                 case State.PENDING | State.HELD:
-                    self.wait_for(task, [name for name in dict.fromkeys(task.after) if self._is_open(name)])
+                    others = dict.fromkeys((*task.after, *task.extras.behind))
+                    self.wait_for(task, [name for name in others if self._is_open(name)])
                 case _:
                     pass
         if self.policy.by_estimate:
@@ -264,7 +286,7 @@ class Cluster:
         queued = [task for task in self.tasks.values() if task.status.state is State.QUEUED]
         queued.sort(key=lambda task: task.status.at)
         for task in queued:
-            self.ready.push(task, task.status.priority, task.status.at)
+            self.stand(task, task.status)
 
     def _plan_again(self) -> None:
         groups: dict[str, list[Task]] = {}
@@ -305,12 +327,19 @@ class Cluster:
         if began is not None and terms.timeout is not None:
             self.wake(began + terms.timeout, attempt=attempt.id)
 
+    def stand(self, task: Task, status: Status, *, first: bool = False) -> None:
+        """The task is queued: it stands where it is found when there is room for it, or, while it conflicts with one
+        that became queued earlier, in the lines of its things."""
+        if task.extras is NO_EXTRAS or first or self.conflicts.join(task, status.at):
+            self.ready.push(task, status.priority, status.at, first=first)
+
     def _is_open(self, name: str) -> bool:
         task = self.tasks.get(name)
         return task is not None and not task.status.is_final
 
     def wait_for(self, task: Task, names: Collection[str]) -> None:
-        """The task cannot go on before these others, which have not ended, have succeeded."""
+        """The task cannot go on before these others, which have not ended, have ended well; those that are only before
+        it in its graph: have ended."""
         for name in names:
             self.dependents.setdefault(name, {})[task] = None
         if names:
@@ -324,11 +353,11 @@ class Cluster:
             if not made.levels:
                 del self.plans[task.group]
 
-    def wait_no_more(self, task: Task) -> None:
-        """The task has ended, perhaps before its dependencies have: they need not remember it."""
+    def wait_no_more(self, task: Task, more: Iterable[str] = ()) -> None:
+        """The task has ended, perhaps before its dependencies, or `more`, have: they need not remember it."""
         if self.missing.pop(task.id, None) is None:
             return
-        for name in task.after:
+        for name in (*task.after, *more):
             waiting = self.dependents.get(name)
             if waiting is not None:
                 waiting.pop(task, None)

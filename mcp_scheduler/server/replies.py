@@ -101,6 +101,7 @@ def group_brief(group: GroupView, now: float) -> Json:
         "state": group.state,
         "size": group.size,
         "counts": group.counts,
+        "why": one_line(group.why, 140),
         "failures": [brief(task, now) for task in group.failures[:3]],
         "duplicate": group.duplicate or None,
     })  # fmt: skip
