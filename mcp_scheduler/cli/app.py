@@ -40,6 +40,7 @@ VERBS: Final = {
     "explain": ("policies", "explain"),
     "policy": ("policies", "policy"),
     "nodes": ("engine", "nodes"),
+    "contention": ("contention", "contention"),
     "drain": ("engine", "drain"),
     "undrain": ("engine", "undrain"),
     "functions": ("functions", "functions"),

@@ -79,10 +79,10 @@ class Extras:
     names the conflicting tasks that come before it in its graph: it goes on when they have ended, however they did.
 
     A task with `every` is an occurrence of a series (its group). The next one is made when it ends, unless that was
-    done before or the series was ended: then its part is `over`. `every` is the period in seconds; with `cron` the times
-    come from that line, and `every` is their usual distance. `catch_up` tells what becomes of missed times: skip, one,
-    all. `occurrence` counts from 1, `time` is the one it stands for (no earlier one is looked at again), `paused`: the
-    next one shall be held back.
+    done before or the series was ended: then its part is `over`. `every` is the period in seconds; with `cron` the
+    times come from that line, and `every` is their usual distance. `catch_up` tells what becomes of missed times: skip,
+    one, all. `occurrence` counts from 1, `time` is the one it stands for (no earlier one is looked at again), `paused`:
+    the next one shall be held back.
     """
 
     reads: tuple[str, ...] = ()

@@ -122,10 +122,8 @@ class Look:
 
     def series(self, tally: Tally) -> str:
         """How often a series comes, and where its present occurrence stands."""
-        task = next(
-            (self._cluster.tasks.get(name) for name, state in reversed(tally.states.items()) if state not in FINAL),
-            None,
-        )
+        present = next((name for name, state in reversed(tally.states.items()) if state not in FINAL), "")
+        task = self._cluster.tasks.get(present)
         if task is None or not task.extras.every:
             return "it has ended"
         times = task.extras.cron or f"every {task.extras.every:g} s"
