@@ -109,8 +109,8 @@ def _lines(cluster: Cluster) -> list[str]:
         if first is not None and not (first.writes or writers):
             broken.append(f"A reader waits for '{thing}', which only readers have.")
         stands.update((*line.front, *line.waiting))
-        waits.update(line.waiting)
-    if waits != conflicts.blocked:
+        waits.update(list(line.waiting))
+    if dict(waits) != conflicts.blocked:
         broken.append("Others are counted as blocked than those that wait in lines.")
     for task in cluster.tasks.values():
         if task.extras is NO_EXTRAS:

@@ -76,6 +76,17 @@ def put_off(draft: Draft, task: Task) -> bool:
     return True
 
 
+def present(draft: Draft, task: Task) -> Task:
+    """The present occurrence of the task's series: the one that was named may have ended while the wish was on its
+    way. The task itself where it recurs, or is unfinished."""
+    while draft.status(task).state in FINAL and draft.extras(task).over:
+        following = draft.task(f"{task.group}-{task.extras.occurrence + 1}")
+        if following is None:
+            break
+        task = following
+    return task
+
+
 def end_series(draft: Draft, task: Task) -> None:
     """No occurrence follows this one."""
     draft.set_extras(task, replace(draft.extras(task), over=True))

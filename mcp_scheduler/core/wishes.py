@@ -10,7 +10,7 @@ from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
 from mcp_scheduler.core.graph import enter, release_dependents, settle_waiting
 from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.recurring import end_series
+from mcp_scheduler.core.recurring import end_series, present
 from mcp_scheduler.core.states import FINAL, WAITING, Cause, State
 from mcp_scheduler.core.task import Task
 
@@ -22,9 +22,9 @@ def cancel(draft: Draft, event: CancelAsked) -> None:
         task = draft.task(task_id)
         if task is None:
             continue  # the service has told the caller
-        status = draft.status(task)
-        if task_id in event.for_good and draft.extras(task).recurs:
+        if task_id in event.for_good and (task := present(draft, task)) and draft.extras(task).recurs:
             end_series(draft, task)
+        status = draft.status(task)
         if status.state in WAITING:
             draft.move(task, Cause.CANCEL)
             release_dependents(draft, task)

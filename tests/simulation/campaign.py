@@ -50,8 +50,13 @@ class Walker:
         return (
             OK
             if kind == "ok"
-            else Fate(kind, self.draw.randrange(3), tuple(self.picks(3)) if self.draw.random() < 0.5 else ())
+            else Fate(
+                kind, self.draw.randrange(3), tuple(self.picks(3)) if self.draw.random() < 0.5 else (), self.jump()
+            )
         )
+
+    def jump(self) -> float:
+        return self.draw.choice((0.0, 0.0, 0.0, 500.0, 500.0, 500.0, 500.0, -5.0))
 
     def picks(self, most: int) -> list[int]:
         return [self.draw.randrange(1000) for _ in range(self.draw.randint(1, most))]
@@ -69,10 +74,15 @@ class Walker:
             draw.choice((0.0, 0.0, 20.0)),
             draw.random() < 0.1,
             draw.choice((0, 0, 1, 2, 3)),
+            draw.choice(("", "", "", "a", "b", "ab")),
+            draw.choice(("", "", "", "a", "b", "ac")),
+            draw.choice((0.0, 0.0, 0.0, 0.0, 15.0)),
+            draw.choice(("skip", "one", "all")),
         )
 
     def cancel(self) -> None:
-        self.do("cancel", self.picks(2), self.fate(crashes=5), with_reports=self.draw.random() < 0.5)
+        with_reports, for_good = self.draw.random() < 0.5, self.draw.random() < 0.3
+        self.do("cancel", self.picks(2), self.fate(crashes=5), with_reports=with_reports, for_good=for_good)
 
     def update(self) -> None:
         action, value = self.draw.choice(ACTIONS), self.draw.choice((0, 5, -5))
