@@ -70,7 +70,8 @@ def _parts(line: str) -> tuple[str, str]:
     zone = ""
     if words and words[0].upper().startswith(("CRON_TZ=", "TZ=")):
         zone = words.pop(0).partition("=")[2]
-    if len(words) in (FIELDS + 1, 2) and words[-1][:1].isalpha():
+    named = len(words) > 1 and words[0].startswith("@")
+    if (named or len(words) == FIELDS + 1) and words[-1][:1].isalpha():
         zone = words.pop()
     if len(words) == 1:
         words = _NAMED.get(words[0].lower(), words[0]).split()
