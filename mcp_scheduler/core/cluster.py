@@ -28,7 +28,7 @@ from mcp_scheduler.core.policy import Policy, Sharing
 from mcp_scheduler.core.ready import Ready, accounts_of
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
-from mcp_scheduler.core.states import State
+from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import NO_EXTRAS, Status, Task, Terms
 from mcp_scheduler.core.usage import Usage
 
@@ -164,10 +164,8 @@ class Cluster:
             self.attempts[attempt.id] = attempt
             if attempt.devices:
                 self.slots[attempt.slot].launched = True
-        for ended in changes.ended:
-            self._end(ended.attempt)
-        for attempt_id in changes.returned:
-            self._end(attempt_id)
+        for over in (*(ended.attempt for ended in changes.ended), *changes.returned):
+            self._end(over)
 
     def _end(self, attempt: AttemptId) -> None:
         self.attempts.pop(attempt, None)
@@ -328,8 +326,7 @@ class Cluster:
             self.wake(began + terms.timeout, attempt=attempt.id)
 
     def stand(self, task: Task, status: Status, *, first: bool = False) -> None:
-        """The task is queued: it stands where it is found when there is room for it, or, while it conflicts with one
-        that became queued earlier, in the lines of its things."""
+        """The task is queued: it can be found, unless it conflicts with one that became queued earlier."""
         if task.extras is NO_EXTRAS or first or self.conflicts.join(task, status.at):
             self.ready.push(task, status.priority, status.at, first=first)
 
@@ -338,8 +335,7 @@ class Cluster:
         return task is not None and not task.status.is_final
 
     def wait_for(self, task: Task, names: Collection[str]) -> None:
-        """The task cannot go on before these others, which have not ended, have ended well; those that are only before
-        it in its graph: have ended."""
+        """The task cannot go on before these others have ended: well, or, if only before it in its graph, anyhow."""
         for name in names:
             self.dependents.setdefault(name, {})[task] = None
         if names:
@@ -401,6 +397,4 @@ class Cluster:
     @property
     def unfinished(self) -> int:
         """How many tasks have not ended."""
-        return len(self.tasks) - sum(
-            self.counts[state] for state in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED)
-        )
+        return len(self.tasks) - sum(self.counts[state] for state in FINAL)

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from mcp_scheduler.core.events import Action
 from mcp_scheduler.errors import SchedulerError
@@ -63,6 +64,8 @@ class Walker:
 
     def submit(self) -> None:
         wanted = [self.wanted() for _ in range(self.draw.randint(1, 4))]
+        if self.draw.random() < 0.15:  # a graph whose tasks all want the same
+            wanted = [replace(one, writes="a", after=(), every=0.0, key=0) for one in (*wanted, *wanted)]
         self.do("submit", wanted, self.fate(), with_reports=self.draw.random() < 0.5)
 
     def wanted(self) -> Wanted:

@@ -118,8 +118,8 @@ class Sim:
     def _boot(self) -> None:
         boot = done(self.store.open())
         self.cluster = Cluster(PRIORITY)
-        self.cluster.next_seq = self._seq = max(self._seq, boot.next_seq)
-        self.cluster.load(boot.tasks, boot.attempts)
+        self._seq = max(self._seq, boot.next_seq)
+        self.cluster.load(boot.tasks, boot.attempts, self._seq)
         self.cluster.set_node(self._node())
         self.world.recover(boot.attempts, self.now)
         self.cluster.rebuild()
