@@ -17,6 +17,7 @@ from typing import Any, Self
 from mcp_scheduler import options
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.node import LOCAL
+from mcp_scheduler.core.recurring import may_rest
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import SchedulerError
@@ -26,6 +27,7 @@ from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
 from mcp_scheduler.home import DoorError, EngineLock, Home
 from mcp_scheduler.policies.catalogue import Policies
+from mcp_scheduler.runtime.calendar import CronCalendar
 from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
 from mcp_scheduler.runtime.loop import Loop
@@ -46,6 +48,8 @@ from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor
 
 log = logging.getLogger("mcp_scheduler.engine")
+
+SOON = 3600.0  # seconds; the engine stays for an occurrence that is due within this time
 
 
 class Engine:
@@ -68,6 +72,7 @@ class Engine:
         policies = Policies(tau=settings.queue.ageing, steepness=settings.queue.steepness)
         self._cluster = Cluster(policies.find(settings.queue.policy))
         self._cluster.warm_seconds = pool.idle_workers
+        self._cluster.calendar = CronCalendar()
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(
             folders,
@@ -124,7 +129,6 @@ class Engine:
         self._cluster.load(boot.tasks, boot.attempts, boot.next_seq, boot.latest)
         for state, count in (await self._store.counts()).items():
             self._cluster.gone[state] = count - self._cluster.counts[state]
-        self.service.composer.next_seq = boot.next_seq
         self._cluster.set_node(self._sensor.node())
         await self.service.environments.load({task.terms.environment for task in boot.tasks})
         await self._executor.start(self._loop.report)
@@ -163,8 +167,8 @@ class Engine:
             self.over.set()
 
     def has_reason_to_stay(self) -> bool:
-        """Unfinished work, other than what a person holds back."""
-        return self._cluster.unfinished > self._cluster.counts[State.HELD]
+        """Unfinished work, other than what a person holds back, and what recurs and is not due soon."""
+        return not may_rest(self._cluster, self._clock.now() + SOON)
 
     async def __aenter__(self) -> Self:
         return self

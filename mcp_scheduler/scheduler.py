@@ -157,10 +157,11 @@ class Scheduler:
         **arguments: Any,
     ) -> Handle:
         """Submit one call; returns when it is durable. `options` are the further fields of a task: needs, retry,
-        timeout, after, priority, name, tags, idempotency_key, start_after."""
+        timeout, after, priority, name, tags, idempotency_key, start_after, reads, writes; every, cron and catch_up make
+        a series, whose handle is answered."""
         spec = self._spec({"function": await self._name(function), "arguments": arguments, **(options or {})})
         submitted = await self._service.submit(self._caller, spec)
-        return Handle(self, submitted.tasks[0].id)
+        return self._group(submitted.group) if submitted.group is not None else Handle(self, submitted.tasks[0].id)
 
     async def submit_many(self, tasks: Sequence[Mapping[str, Any]]) -> list[Handle]:
         """Submit independent tasks, each as a mapping of its fields, in one transaction."""

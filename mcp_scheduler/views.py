@@ -68,7 +68,8 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """A graph or a map: one handle, one line of progress. `failures` shows the first few."""
+    """A graph, a map or a series: one handle, one line of progress. `failures` shows the first few. `why` tells of a
+    series when its next occurrence comes."""
 
     id: str
     kind: str
@@ -85,6 +86,7 @@ class GroupView:
     items: int = 0  # of a map in chunks: then `size` and `counts` are those of its tasks
     items_done: int = 0
     chunk: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,22 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class ThingView:
+    """How often and how long tasks waited for a named thing, since the engine started. `waits` that are over, their
+    mean, longest and summed seconds, and the share that was given up (cancelled, held back, timed out); how many wait
+    for it and use it now."""
+
+    name: str
+    waits: int = 0
+    mean: float = 0.0
+    longest: float = 0.0
+    waited: float = 0.0
+    given_up: float = 0.0
+    waiting: int = 0
+    using: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LoadView:
     """The state of the whole scheduler in one look."""
 
@@ -216,6 +234,7 @@ class LoadView:
     counts: dict[str, int]
     alerts: tuple[str, ...] = ()
     policy: str = ""
+    contention: tuple[ThingView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ VERBS: Final = {
     "pause": ("queue", "pause"),
     "top": ("top", "top"),
     "nodes": ("engine", "nodes"),
+    "contention": ("contention", "contention"),
     "drain": ("engine", "drain"),
     "undrain": ("engine", "undrain"),
     "functions": ("functions", "functions"),

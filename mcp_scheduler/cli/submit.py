@@ -60,6 +60,13 @@ def submit(
         list[str] | None, typer.Option(metavar="NAME", help="Runs beside other readers of this only.")
     ] = None,
     writes: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Runs alone on this. Repeatable.")] = None,
+    every: Annotated[str | None, typer.Option(metavar="TIME", help="Again and again: 30s, 15m, 1h, 1d.")] = None,
+    cron: Annotated[
+        str | None, typer.Option(metavar="LINE", help='At the times of cron: "0 3 * * 1-5 Europe/Berlin".')
+    ] = None,
+    catch_up: Annotated[
+        str | None, typer.Option(metavar="skip|one|all", help="What becomes of missed times. Default: one.")
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Hold it back until `resume`.")] = False,
     cwd: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Working folder of a command. Default: this one.")
@@ -96,13 +103,16 @@ def submit(
         "idempotency_key": key,
         "reads": reads,
         "writes": writes,
+        "every": every,
+        "cron": cron,
+        "catch_up": catch_up,
         "hold": hold,
         "cwd": None if cwd is None else str(cwd.absolute()),
         "env": arguments.variables(env or ()),
     }
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
         answer = client.call("submit", {field: value for field, value in task.items() if _is_said(field, value)})
-        made: Json = answer["tasks"][0]
+        made: Json = answer["tasks"][0] if answer.get("tasks") else answer["group"]
         if not wait or not as_json:
             _tell(made, as_json)
         if not wait:

@@ -239,6 +239,7 @@ def _show_group(group: Json) -> None:
             ("kind", group.get("kind")),
             ("name", group.get("name")),
             ("state", group["state"]),
+            ("why", group.get("why")),
             ("tasks", f"{group['size']}: {counted(group.get('counts', {}))}"),
             ("principal", group.get("principal")),
             ("submitted", clock(group["submitted_at"])),

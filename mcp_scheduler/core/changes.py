@@ -8,7 +8,7 @@ from mcp_scheduler.core.events import Ended, Group, NewTask, Origin
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.core.task import Status, Terms
+from mcp_scheduler.core.task import Extras, Status, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Changes:
     added: list[NewTask] = field(default_factory=list[NewTask])
     statuses: dict[str, Status] = field(default_factory=dict[str, Status])
     deadlines: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    extras: dict[str, Extras] = field(default_factory=dict[str, Extras])
     started: list[Attempt] = field(default_factory=list[Attempt])
     ended: list[Ended] = field(default_factory=list[Ended])
     returned: list[AttemptId] = field(default_factory=list[AttemptId])
@@ -39,6 +40,7 @@ class Changes:
             or self.added
             or self.statuses
             or self.deadlines
+            or self.extras
             or self.started
             or self.ended
             or self.returned

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 
 from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.conflicts import claims
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.core.task import Kind
+from mcp_scheduler.core.task import NO_EXTRAS, Kind, Task
 from mcp_scheduler.errors import InvariantBroken
 
 
 def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
-    for broken in (*_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster)):
+    for broken in (
+        *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
+        *_lines(cluster),
+    ):  # fmt: skip
         raise InvariantBroken(broken)
 
 
@@ -71,12 +75,18 @@ def _waiting(cluster: Cluster) -> list[str]:
     for state, count in cluster.counts.items():
         if counts[state] != count:
             broken.append(f"{count} tasks are counted as {state}; there are {counts[state]}.")
-    if len(cluster.ready) != counts[State.QUEUED]:
-        broken.append(f"{len(cluster.ready)} tasks stand in queues; {counts[State.QUEUED]} are queued.")
+    if len(cluster.ready) + len(cluster.conflicts.blocked) != counts[State.QUEUED]:
+        broken.append(
+            f"{len(cluster.ready)} tasks stand in queues, {len(cluster.conflicts.blocked)} are blocked; "
+            f"{counts[State.QUEUED]} are queued."
+        )
     for task in cluster.tasks.values():
         status = task.status
         if status.state is State.PENDING:
-            open_ones = {name for name in task.after if name in cluster.tasks and _is_open(cluster, name)}
+            others = (*task.after, *task.extras.behind)
+            open_ones = {name for name in others if name in cluster.tasks and _is_open(cluster, name)}
+            # One that is only before it in its graph, and was run again by a person, is not waited for again.
+            open_ones -= {name for name in open_ones - {*task.after} if task not in cluster.dependents.get(name, ())}
             if len(open_ones) != cluster.missing.get(task.id, 0) or not open_ones:
                 broken.append(f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted.")
         elif status.state is not State.HELD and task.id in cluster.missing:
@@ -96,6 +106,35 @@ def _leases(cluster: Cluster) -> list[str]:
         for task in held
         if first is None or first > task.status.due
     ]
+
+
+def _lines(cluster: Cluster) -> list[str]:
+    """Nobody who runs conflicts with another who runs, and everybody stands where he has to."""
+    broken: list[str] = []
+    conflicts = cluster.conflicts
+    stands: Counter[Task] = Counter()
+    waits: Counter[Task] = Counter()
+    for thing, line in conflicts.lines.items():
+        writers = [task.id for task in line.front if claims(task.extras)[thing]]
+        if not line.front or (writers and len(line.front) > 1) or line.writing != bool(writers):
+            broken.append(f"At the front of '{thing}' are {[task.id for task in line.front]}; {writers} write.")
+        first = next(iter(line.waiting.values()), None)
+        if first is not None and not (first.writes or writers):
+            broken.append(f"A reader waits for '{thing}', which only readers have.")
+        stands.update((*line.front, *line.waiting))
+        waits.update(list(line.waiting))
+    if dict(waits) != conflicts.blocked:
+        broken.append("Others are counted as blocked than those that wait in lines.")
+    for task in cluster.tasks.values():
+        if task.extras is NO_EXTRAS:
+            continue
+        status = task.status.state
+        wanted = len(claims(task.extras)) if status in (State.QUEUED, State.RUNNING) else 0
+        if stands[task] != wanted:
+            broken.append(f"{task.id} is {status} and stands in {stands[task]} lines, not {wanted}.")
+        if status is State.RUNNING and task in conflicts.blocked:
+            broken.append(f"{task.id} runs though it conflicts with one before it.")
+    return broken
 
 
 def _is_open(cluster: Cluster, name: str) -> bool:

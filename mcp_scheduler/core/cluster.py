@@ -16,6 +16,8 @@ from weakref import WeakValueDictionary
 from mcp_scheduler.core import warm
 from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.core.conflicts import Conflicts
+from mcp_scheduler.core.contention import Contention
 from mcp_scheduler.core.estimates import Estimates, Expected, Forecasts
 from mcp_scheduler.core.floor import Floor
 from mcp_scheduler.core.ids import AttemptId
@@ -24,9 +26,10 @@ from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
 from mcp_scheduler.core.policy import Policy, Sharing
 from mcp_scheduler.core.ready import Ready, accounts_of
+from mcp_scheduler.core.recurring import Calendar, NoCalendar
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
-from mcp_scheduler.core.states import State
-from mcp_scheduler.core.task import Kind, Task, Terms
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
 from mcp_scheduler.core.usage import Usage
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
@@ -65,6 +68,9 @@ class Cluster:
         self.warm_seconds = WARM
         self.last_grant = 0  # the fence of the latest lease: see `leases`
         self.paused = ""  # why nothing new starts; "" while things do
+        self.calendar: Calendar = NoCalendar()
+        self.contention = Contention()
+        self.next_seq = 1
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
         self._latest_terms: Terms | None = None
@@ -75,6 +81,7 @@ class Cluster:
     def _forget_derived(self) -> None:
         self.plans: dict[str, Plan] = {}  # of graphs under way
         self.ready = self._new_ready()
+        self.conflicts = Conflicts(self.contention)
         self.slots: dict[str, Slot] = {}
         self.slot_of: dict[AttemptId, str] = {}
         self.resting: dict[str, Slot] = {}  # empty slots whose worker stays warm on its devices
@@ -110,6 +117,12 @@ class Cluster:
         """How long the task will take; None where nothing is known."""
         return (self.forecasts or self.estimates).expected(task, device_class)
 
+    def take_seq(self) -> int:
+        """The arrival number of a new task. One that is not used, because a commit fails, is never given again."""
+        seq = self.next_seq
+        self.next_seq += 1
+        return seq
+
     def intern(self, terms: Terms) -> Terms:
         """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
         if terms is self._latest_terms:
@@ -123,6 +136,7 @@ class Cluster:
         """Start from what the store knows: the unfinished tasks, the next arrival number, and the newest time. Follow
         with `rebuild`, once the nodes are there."""
         self._newest = self._sure_above = next_seq - 1
+        self.next_seq = max(next_seq, 1)
         for task in tasks:
             task.terms = self.intern(task.terms)
             self._admit(task)
@@ -143,16 +157,19 @@ class Cluster:
                 self.tail.append(task_id)
         for task_id, deadline in changes.deadlines.items():
             self.tasks[task_id].deadline = deadline
+        for task_id, extras in changes.extras.items():
+            self.tasks[task_id].extras = extras
+        self._apply_attempts(changes)
+        if len(self._timers) > self._sweep_at:
+            self._sweep_timers()
+
+    def _apply_attempts(self, changes: Changes) -> None:
         for attempt in changes.started:
             self.attempts[attempt.id] = attempt
             if attempt.devices:
                 self.slots[attempt.slot].launched = True
-        for ended in changes.ended:
-            self._end(ended.attempt)
-        for attempt_id in changes.returned:
-            self._end(attempt_id)
-        if len(self._timers) > self._sweep_at:
-            self._sweep_timers()
+        for over in (*(ended.attempt for ended in changes.ended), *changes.returned):
+            self._end(over)
 
     def _end(self, attempt: AttemptId) -> None:
         self.attempts.pop(attempt, None)
@@ -248,12 +265,13 @@ class Cluster:
         self._forget_derived()
         for task in self.tasks.values():
             match task.status.state:
+                case State.RUNNING:
+                    self._runs_already(task)
                 case State.SCHEDULED | State.RETRYING:
                     self.wake(task.status.due, task=task)
-                case State.RUNNING if task.terms.kind is Kind.LEASE:
-                    self.wake(task.status.due, task=task)
                 case State.PENDING | State.HELD:
-                    self.wait_for(task, [name for name in dict.fromkeys(task.after) if self._is_open(name)])
+                    others = dict.fromkeys((*task.after, *task.extras.behind))
+                    self.wait_for(task, [name for name in others if self._is_open(name)])
                 case _:
                     pass
         if self.policy.by_estimate:
@@ -270,7 +288,7 @@ class Cluster:
         queued = [task for task in self.tasks.values() if task.status.state is State.QUEUED]
         queued.sort(key=lambda task: task.status.at)
         for task in queued:
-            self.ready.push(task, task.status.priority, task.status.at)
+            self.stand(task, task.status)
 
     def _plan_again(self) -> None:
         groups: dict[str, list[Task]] = {}
@@ -289,6 +307,13 @@ class Cluster:
     def _seconds_of(self, task: Task) -> float:
         expected = self.expected(task)
         return expected.median if expected is not None else self.pace.seconds
+
+    def _runs_already(self, task: Task) -> None:
+        """It stands before everybody who waits for its things; a lease lapses at its time."""
+        if task.extras is not NO_EXTRAS:
+            self.conflicts.join(task, task.status.at)
+        if task.terms.kind is Kind.LEASE:
+            self.wake(task.status.due, task=task)
 
     def _reserve_again(self, attempt: Attempt) -> None:
         task = self.tasks[attempt.id.task]
@@ -311,12 +336,17 @@ class Cluster:
         if began is not None and terms.timeout is not None:
             self.wake(began + terms.timeout, attempt=attempt.id)
 
+    def stand(self, task: Task, status: Status, *, first: bool = False) -> None:
+        """The task is queued: it can be found, unless it conflicts with one that became queued earlier."""
+        if task.extras is NO_EXTRAS or first or self.conflicts.join(task, status.at):
+            self.ready.push(task, status.priority, status.at, first=first)
+
     def _is_open(self, name: str) -> bool:
         task = self.tasks.get(name)
         return task is not None and not task.status.is_final
 
     def wait_for(self, task: Task, names: Collection[str]) -> None:
-        """The task cannot go on before these others, which have not ended, have succeeded."""
+        """The task cannot go on before these others have ended: well, or, if only before it in its graph, anyhow."""
         for name in names:
             self.dependents.setdefault(name, {})[task] = None
         if names:
@@ -330,11 +360,11 @@ class Cluster:
             if not made.levels:
                 del self.plans[task.group]
 
-    def wait_no_more(self, task: Task) -> None:
-        """The task has ended, perhaps before its dependencies have: they need not remember it."""
+    def wait_no_more(self, task: Task, more: Iterable[str] = ()) -> None:
+        """The task has ended, perhaps before its dependencies, or `more`, have: they need not remember it."""
         if self.missing.pop(task.id, None) is None:
             return
-        for name in task.after:
+        for name in (*task.after, *more):
             waiting = self.dependents.get(name)
             if waiting is not None:
                 waiting.pop(task, None)
@@ -379,6 +409,4 @@ class Cluster:
     @property
     def unfinished(self) -> int:
         """How many tasks have not ended."""
-        return len(self.tasks) - sum(
-            self.counts[state] for state in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED)
-        )
+        return len(self.tasks) - sum(self.counts[state] for state in FINAL)

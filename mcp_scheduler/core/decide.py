@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core import arrivals, endings, leases, warm, wishes
+from mcp_scheduler.core import arrivals, endings, leases, recurring, warm, wishes
 from mcp_scheduler.core.changes import Changes, Effect, Recall
 from mcp_scheduler.core.cluster import Cluster, Timer
 from mcp_scheduler.core.draft import Draft
@@ -34,6 +34,7 @@ from mcp_scheduler.core.events import (
     Tick,
     UpdateAsked,
 )
+from mcp_scheduler.core.graph import settle_waiting
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.placement import place
 from mcp_scheduler.core.slots import PATIENCE, Slot
@@ -60,6 +61,9 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
             refused[index] = refusal
     for timer in cluster.due(now):
         _fire(draft, timer)
+    for task in recurring.successors(draft):
+        settle_waiting(draft, task)
+    draft.settle_heirs()
     place(draft)
     return Decision(draft.changes, draft.effects(), refused)
 
@@ -131,7 +135,8 @@ def _withhold(draft: Draft, event: DeviceWithheld) -> None:
 def _fire(draft: Draft, timer: Timer) -> None:
     if timer.task is not None:
         status = draft.status(timer.task)
-        if status.state in (State.SCHEDULED, State.RETRYING) and status.due <= draft.now:
+        is_due = status.state in (State.SCHEDULED, State.RETRYING) and status.due <= draft.now
+        if is_due and not recurring.put_off(draft, timer.task):
             draft.move(timer.task, Cause.READY)
         elif leases.is_held(draft, timer.task):
             leases.lapse(draft, timer.task)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 from mcp_scheduler.core import warm
 from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.cluster import MICRO, Cluster
@@ -10,13 +13,18 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import Slot
 from mcp_scheduler.core.states import FINAL, Cause, Reason, State, advance
-from mcp_scheduler.core.task import Kind, Status, Task
+from mcp_scheduler.core.task import NO_EXTRAS, Extras, Kind, Status, Task
+
+STANDING: Final = frozenset({State.QUEUED, State.RUNNING})  # who stands in the lines of its things
 
 
 class Draft:
     """Facts are read through the draft, so that a batch sees its own changes before anybody else does."""
 
-    __slots__ = ("_launches", "_settled", "changes", "cluster", "evictions", "fresh", "keys", "now", "recalls", "stops")
+    __slots__ = (
+        "_heirs", "_launches", "_settled", "changes", "cluster", "evictions", "fresh", "keys", "now", "recalls",
+        "recurred", "skipped", "stops",
+    )  # fmt: skip
 
     def __init__(self, cluster: Cluster, now: float) -> None:
         self.cluster = cluster
@@ -27,6 +35,9 @@ class Draft:
         self.stops: list[Stop] = []
         self.recalls: list[Recall] = []
         self.evictions: list[Evict] = []
+        self.recurred: list[Task] = []  # occurrences that have ended
+        self.skipped: dict[str, tuple[str, ...]] = {}  # as it came in → who was open before it in its graph
+        self._heirs: dict[Task, dict[str, None]] = {}  # waits for these, for whom one has waited that is gone
         self._launches: dict[str, list[AttemptId]] = {}
         self._settled: list[AttemptId] = []
 
@@ -45,6 +56,15 @@ class Draft:
         else:
             self.changes.statuses[task.id] = status
 
+    def extras(self, task: Task) -> Extras:
+        return self.changes.extras.get(task.id) or task.extras
+
+    def set_extras(self, task: Task, extras: Extras) -> None:
+        if task.id in self.fresh:
+            task.extras = extras
+        else:
+            self.changes.extras[task.id] = extras
+
     def move(self, task: Task, cause: Cause) -> Status:
         """A new status of the task, moved on by `cause` now. The caller may fill in the rest before the next line."""
         old = self.status(task)
@@ -53,16 +73,59 @@ class Draft:
         status.at = self.now
         if old.state is State.QUEUED:
             self.cluster.blocked.pop(task.id, None)
-            if status.state is not State.RUNNING:  # a started task was taken from its queue by the placement
+            # A started task was taken from its queue by the placement, and one that conflicts stands in none.
+            if status.state is not State.RUNNING and task not in self.cluster.conflicts.blocked:
                 self.cluster.ready.remove(task)
         elif status.state is State.QUEUED:
-            self.cluster.ready.push(task, status.priority, self.now, first=cause is Cause.RETURN)
+            self.cluster.stand(task, status, first=cause is Cause.RETURN)
+        self.put(task, status)
+        if task.extras is not NO_EXTRAS:
+            self._move_extras(task, old.state, status.state)
         if status.state in FINAL:
-            self.cluster.wait_no_more(task)
+            self.cluster.wait_no_more(task, () if task.extras is NO_EXTRAS else self._before(task))
             if self.cluster.plans:
                 self.cluster.unplan(task)
-        self.put(task, status)
         return status
+
+    def _move_extras(self, task: Task, old: State, new: State) -> None:
+        """What a change of state means for the others in its lines, in its graph and in its series."""
+        cluster = self.cluster
+        if old in STANDING and new not in STANDING:
+            for other in cluster.conflicts.leave(task, self.now):
+                freed = self.status(other)
+                cluster.ready.push(other, freed.priority, freed.at)
+        if new in FINAL:
+            if task.id in cluster.missing:
+                self._bequeath(task)
+            if self.extras(task).recurs:
+                self.recurred.append(task)
+
+    def _bequeath(self, task: Task) -> None:
+        """A task ends before its turn came in its graph: who waited for it waits for those whom it has waited for, so
+        that the order of the others holds."""
+        dependents = self.cluster.dependents
+        names = [name for name in self._before(task) if task in dependents.get(name, ())]
+        for heir in dependents.get(task.id, ()) if names else ():
+            if task.id in heir.after:
+                continue  # it is skipped
+            kept = self._heirs.setdefault(heir, {})
+            for name in names:
+                if heir not in dependents[name]:
+                    dependents[name][heir] = None
+                    self.cluster.missing[heir.id] += 1
+                    kept[name] = None
+
+    def _before(self, task: Task) -> tuple[str, ...]:
+        """Who comes before the task in its graph."""
+        return (*self.extras(task).behind, *self._heirs.get(task, ()))
+
+    def settle_heirs(self) -> None:
+        """At the end of the batch: make durable who waits for whom, once for each heir."""
+        dependents = self.cluster.dependents
+        for heir, names in self._heirs.items():
+            if names and self.status(heir).state not in FINAL:
+                open_ones = (name for name in self._before(heir) if heir in dependents.get(name, ()))
+                self.set_extras(heir, replace(self.extras(heir), behind=tuple(open_ones)))
 
     # --- attempts
 

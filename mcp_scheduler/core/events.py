@@ -46,10 +46,12 @@ class Outcome:
 
 @dataclass(slots=True)
 class NewTask:
-    """A task on its way in, with its payload: the normalised submission as JSON text, which the core never reads."""
+    """A task on its way in, with its payload: the normalised submission as JSON text, which the core never reads.
+    With `like` it has the payload of that task: the store knows it."""
 
     task: Task
     payload: bytes
+    like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Group:
 
     id: str
     name: str
-    kind: str  # "graph" or "map"
+    kind: str  # "graph", "map" or "series" (the occurrences of a task that recurs)
     principal: str
     size: int
     submitted_at: float
@@ -144,10 +146,12 @@ class QueuePaused:
 
 @dataclass(frozen=True, slots=True)
 class CancelAsked:
-    """These tasks shall end. Unknown and ended ones are passed over: the service has told the caller already."""
+    """These tasks shall end. Unknown and ended ones are passed over: the service has told the caller already. Those in
+    `for_good` end their series, too."""
 
     tasks: tuple[str, ...]
     origin: Origin | None = None
+    for_good: frozenset[str] = frozenset()
 
 
 class Action(StrEnum):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mcp_scheduler.core.draft import Draft
+from mcp_scheduler.core.recurring import put_off
 from mcp_scheduler.core.states import FINAL, Cause, State, advance
 from mcp_scheduler.core.task import Task
 
@@ -16,6 +18,7 @@ def enter(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
 
     `outside` tells how dependencies ended that are no longer in memory. One that nobody knows has not succeeded.
     """
+    before = _open_before(draft, task)
     open_ones: list[str] = []
     for name in dict.fromkeys(task.after):
         other = draft.task(name)
@@ -23,11 +26,27 @@ def enter(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
         if state not in FINAL:
             open_ones.append(name)
         elif state is not State.SUCCEEDED:
+            draft.skipped[task.id] = before
             draft.move(task, Cause.SKIP).error = BROKEN_DEPENDENCY.format(name, state)
             release_dependents(draft, task)
             return
-    draft.cluster.wait_for(task, open_ones)
+    draft.cluster.wait_for(task, list(dict.fromkeys((*open_ones, *before))))
     settle_waiting(draft, task)
+
+
+def _open_before(draft: Draft, task: Task) -> tuple[str, ...]:
+    """Those who come before the task in its graph and have not ended. Who is skipped as it comes in stands for those
+    before it, which keeps the order of the others."""
+    before: dict[str, None] = {}
+    for name in task.extras.behind:
+        other = draft.task(name)
+        if other is not None and draft.status(other).state not in FINAL:
+            before[name] = None
+        else:
+            before.update(dict.fromkeys(draft.skipped.get(name, ())))
+    if before and not before.keys() <= set(task.extras.behind):
+        draft.set_extras(task, replace(draft.extras(task), behind=tuple(before)))
+    return tuple(before)
 
 
 def settle_waiting(draft: Draft, task: Task) -> None:
@@ -41,6 +60,8 @@ def settle_waiting(draft: Draft, task: Task) -> None:
         cause = Cause.WAIT_DEPENDENCIES
     elif due > draft.now:
         cause = Cause.WAIT_TIME
+    elif put_off(draft, task):
+        return
     else:
         cause = Cause.READY
     if advance(status.state, cause) is status.state:
@@ -52,14 +73,15 @@ def settle_waiting(draft: Draft, task: Task) -> None:
 
 
 def release_dependents(draft: Draft, task: Task) -> None:
-    """The task has ended: whoever waited only for it can go on, or is skipped, and so on down the graph."""
+    """The task has ended: whoever waited only for it can go on, or is skipped, and so on down the graph. Who only came
+    after it, because the two conflict, goes on however it has ended."""
     cluster = draft.cluster
     ended_tasks = [task]
     while ended_tasks:
         over = ended_tasks.pop()
         state = draft.status(over).state
         for other in cluster.dependents.pop(over.id, ()):
-            if state is not State.SUCCEEDED:
+            if state is not State.SUCCEEDED and over.id in other.after:
                 draft.move(other, Cause.SKIP).error = BROKEN_DEPENDENCY.format(over.id, state)
                 ended_tasks.append(other)
                 continue

@@ -75,11 +75,31 @@ class Terms:
 class Extras:
     """What few tasks ask for: one object beside the task, so that a million plain ones do not carry it.
 
-    `reads` and `writes` are named things: two tasks conflict if one writes what the other reads or writes.
+    `reads` and `writes` are named things: two tasks conflict if one writes what the other reads or writes. `behind`
+    names the conflicting tasks that come before it in its graph: it goes on when they have ended, however they did.
+
+    A task with `every` is an occurrence of a series (its group). The next one is made when it ends, unless that was
+    done before or the series was ended: then its part is `over`. `every` is the period in seconds; with `cron` the
+    times come from that line, and `every` is their usual distance. `catch_up` tells what becomes of missed times: skip,
+    one, all. `occurrence` counts from 1, `time` is the one it stands for (no earlier one is looked at again), `paused`:
+    the next one shall be held back.
     """
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    every: float = 0.0
+    cron: str = ""
+    catch_up: str = "one"
+    occurrence: int = 0
+    time: float = 0.0
+    paused: bool = False
+    over: bool = False
+
+    @property
+    def recurs(self) -> bool:
+        """Whether another occurrence follows when this one has ended."""
+        return self.every > 0 and not self.over
 
 
 NO_EXTRAS: Final = Extras()

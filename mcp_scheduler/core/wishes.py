@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mcp_scheduler.core import leases
 from mcp_scheduler.core.changes import Remembered
@@ -10,6 +11,7 @@ from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
 from mcp_scheduler.core.graph import enter, release_dependents, settle_waiting
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.recurring import end_series, present
 from mcp_scheduler.core.states import FINAL, WAITING, Cause, State
 from mcp_scheduler.core.task import Task
 
@@ -21,6 +23,8 @@ def cancel(draft: Draft, event: CancelAsked) -> None:
         task = draft.task(task_id)
         if task is None:
             continue  # the service has told the caller
+        if task_id in event.for_good and (task := present(draft, task)) and draft.extras(task).recurs:
+            end_series(draft, task)
         status = draft.status(task)
         if status.state in WAITING:
             draft.move(task, Cause.CANCEL)
@@ -52,6 +56,9 @@ def update(draft: Draft, event: UpdateAsked) -> None:
 def _update(draft: Draft, task: Task, event: UpdateAsked) -> None:
     status = draft.status(task)
     match event.action:
+        case Action.HOLD | Action.RESUME if status.state is State.RUNNING and draft.extras(task).recurs:
+            # This one runs on; the word is for the next one of its series.
+            draft.set_extras(task, replace(draft.extras(task), paused=event.action is Action.HOLD))
         case Action.HOLD if status.state in WAITING and not status.held:
             held = status.copy()
             held.held = True
@@ -94,7 +101,7 @@ def _reprioritise(draft: Draft, task: Task, priority: int) -> None:
         return
     changed = status.copy()
     changed.priority = priority
-    if status.state is State.QUEUED:
+    if status.state is State.QUEUED and task not in draft.cluster.conflicts.blocked:
         draft.cluster.ready.remove(task)
         draft.cluster.ready.push(task, priority, status.at)
     draft.put(task, changed)

@@ -44,7 +44,7 @@ class Effects:
     def committed(self, changes: Changes) -> None:
         """Keep the arguments of what arrived at hand, and drop those of what has ended."""
         for new in changes.added:
-            if new.task.status.state not in FINAL:
+            if new.task.status.state not in FINAL and not new.like:
                 self._payloads.keep(new.task.id, new.payload)
         for task_id, status in changes.statuses.items():
             if status.state in FINAL:

@@ -32,11 +32,13 @@ from mcp_scheduler.views import (
     NodeView,
     OutputPage,
     Submitted,
+    ThingView,
     WaitReport,
 )
 
 _DEVICES_SHOWN: Final = 16
 _TENANTS_SHOWN: Final = 5
+_THINGS_SHOWN: Final = 5
 _FEW: Final = 3  # so many results may come along whole
 _WHOLE_RESULT: Final = 2000  # characters of a status with its result
 _KEYS: Final = 100  # keys of a graph in the reply
@@ -64,6 +66,8 @@ class Visit:
 
 async def submit_task(visit: Visit, request: requests.SubmitTask) -> Reply:
     submitted = await visit.service.submit(visit.caller, request)
+    if submitted.group is not None:
+        return _reply(group_brief(submitted.group, visit.now()))
     task = submitted.tasks[0]
     return _reply(brief(task, visit.now()) | visit.shell_wait(task.id))
 
@@ -135,6 +139,8 @@ async def get_node_load(visit: Visit, _request: object) -> Reply:
         content["alerts"] = [one_line(alert, 300) for alert in load.alerts[:10]]
     if load.policy:
         content["policy"] = load.policy
+    if load.contention:
+        content["contention"] = [_thing(thing) for thing in load.contention[:_THINGS_SHOWN]]
     return _reply(content)
 
 
@@ -224,6 +230,16 @@ def _node(node: NodeView) -> Json:
         content["devices"] = [_device(device) for device in node.devices[:_DEVICES_SHOWN]]
     if len(node.devices) > _DEVICES_SHOWN:
         content["more_devices"] = len(node.devices) - _DEVICES_SHOWN
+    return content
+
+
+def _thing(thing: ThingView) -> Json:
+    """A named thing that tasks wait for, or have waited for."""
+    content: Json = {"name": one_line(thing.name, 60), "waiting": thing.waiting, "waits": thing.waits}
+    if thing.waits:
+        content |= {"mean_s": round(thing.mean, 3), "max_s": round(thing.longest, 3)}
+    if thing.given_up:
+        content["given_up_percent"] = round(100 * thing.given_up, 1)
     return content
 
 

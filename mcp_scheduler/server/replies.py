@@ -109,6 +109,7 @@ def group_brief(group: GroupView, now: float) -> Json:
         "items": group.items or None,
         "items_done": group.items_done if group.items else None,
         "chunk": group.chunk or None,
+        "why": one_line(group.why, 140),
         "failures": [brief(task, now) for task in group.failures[:3]],
         "duplicate": group.duplicate or None,
     })  # fmt: skip

@@ -25,9 +25,11 @@ class Changing(Desk):
         else:
             tasks = await self._find.members(caller, request.ids)
         wanted = [task for task in tasks if task.status.state not in FINAL]
-        unchanged = {task.id: f"has already ended: {task.status.state}" for task in tasks if task.status.state in FINAL}
+        unchanged = {task.id: _has_ended(task) for task in tasks if task.status.state in FINAL}
         if wanted:
-            await self._loop.ask(CancelAsked(tuple(task.id for task in wanted), origin_of(caller)))
+            # Who names an occurrence means that one; who names its series, or a tag, means what follows, too.
+            whole = frozenset(task.id for task in wanted).difference(request.ids)
+            await self._loop.ask(CancelAsked(tuple(task.id for task in wanted), origin_of(caller), whole))
         return self._changed(wanted, unchanged)
 
     async def update(self, caller: Caller, request: Update) -> views.Changed:
@@ -74,10 +76,11 @@ def _why_not(action: Action, task: Task) -> str:
             else f"is {state}, only ended tasks are retried"
         )
     if state in FINAL:
-        return f"has already ended: {state}"
-    if action is Action.HOLD and state is State.RUNNING:
+        return _has_ended(task)
+    follows = state is State.RUNNING and task.extras.recurs
+    if action is Action.HOLD and state is State.RUNNING and not follows:
         return f"is running; {'release' if task.terms.kind is Kind.LEASE else 'cancel'} it instead"
-    if action is Action.RESUME and not task.status.held:
+    if action is Action.RESUME and not task.status.held and not (follows and task.extras.paused):
         return f"is not held back; it is {state}"
     return ""
 
@@ -111,6 +114,11 @@ def _seconds(request: Update) -> float:
             f"The time is {request.value!r}.", hint="Give seconds or 90s, 5m, 2h; without a value its timeout counts."
         )
     return found
+
+
+def _has_ended(task: Task) -> str:
+    series = f"; its series goes by {task.group}" if task.extras.occurrence else ""
+    return f"has already ended: {task.status.state}{series}"
 
 
 def _number(request: Update) -> float:

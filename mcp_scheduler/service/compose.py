@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from mcp_scheduler import errors
@@ -23,6 +22,7 @@ from mcp_scheduler.service.calls import Functions, refuse_later
 from mcp_scheduler.service.commands import command_call, head_of
 from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
+from mcp_scheduler.service.extras import extras_of, first_occurrence, recurs
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
 from mcp_scheduler.service.terms import chunk_terms, command_terms, function_terms, lease_terms, moment
 from mcp_scheduler.settings import Queue
@@ -59,7 +59,6 @@ class Composer:
         self._limits = limits
         self._known: dict[str, Functions] = {}
         self._plain_terms: dict[tuple[str, str, str, str], Terms] = {}
-        self.next_seq = 1
         self.absent: Callable[[], str] = str  # why there are no GPUs
 
     async def functions_for(self, environment: str, specs: Iterable[TaskSpec]) -> Functions | None:
@@ -112,19 +111,6 @@ class Composer:
                 names.outside[task.id] = task.status.state
         return tuple(task.id for task in members)
 
-    def order(self, specs: Mapping[str, TaskSpec]) -> Sequence[str]:
-        """The keys of a graph, dependencies first. `CycleFound` names the tasks that wait for each other."""
-        sorter: TopologicalSorter[str] = TopologicalSorter()
-        for key, spec in specs.items():
-            sorter.add(key, *(name for name in sorted(names_in(spec)) if name in specs))
-        try:
-            return list(sorter.static_order())
-        except CycleError as error:
-            cycle = " → ".join(reversed(error.args[1]))
-            raise errors.CycleFound(
-                f"These tasks wait for each other: {cycle}.", hint="Remove one of these dependencies."
-            ) from None
-
     def fresh_id(self, name: str) -> str:
         """An id that no task in memory has; the store's primary key stands behind it."""
         while (found := make_id(name, os.urandom(SUFFIX_LENGTH))) in self._cluster.tasks:
@@ -132,9 +118,16 @@ class Composer:
         return found
 
     def task(
-        self, caller: Caller, spec: TaskSpec, functions: Functions | None, names: Names, task_id: str, group: str = ""
+        self,
+        caller: Caller,
+        spec: TaskSpec,
+        functions: Functions | None,
+        names: Names,
+        task_id: str,
+        group: str = "",
+        behind: tuple[str, ...] = (),
     ) -> NewTask:
-        """One task, checked from all sides."""
+        """One task, checked from all sides. `behind`: the tasks that conflict with it and come before it."""
         refuse_later(spec)
         _refuse_broken_text(spec)
         plan = self._plan(caller, spec, functions)
@@ -148,7 +141,7 @@ class Composer:
         priority = spec.priority if spec.priority is not None else int(declared.get("priority", 0))
         task = Task(
             id=task_id,
-            seq=self.next_seq,
+            seq=self._cluster.take_seq(),
             terms=plan.terms,
             submitted_at=now,
             status=Status(State.PENDING, now, held=spec.hold, priority=priority),
@@ -158,8 +151,11 @@ class Composer:
             tags=tuple(spec.tags) or tuple(declared.get("tags", ())),
             start_after=moment(spec.start_after, now, "start_after"),
             key=spec.idempotency_key or "",
+            extras=extras_of(spec, behind),
         )
-        self.next_seq += 1
+        if recurs(spec):
+            task.extras = first_occurrence(spec, task.extras, task.start_after, now)
+            task.start_after = task.extras.time
         return NewTask(task, payload)
 
     def _plan(self, caller: Caller, spec: TaskSpec, functions: Functions | None) -> Plan:
@@ -230,7 +226,7 @@ class Composer:
 
 def _refuse_broken_text(spec: TaskSpec) -> None:
     """Half of a surrogate pair is no text: it could not be stored, and would take the whole commit with it."""
-    for text in (spec.name, spec.idempotency_key, *spec.tags):
+    for text in (spec.name, spec.idempotency_key, *spec.tags, *spec.reads, *spec.writes):
         if text and not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise errors.InvalidRequest(f"{text!r} is no valid text: it holds half of a surrogate pair.")
 

@@ -101,7 +101,7 @@ class Desk:
             name=group.name,
             principal=group.principal,
             submitted_at=group.submitted_at,
-            size=group.size,
+            size=len(tally.states) if group.kind == "series" else group.size,
             counts={state.value: count for state, count in tally.counts.items() if count},
             state=_group_state(tally),
             failures=tuple(self._look.task(task) for name in failed if (task := self._cluster.tasks.get(name))),
@@ -110,6 +110,7 @@ class Desk:
             items=group.items,
             items_done=self._items_done(tally) if group.chunk else 0,
             chunk=group.chunk,
+            why=self._look.series(tally) if group.kind == "series" else "",
         )
 
     def _items_done(self, tally: Tally) -> int:
@@ -132,7 +133,7 @@ def origin_of(caller: Caller) -> Origin | None:
 def _group_state(tally: Tally) -> str:
     counts = tally.counts
     if tally.open:
-        return "running"
+        return "held" if tally.counts[State.HELD] == tally.open else "running"
     for state in (State.FAILED, State.CANCELLED, State.SKIPPED):
         if counts[state]:
             return "cancelled" if state is State.CANCELLED else "failed"

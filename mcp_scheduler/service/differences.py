@@ -21,6 +21,12 @@ def differences(old: Task, old_payload: bytes, new: Task, new_payload: bytes) ->
     for name in ("name", "after", "tags"):
         if getattr(old, name) != getattr(new, name):
             found.append(f"{name} was {getattr(old, name)!r} and is {getattr(new, name)!r}")
+    for name in ("reads", "writes", "cron", "catch_up"):
+        was, now = getattr(old.extras, name), getattr(new.extras, name)
+        if was != now:
+            found.append(f"{name} was {was!r} and is {now!r}")
+    if not new.extras.cron and old.extras.every != new.extras.every:
+        found.append(f"every was {old.extras.every:g} s and is {new.extras.every:g} s")
     return found
 
 

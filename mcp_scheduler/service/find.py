@@ -31,7 +31,7 @@ class Finder:
         found = await self.any(caller, name)
         if isinstance(found, Tally):
             raise errors.InvalidRequest(
-                f"{name} is a {found.group.kind} of {found.group.size} tasks.",
+                f"{name} is a {found.group.kind} of {len(found.states)} tasks.",
                 hint="Name one of its tasks: list_tasks with this group shows them.",
             )
         return found

@@ -19,7 +19,9 @@ from mcp_scheduler.core.states import FINAL, Reason, State
 from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
 from mcp_scheduler.service.compose import told
+from mcp_scheduler.service.contention import why_behind, why_blocked
 from mcp_scheduler.service.devices import asked, why_not
+from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.views import AttemptView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
@@ -130,11 +132,23 @@ class Look:
             return {"due": status.due, "fence": leases.fence(attempt), "variables": shown}
         return {"due": status.due if status.state in (State.SCHEDULED, State.RETRYING) else None}
 
+    def series(self, tally: Tally) -> str:
+        """How often a series comes, and where its present occurrence stands."""
+        present = next((name for name, state in reversed(tally.states.items()) if state not in FINAL), "")
+        task = self._cluster.tasks.get(present)
+        if task is None or not task.extras.every:
+            return "it has ended"
+        times = task.extras.cron or f"every {task.extras.every:g} s"
+        why = self.why(task, task.status)
+        return f"{times}; {task.id} {task.status.state}{': ' + why if why else ''}"
+
     def why(self, task: Task, status: Status) -> str:
         """What a waiting task waits for, in one line; "" for one that does not wait."""
         match status.state:
             case State.PENDING:
                 open_ones = [name for name in task.after if self._is_open(name)]
+                if not open_ones:
+                    return why_behind(task, self._cluster)
                 more = f" and {len(open_ones) - _SHOWN} more" if len(open_ones) > _SHOWN else ""
                 return f"waits for {', '.join(open_ones[:_SHOWN])}{more}"
             case State.SCHEDULED:
@@ -147,9 +161,11 @@ class Look:
             case State.HELD:
                 return "held back; update_task resume lets it go on"
             case State.QUEUED:
-                return self._why_queued(task)
+                return why_blocked(task, self._cluster) or self._why_queued(task)
             case State.RUNNING if status.cancel_requested:
                 return "is being stopped"
+            case State.RUNNING if task.extras.recurs and task.extras.paused:
+                return "the next one of its series will be held back"
             case _:
                 return ""
 

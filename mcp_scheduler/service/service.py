@@ -12,6 +12,7 @@ from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
 from mcp_scheduler.service.changing import Changing
 from mcp_scheduler.service.choosing import Choosing
+from mcp_scheduler.service.contention import things
 from mcp_scheduler.service.devices import views_of
 from mcp_scheduler.service.draining import Draining
 from mcp_scheduler.service.looking import Looking
@@ -38,7 +39,7 @@ class Service(Submitting, Looking, Changing, Draining, Choosing, Pausing):
         )
         alerts = [told for told in (self._loop.trouble, self._cluster.paused) if told]
         alerts += self._gpus.alerts if self._gpus is not None else ()
-        return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name)
+        return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name, things(self._cluster))
 
     async def functions(self, caller: Caller, request: ListFunctions) -> views.FunctionPage:
         """What the caller's environment offers."""

@@ -12,9 +12,13 @@ from mcp_scheduler.core.events import Group, NewTask, Submitted
 from mcp_scheduler.core.task import MILLI, Task
 from mcp_scheduler.requests import Caller, MapTask, SubmitGraph, SubmitMany, TaskSpec
 from mcp_scheduler.service import mapping
+from mcp_scheduler.service.causal import conflicts_before, order
 from mcp_scheduler.service.commands import words_of
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
+from mcp_scheduler.service.extras import recurs, refuse_recurring
+from mcp_scheduler.service.groups import Tally
+from mcp_scheduler.service.references import Names
 
 _BREATH = 500  # tasks composed between two looks at what else is to be done
 
@@ -24,11 +28,15 @@ class Submitting(Desk):
 
     async def submit(self, caller: Caller, request: TaskSpec) -> views.Submitted:
         """One task. Returns when it is on the disk."""
+        if recurs(request):
+            return await self._submit_series(caller, request)
         tasks, duplicates = await self._submit_all(caller, [request])
         return views.Submitted((self._look.task(tasks[0], duplicate=bool(duplicates)),))
 
     async def submit_many(self, caller: Caller, request: SubmitMany) -> views.Accepted:
         """Independent tasks, all or none. A task whose key is known already is answered with the first one."""
+        for spec in request.tasks:
+            refuse_recurring(spec, "submissions of many tasks")
         tasks, duplicates = await self._submit_all(caller, request.tasks)
         return views.Accepted(tuple(task.id for task in tasks), duplicates)
 
@@ -69,6 +77,33 @@ class Submitting(Desk):
             if again:
                 await self._submit(caller, replace(event, tasks=again), known)
 
+    async def _submit_series(self, caller: Caller, request: TaskSpec) -> views.Submitted:
+        """A task that recurs: its first occurrence, in a group that is the handle of all of them."""
+        told = await self._already_told(caller)
+        if told:
+            return self._series(await self._tally_of(told[0].group), caller, duplicate=True)
+        self._refuse_flood(1)
+        await self.environments.keep(caller.environment)
+        functions = await self.composer.functions_for(caller.environment, [request])
+        name = request.name or _short(request)
+        group_id = self.composer.fresh_id(name)
+        new = self.composer.task(caller, request, functions, Names(), f"{group_id}-1", group_id)
+        known = await self._known_by_key(new, group=[new])
+        if known is None:
+            group = Group(group_id, name, "series", caller.principal, 1, self._clock.now())
+            await self._loop.ask(Submitted([new], group, origin=origin_of(caller)))
+        tally = await self._tally_of(known.group if known else group_id)
+        return self._series(tally, caller, duplicate=known is not None)
+
+    def _series(self, tally: Tally, caller: Caller, *, duplicate: bool) -> views.Submitted:
+        return views.Submitted(group=replace(self._group(tally, caller), duplicate=duplicate))
+
+    async def _tally_of(self, group_id: str) -> Tally:
+        tally = await self._groups.get(group_id)
+        if tally is None:
+            raise errors.UnknownTask(f"There is no group {group_id}.")
+        return tally
+
     async def submit_graph(self, caller: Caller, request: SubmitGraph) -> views.Submitted:
         """Tasks with dependencies, all or none."""
         return await self._submit_group(caller, request, "graph", request.tasks)
@@ -107,26 +142,32 @@ class Submitting(Desk):
         self._refuse_flood(len(specs))
         await self.environments.keep(caller.environment)
         functions = await self.composer.functions_for(caller.environment, specs.values())
-        order = self.composer.order(specs)
+        for spec in specs.values():
+            refuse_recurring(spec, f"the tasks of a {kind}")
+        in_order = order(specs)
+        before = conflicts_before(specs, in_order) if kind == "graph" else {}
         group_id = self.composer.fresh_id(request.name or kind)
-        ids = {key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in order}
+        ids = {
+            key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in in_order
+        }
         members = tuple(ids[key] for key in specs if key != mapping.REDUCE) if kind == "map" else None
         names = await self.composer.names(specs.values(), ids, members)
         if chunk and members is not None:
             names.chunks["items"] = len(members)
         new = [
-            self.composer.task(caller, _in_group(key, specs[key], request), functions, names, ids[key], group_id)
-            for key in order
-        ]
+            self.composer.task(
+                caller, _in_group(key, specs[key], request), functions, names, ids[key], group_id,
+                tuple(ids[other] for other in before.get(key, ())),
+            )
+            for key in in_order
+        ]  # fmt: skip
         new[0].task.key = request.idempotency_key or ""
         known = await self._known_by_key(new[0], group=new)
         if known is None:
             now = self._clock.now()
             group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
             await self._loop.ask(Submitted(new, group, names.outside, origin_of(caller)))
-        tally = await self._groups.get(known.group if known else group_id)
-        if tally is None:
-            raise errors.UnknownTask(f"There is no group {known.group if known else group_id}.")
+        tally = await self._tally_of(known.group if known else group_id)
         named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
         keys = None if known else named
         return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))

@@ -82,7 +82,8 @@ class MemoryStore:
         for new in changes.added:
             status = new.task.status
             task = replace(new.task, name=storable(new.task.name), status=replace(status, error=storable(status.error)))
-            self._rows[task.id] = _Row(task, bytes(new.payload))
+            payload = self._rows[new.like].payload if new.like else bytes(new.payload)
+            self._rows[task.id] = _Row(task, payload)
             self._seqs.add(task.seq)
             self._next_seq = max(self._next_seq, task.seq + 1)
             if task.key:
@@ -106,6 +107,8 @@ class MemoryStore:
                 row.result = Result(outcome.result, outcome.result_file, size)
         for name, deadline in changes.deadlines.items():
             self._rows[name].task.deadline = deadline
+        for name, extras in changes.extras.items():
+            self._rows[name].task.extras = extras
         self._told.update((told.origin, (told, self._latest)) for told in changes.remembered)
 
     def _run(self, attempt: AttemptId) -> _Run:
@@ -241,12 +244,17 @@ class _Guard:
         for name in changes.deadlines:
             _demand(name in self.rows or name in added, f"A deadline was set of {name}, which is unknown.")
 
+        for name in changes.extras:
+            _demand(name in self.rows or name in added, f"Extras were set of {name}, which is unknown.")
+
     def _check_new(self, changes: Changes) -> None:
         tasks = [new.task for new in changes.added]
         names = [task.id for task in tasks]
         keys = [(task.terms.principal, task.key) for task in tasks if task.key]
         groups = [group.id for group in changes.groups]
         told = [one.origin for one in changes.remembered]
+        for like in (new.like for new in changes.added if new.like):
+            _demand(like in self.rows or like in names, f"A task is like {like}, which is unknown.")
         _demand(_all_new(names, self.rows), "A task of this id is there already.")
         _demand(_all_new([task.seq for task in tasks], self.seqs), "A task of this arrival number is there already.")
         _demand(_all_new(keys, self.keys), "A task of this key is there already.")

@@ -122,14 +122,13 @@ def extras_from(text: str | None) -> Extras:
     """A field that this version does not know any more is passed over; lists are tuples in the core."""
     if not text:
         return NO_EXTRAS
-    fields: dict[str, Any] = json.loads(text)
-    return Extras(
-        **{
-            name: tuple(value) if isinstance(_EXTRAS[name], tuple) else value
-            for name, value in fields.items()
-            if name in _EXTRAS
-        }
-    )
+    told: dict[str, Any] = json.loads(text)
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(_EXTRAS[name], tuple) else value
+        for name, value in told.items()
+        if name in _EXTRAS
+    }
+    return Extras(**fields)
 
 
 class TaskReader:

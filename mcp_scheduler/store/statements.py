@@ -126,8 +126,27 @@ def _set_deadlines() -> Block:
     return Block("id deadline", build)
 
 
+def _set_extras() -> Block:
+    def build(v: CTE) -> Any:
+        return update(tasks).values(extras=v.c.extras).where(tasks.c.id == v.c.id)
+
+    return Block("id extras", build)
+
+
+def _copy_payloads() -> Block:
+    """The payload of another task, without its way through the program."""
+
+    def build(v: CTE) -> Any:
+        rows = select(v.c.task, payloads.c.body)
+        rows = rows.join_from(v, tasks, tasks.c.id == v.c.source).join(payloads, payloads.c.task == tasks.c.seq)
+        return insert(payloads).from_select(["task", "body"], rows, include_defaults=False)
+
+    return Block("task source", build)
+
+
 INSERT_GROUPS: Final = _insert(groups, "id name kind principal size submitted_at items chunk")
 INSERT_PAYLOADS: Final = _insert(payloads, "task body")
+COPY_PAYLOADS: Final = _copy_payloads()
 INSERT_TAGS: Final = _insert(task_tags, "tag task")
 INSERT_REMEMBERED: Final = _insert(remembered, "door request verb tasks at")
 
@@ -147,6 +166,7 @@ UPDATE_STATUS: Final = _update_status(
     " failures losses crashes due held cancel_requested reason error",
 )
 UPDATE_DEADLINES: Final = _set_deadlines()
+UPDATE_EXTRAS: Final = _set_extras()
 
 INSERT_ATTEMPTS: Final = _start_attempts()
 END_ATTEMPTS: Final = _end_attempts(

@@ -82,7 +82,13 @@ def _add(connection: Connection, added: Sequence[NewTask], book: TermsBook) -> l
             full.append(_full_row(task, terms_row))
     statements.INSERT_PLAIN_TASKS.run(connection, plain)
     statements.INSERT_TASKS.run(connection, full)
-    statements.INSERT_PAYLOADS.run(connection, [(new.task.seq, new.payload) for new in added])
+    statements.INSERT_PAYLOADS.run(connection, [(new.task.seq, new.payload) for new in added if not new.like])
+    _all(
+        connection,
+        statements.COPY_PAYLOADS,
+        [(new.task.seq, new.like) for new in added if new.like],
+        "A task was added like one that the store does not know.",
+    )
     statements.INSERT_TAGS.run(
         connection, [(tag, new.task.seq) for new in added if new.task.tags for tag in dict.fromkeys(new.task.tags)]
     )
@@ -246,6 +252,12 @@ def _update(connection: Connection, changes: Changes) -> None:
         statements.UPDATE_DEADLINES,
         list(changes.deadlines.items()),
         "A deadline was set of a task that the store does not know.",
+    )
+    _all(
+        connection,
+        statements.UPDATE_EXTRAS,
+        [(task, extras_text(extras)) for task, extras in changes.extras.items()],
+        "The extras of a task were changed that the store does not know.",
     )
 
 

@@ -23,7 +23,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Node
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import Reason, State
-from mcp_scheduler.core.task import MILLI, Kind, Needs, Retry, Status, Task, Terms
+from mcp_scheduler.core.task import MILLI, NO_EXTRAS, Extras, Kind, Needs, Retry, Status, Task, Terms
 from mcp_scheduler.policies.order import PRIORITY
 
 
@@ -54,7 +54,6 @@ class Stage:
         self.cluster = Cluster(policy)
         self.now = 1000.0
         self.decision = Decision(Changes(), [], {})
-        self._seq = 0
         self.turn(NodeChanged(Node(LOCAL, needs(cpus, **amounts).amounts)))
 
     # --- what happens
@@ -77,13 +76,15 @@ class Stage:
         hold: bool = False,
         key: str = "",
         group: str = "",
+        extras: Extras = NO_EXTRAS,
     ) -> NewTask:
         """A task that has not been handed in yet. `after` names others, divided by spaces."""
-        self._seq += 1
+        seq = self.cluster.take_seq()
         status = Status(State.PENDING, self.now, held=hold, priority=priority)
         waits = tuple(after.split())
-        task = Task(name, self._seq, asked or terms(), self.now, status, after=waits, start_after=start_after, key=key)
+        task = Task(name, seq, asked or terms(), self.now, status, after=waits, start_after=start_after, key=key)
         task.group = group
+        task.extras = extras
         return NewTask(task, b"{}")
 
     def submit(self, name: str, asked: Terms | None = None, **options: object) -> Decision:

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from mcp_scheduler.core.events import Action
 from mcp_scheduler.errors import SchedulerError
@@ -51,14 +52,21 @@ class Walker:
         return (
             OK
             if kind == "ok"
-            else Fate(kind, self.draw.randrange(3), tuple(self.picks(3)) if self.draw.random() < 0.5 else ())
+            else Fate(
+                kind, self.draw.randrange(3), tuple(self.picks(3)) if self.draw.random() < 0.5 else (), self.jump()
+            )
         )
+
+    def jump(self) -> float:
+        return self.draw.choice((0.0, 0.0, 0.0, 500.0, 500.0, 500.0, 500.0, -5.0))
 
     def picks(self, most: int) -> list[int]:
         return [self.draw.randrange(1000) for _ in range(self.draw.randint(1, most))]
 
     def submit(self) -> None:
         wanted = [self.wanted() for _ in range(self.draw.randint(1, 4))]
+        if self.draw.random() < 0.15:  # a graph whose tasks all want the same
+            wanted = [replace(one, writes="a", after=(), every=0.0, key=0) for one in (*wanted, *wanted)]
         self.do("submit", wanted, self.fate(), with_reports=self.draw.random() < 0.5)
 
     def wanted(self) -> Wanted:
@@ -70,10 +78,15 @@ class Walker:
             draw.choice((0.0, 0.0, 20.0)),
             draw.random() < 0.1,
             draw.choice((0, 0, 1, 2, 3)),
+            draw.choice(("", "", "", "a", "b", "ab")),
+            draw.choice(("", "", "", "a", "b", "ac")),
+            draw.choice((0.0, 0.0, 0.0, 0.0, 15.0)),
+            draw.choice(("skip", "one", "all")),
         )
 
     def cancel(self) -> None:
-        self.do("cancel", self.picks(2), self.fate(crashes=12), with_reports=self.draw.random() < 0.5)
+        with_reports, for_good = self.draw.random() < 0.5, self.draw.random() < 0.3
+        self.do("cancel", self.picks(2), self.fate(crashes=12), with_reports=with_reports, for_good=for_good)
 
     def update(self) -> None:
         action, value = self.draw.choice(ACTIONS), self.draw.choice((0, 5, -5))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcp_scheduler.core import decide, draft, endings, graph, leases, retry, slots, wishes
+from mcp_scheduler.core import conflicts, decide, draft, endings, graph, leases, recurring, retry, slots, wishes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.states import State
 
@@ -108,6 +108,50 @@ def fences_begin_anew_with_each_engine(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(draft.Draft, "_next_grant", next_grant)
 
 
+def reader_passes_a_waiting_writer(patch: pytest.MonkeyPatch) -> None:
+    real = conflicts.Line.join
+
+    def join(self, task, claim):
+        if self.front and not self.writing and not claim.writes:
+            self.front[task] = None
+            return True
+        return real(self, task, claim)
+
+    patch.setattr(conflicts.Line, "join", join)
+
+
+def writers_share(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(conflicts.Line, "_lets_in", lambda *_: True)
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
+def order_of_a_graph_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Tasks of a graph that conflict wait for each other only while they are queued."""
+    patch.setattr(graph, "_open_before", lambda *_: ())
+
+
+def order_lost_with_one_that_was_cancelled(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(draft.Draft, "_bequeath", lambda *_: None)
+
+
+def occurrence_doubled(patch: pytest.MonkeyPatch) -> None:
+    """The recurrence is not handed on: whoever ends again makes another successor."""
+    patch.setattr(recurring, "end_series", lambda *_: None)
+
+
+def series_ends_by_itself(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recurring, "successors", lambda _draft: [])
+
+
+def occurrence_before_its_time(patch: pytest.MonkeyPatch) -> None:
+    real = recurring.next_time
+
+    def next_time(extras, moment, calendar):
+        return real(extras, moment, calendar) - extras.every
+
+    patch.setattr(recurring, "next_time", next_time)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -123,4 +167,11 @@ FAULTS: tuple[Plant, ...] = (
     returned_work_is_lost,
     leases_lapse_though_they_were_renewed,
     fences_begin_anew_with_each_engine,
+    reader_passes_a_waiting_writer,
+    writers_share,
+    order_of_a_graph_forgotten,
+    order_lost_with_one_that_was_cancelled,
+    occurrence_doubled,
+    series_ends_by_itself,
+    occurrence_before_its_time,
 )

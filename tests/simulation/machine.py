@@ -13,7 +13,13 @@ FATES = st.one_of(
     st.just(OK),
     st.just(OK),
     st.just(OK),
-    st.builds(Fate, st.sampled_from(("disk", "before", "after")), st.integers(0, 3), st.tuples(st.integers(0, 8))),
+    st.builds(
+        Fate,
+        st.sampled_from(("disk", "before", "after")),
+        st.integers(0, 3),
+        st.tuples(st.integers(0, 8)),
+        st.sampled_from((0.0, 500.0, -5.0)),
+    ),
 )
 WANTED = st.builds(
     Wanted,
@@ -23,6 +29,10 @@ WANTED = st.builds(
     delay=st.sampled_from((0.0, 20.0)),
     hold=st.booleans(),
     key=st.integers(0, 3),
+    reads=st.sampled_from(("", "", "a", "b", "ab")),
+    writes=st.sampled_from(("", "", "a", "b", "ac")),
+    every=st.sampled_from((0.0, 0.0, 0.0, 15.0)),
+    catch_up=st.sampled_from(("skip", "one", "all")),
 )
 
 
@@ -35,9 +45,9 @@ class Machine(RuleBasedStateMachine):
     def submit(self, wanted, fate, with_reports):
         self.sim.submit(wanted, fate, with_reports=with_reports)
 
-    @rule(picks=PICKS, fate=FATES, with_reports=st.booleans())
-    def cancel(self, picks, fate, with_reports):
-        self.sim.cancel(picks, fate, with_reports=with_reports)
+    @rule(picks=PICKS, fate=FATES, with_reports=st.booleans(), for_good=st.booleans())
+    def cancel(self, picks, fate, with_reports, for_good):
+        self.sim.cancel(picks, fate, with_reports=with_reports, for_good=for_good)
 
     @rule(
         action=st.sampled_from(

@@ -33,10 +33,11 @@ from mcp_scheduler.core.events import (
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Attempt, Node
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import Kind, Retry, Status, Task, Terms
+from mcp_scheduler.core.task import Extras, Kind, Retry, Status, Task, Terms
 from mcp_scheduler.policies.order import PRIORITY
 from mcp_scheduler.store.memory import MemoryStore
 from tests.core.builders import needs, terms
+from tests.simulation.rivals import Rivals, nearest
 from tests.simulation.world import Past, World
 
 T = TypeVar("T")
@@ -70,6 +71,10 @@ class Wanted:
     delay: float = 0.0
     hold: bool = False
     key: int = 0
+    reads: str = ""  # things, a letter each
+    writes: str = ""
+    every: float = 0.0
+    catch_up: str = "one"
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Fate:
     kind: str = "ok"  # ok, disk, before, after
     effects: int = 0
     hits: tuple[int, ...] = ()
+    jump: float = 0.0  # seconds for which no engine runs; the clock may have been set back meanwhile
 
 
 OK = Fate()
@@ -108,6 +114,7 @@ class Sim:
         self.fresh: dict[str, Task] = {}  # of the submission under way
         self.fence = 0  # of the last grant that became durable
         self.renewed: dict[str, float] = {}  # lease → when it was granted or its renewal became durable
+        self.rivals = Rivals()
         self._seq = 0
         self._size = CPUS
         self._boot()
@@ -116,9 +123,9 @@ class Sim:
 
     def _boot(self) -> None:
         boot = done(self.store.open())
-        self._seq = max(self._seq, boot.next_seq)
         self.cluster = Cluster(PRIORITY)
-        self.cluster.load(boot.tasks, boot.attempts, boot.next_seq, boot.latest)
+        self._seq = max(self._seq, boot.next_seq)
+        self.cluster.load(boot.tasks, boot.attempts, self._seq, boot.latest)
         self.cluster.set_node(self._node())
         with_processes = [one for one in boot.attempts if not self._is_lease(one.id.task)]
         self.world.recover(with_processes, self.now)
@@ -139,6 +146,7 @@ class Sim:
         self.figures["turns"] += 1
         self.figures[f"turns: {fate.kind}"] += 1
         decision = heart.decide(self.cluster, events, self.now)
+        self._seq = max(self._seq, self.cluster.next_seq)
         if fate.kind == "before":
             self._die(fate)
             return False
@@ -147,10 +155,16 @@ class Sim:
             check(self.cluster)
             self.world.inbox[:0] = [event for event in events if isinstance(event, Ended | Returned | Began)]
             return False
+        self.fresh |= {new.task.id: new.task for new in decision.changes.added if new.like}
         self._look_at_starts(decision.changes.started, events)
+        self.rivals.look(decision.changes, self.store_tasks(), events, self.now)
         if decision.changes:
             done(self.store.commit(decision.changes))
-            self._look_at_leases(decision.changes, events)
+        for new in decision.changes.added:
+            if new.like:
+                self.known.append(new.task.id)
+                self.world.past[new.task.id] = Past(new.task.terms, free_at=new.task.start_after)
+        self._look_at_leases(decision.changes, events)
         effects = decision.effects
         if fate.kind == "after":
             effects = effects[: fate.effects]
@@ -176,6 +190,10 @@ class Sim:
             elif hit == 2 and attempt not in self.world.stopping:
                 self.world.vanish(attempt)
         self.world.inbox.clear()
+        self.now += fate.jump
+        self.rivals.set_back -= min(0.0, fate.jump)
+        for past in self.world.past.values():
+            past.free_at += min(0.0, fate.jump)  # the next engine counts from the clock as it was set
         self._boot()
 
     # --- what clients ask
@@ -184,7 +202,7 @@ class Sim:
         event = Submitted([])
         asked: dict[tuple[str, int], str] = {}
         for one in wanted:
-            new = self._new(one, [new.task.id for new in event.tasks])
+            new = self._new(one, [new.task for new in event.tasks])
             key = (new.task.terms.principal, one.key)
             if one.key and (key in self.keys or key in asked):
                 continue  # the service answers with the first one
@@ -203,28 +221,46 @@ class Sim:
         for new in event.tasks:
             self.world.past.setdefault(new.task.id, Past(new.task.terms, free_at=new.task.start_after))
 
-    def _new(self, one: Wanted, siblings: list[str]) -> NewTask:
-        self._seq += 1
-        name = f"t{self._seq}"
-        choices = [*self.known, *siblings]
+    def store_tasks(self) -> dict[str, Task]:
+        """Every task that is durable, acknowledged or not."""
+        return done(self.store.tasks([*dict.fromkeys((*self.known, *self.fresh))]))
+
+    def _new(self, one: Wanted, siblings: list[Task]) -> NewTask:
+        seq = self.cluster.take_seq()
+        self._seq = max(self._seq, seq + 1)
+        name = f"t{seq}-1"
+        choices = [] if one.every else [*self.known, *(task.id for task in siblings)]
         after = tuple(dict.fromkeys(choices[pick % len(choices)] for pick in one.after)) if choices else ()
         start = self.now + one.delay if one.delay else 0.0
         asked = SHAPES[one.shape % len(SHAPES)]
         self.world.past[name] = Past(asked, free_at=start)
         task = Task(
-            name, self._seq, asked, self.now, Status(State.PENDING, self.now, held=one.hold, priority=one.priority),
-            after=after, start_after=start, key=str(one.key or ""),
+            name, seq, asked, self.now, Status(State.PENDING, self.now, held=one.hold, priority=one.priority),
+            group=f"t{seq}", after=after, start_after=start, key=str(one.key or ""),
         )  # fmt: skip
+        if one.reads or one.writes or one.every:
+            task.extras = Extras(tuple(one.reads), tuple(one.writes), nearest(one, siblings))
+        if one.every:
+            task.start_after = start or self.now
+            task.extras = replace(
+                task.extras, every=one.every, catch_up=one.catch_up, occurrence=1, time=task.start_after
+            )
+        self.rivals.know(task, siblings)
         return NewTask(task, b"{}")
 
     def _outside(self, names: Any) -> dict[str, State]:
         gone = [name for name in names if name not in self.cluster.tasks]
         return {name: task.status.state for name, task in done(self.store.tasks(gone)).items()}
 
-    def cancel(self, picks: Sequence[int], fate: Fate = OK, *, with_reports: bool = False) -> None:
+    def cancel(
+        self, picks: Sequence[int], fate: Fate = OK, *, with_reports: bool = False, for_good: bool = False
+    ) -> None:
         names = self._pick(picks, ended=False)
-        if names and self._ask(CancelAsked(names), fate, with_reports=with_reports):
+        whole = frozenset(names) if for_good else frozenset[str]()
+        series = {task.group for task in done(self.store.tasks(list(whole))).values() if task.extras.recurs}
+        if names and self._ask(CancelAsked(names, for_good=whole), fate, with_reports=with_reports):
             self.cancelled.update(names)
+            self.rivals.over |= series
 
     def update(
         self, action: Action, picks: Sequence[int], fate: Fate = OK, *, value: float = 0, with_reports: bool = False
@@ -237,6 +273,7 @@ class Sim:
             revived = tuple(replace(stored[name]) for name in names if name not in self.cluster.tasks)
             outside = self._outside(other for name in names for other in stored[name].after)
             before = {name: self.world.past[name] for name in names}
+            self.rivals.again.update(names)
             for name in names:
                 self.world.past[name] = Past(stored[name].terms, free_at=stored[name].start_after)
                 self.cancelled.discard(name)
@@ -357,6 +394,7 @@ class Sim:
     def check(self) -> None:
         """The promises, as far as they can be seen at this moment."""
         stored = done(self.store.tasks(self.known))
+        self.rivals.check(stored, self.world.alive)
         assert set(stored) == set(self.known), f"Acknowledged, and gone: {set(self.known) - set(stored)}."
         for name, task in stored.items():
             status = task.status
@@ -375,6 +413,9 @@ class Sim:
         """Nothing is in the way any more: everything ends, or is stopped because that was asked for."""
         self.resize(CPUS)
         self.pause(paused=False)
+        series = tuple(name for name, task in self.store_tasks().items() if task.extras.recurs)
+        self.rivals.over.update(task.group for task in self.store_tasks().values() if task.extras.recurs)
+        self.turn([CancelAsked(series, for_good=frozenset(series))], OK)
         for _ in range(60):
             if held := [name for name in self.known if self._stored(name).state is State.HELD]:
                 self.turn([UpdateAsked(tuple(held), Action.RESUME)], OK)

@@ -209,3 +209,31 @@ async def test_a_store_that_is_not_open_says_so(place: Place) -> None:
     for call in (lambda: store.commit(added(new("a"))), store.counts, store.checkpoint, lambda: store.setting("a")):
         with pytest.raises(StoreUnavailable):
             await call()
+
+
+async def test_extras_change_with_a_commit(store: Store) -> None:
+    await store.commit(added(new("a"), new("b", extras=Extras(writes=("x",)))))
+    series = Extras(every=60.0, cron="0 3 * * * UTC", catch_up="all", occurrence=2, time=9.5, paused=True, over=True)
+    await store.commit(Changes(extras={"a": series, "b": Extras(writes=("x",), behind=("a",))}))
+    found = await store.tasks(["a", "b"])
+    assert found["a"].extras == series
+    assert found["b"].extras == Extras(writes=("x",), behind=("a",))
+
+
+async def test_a_task_may_have_the_payload_of_another(store: Store) -> None:
+    await store.commit(added(new("a", payload=b'{"x":1}')))
+    following = new("b")
+    following.like = "a"
+    together, with_it = new("c", payload=b'{"y":2}'), new("d")
+    with_it.like = "c"
+    await store.commit(added(following, together, with_it))
+    assert await store.payloads(["b", "d"]) == {"b": b'{"x":1}', "d": b'{"y":2}'}
+
+
+@pytest.mark.parametrize("what", ["extras", "payload"])
+async def test_what_belongs_to_an_unknown_task_is_refused_and_nothing_is_written(store: Store, what: str) -> None:
+    orphan = new("a")
+    orphan.like = "nobody" if what == "payload" else ""
+    with pytest.raises(InvariantBroken):
+        await store.commit(Changes(added=[orphan], extras={"nobody": Extras()} if what == "extras" else {}))
+    assert await store.tasks(["a"]) == {}
