@@ -1,6 +1,6 @@
 """What the scheduler is told, or learns, about how long jobs take.
 
-A schedule depends on it as much as on the policy: so every report names it, and runs are to be repeated with worse ones.
+A schedule depends on it as much as on the policy: every report names it, and a policy is to be tried with bad ones too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Told:
 
     def expected(self, task: Task, _device_class: str = "", /) -> Expected | None:
         seconds = self._estimate(self._jobs[task.id])
-        return None if seconds is None else Expected(seconds, seconds)
+        return None if seconds is None or seconds == float("inf") else Expected(seconds, seconds)
 
     def learn(self, terms: Terms, size: int, device_class: str, seconds: float, *, at_least: bool = False) -> None:
         """Nothing is learnt."""

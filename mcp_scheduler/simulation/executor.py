@@ -11,7 +11,6 @@ from mcp_scheduler.core.changes import Effect, Evict, Launch, Recall, Settle, St
 from mcp_scheduler.core.events import Ended, Event, Outcome, Returned, SlotGone
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.core.task import Terms
 from mcp_scheduler.errors import InvariantBroken
 
 NEVER: Final = float("inf")

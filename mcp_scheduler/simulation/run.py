@@ -15,6 +15,7 @@ from typing import Final
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster, Policy
 from mcp_scheduler.core.decide import decide
+from mcp_scheduler.core.estimates import Expected, Forecasts
 from mcp_scheduler.core.events import (
     CancelAsked,
     DevicesSeen,
@@ -28,14 +29,15 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.errors import InvalidRequest, InvariantBroken
-from mcp_scheduler.simulation.estimates import Estimate
 from mcp_scheduler.simulation.executor import NEVER, VirtualExecutor
+from mcp_scheduler.simulation.fragmentation import Fragmentation
 from mcp_scheduler.simulation.trace import Job, Trace
 
 EPOCH: Final = 1_000_000.0  # the moment at which a trace begins: no time of the core is 0
+FLOOR: Final = 10.0  # seconds: shorter jobs count as so long in a bounded slowdown
 _PATIENCE: Final = 1000  # timers in a row that bring nothing about while nothing runs and nothing arrives
 
-Look = Callable[[Cluster, float], None]  # somebody looks at the cluster after a decision, and at the time
+Look = Callable[[Cluster], None]
 
 
 @dataclass(slots=True)
@@ -47,31 +49,48 @@ class Record:
     ended: float | None = None
     node: str = ""
     devices: tuple[str, ...] = ()
-    expected: float | None = None  # the estimate when it was submitted
+    expected: Expected | None = None  # the forecast when it was submitted
     done: bool = False
     attempts: int = 0
+
+    @property
+    def wait(self) -> float:
+        """Seconds from its arrival to its beginning."""
+        assert self.began is not None
+        return max(0.0, self.began - self.job.submit)
+
+    def slowdown(self, floor: float = FLOOR) -> float:
+        """Its bounded slowdown: how many times longer it took than it runs, where `floor` seconds are the least."""
+        assert self.ended is not None
+        return max(1.0, (self.ended - self.job.submit) / max(self.job.run, floor))
 
 
 @dataclass(slots=True)
 class Run:
-    """What became of a trace. `decisions` are the seconds of this machine's processor that each decision took."""
+    """What became of a trace. `decisions` are the seconds that each decision took on this machine, `fragmentation` what
+    was seen of it, `device_memory` the bytes of the largest device."""
 
     trace: Trace
     policy: str
     records: dict[str, Record]
+    device_memory: int = 0
     decisions: list[float] = field(default_factory=list[float])
+    fragmentation: list[float] = field(default_factory=list[float])
 
 
 class Simulation:
-    """A trace under way. `look` is called after each decision."""
+    """A trace under way. `forecasts`: what the scheduler knows of run times. `look` is called after each decision."""
 
-    def __init__(self, trace: Trace, policy: Policy, estimate: Estimate | None = None, look: Look | None = None) -> None:
+    def __init__(self, trace: Trace, policy: Policy, forecasts: Forecasts | None, look: Look | None = None) -> None:
         if not trace.machines:
             raise InvalidRequest(f"{trace.name} does not say what it ran on.", hint="Give --nodes.")
         self.cluster = Cluster(policy)
-        self.run = Run(trace, policy.name, {job.id: Record(job) for job in trace.jobs})
-        self._estimate = estimate
+        memory = max((device.total or 0 for machine in trace.machines for device in machine.devices), default=0)
+        self.run = Run(trace, policy.name, {job.id: Record(job) for job in trace.jobs}, memory)
+        self._forecasts = forecasts
         self._look = look
+        self._fragmentation = Fragmentation(trace)
+        self.run.fragmentation = self._fragmentation.seen
         self._start = trace.jobs[0].submit - EPOCH
         self._arrivals = trace.jobs
         self._arrived = 0
@@ -109,8 +128,9 @@ class Simulation:
         for effect in decision.effects:
             self._executor.carry_out(effect, now)
         self._note_changes(decision.changes)
+        self._fragmentation.look(self.cluster, self._arrived)
         if self._look is not None:
-            self._look(self.cluster, now + self._start)
+            self._look(self.cluster)
         return bool(decision.changes or decision.effects)
 
     # --- time
@@ -158,12 +178,8 @@ class Simulation:
         return [CancelAsked(tuple(names))] if names else []
 
     def _task(self, job: Job, now: float) -> Task:
-        expected = self.run.records[job.id].expected = self._tell(job)
-        target = job.target if expected is None else f"{job.target}/{job.id}"
-        terms = Terms(job.kind, target, "trace", job.principal, job.needs)
-        if expected is not None:
-            self.cluster.estimates.learn(target, expected)
-        return Task(
+        terms = Terms(job.kind, job.target, "trace", job.principal, job.needs)
+        task = Task(
             job.id,
             self._arrived,
             terms,
@@ -173,9 +189,9 @@ class Simulation:
             after=job.after,
             deadline=None if job.deadline is None else job.deadline - self._start,
         )
-
-    def _tell(self, job: Job) -> float | None:
-        return None if self._estimate is None else self._estimate(job)
+        if self._forecasts is not None:
+            self.run.records[job.id].expected = self._forecasts.expected(task)
+        return task
 
     # --- what is written down
 

@@ -1,4 +1,5 @@
-"""Traces from files. What a file is told by its name: `.swf`, `.swf.gz`, `.rcp`, `.json`, `.csv` in a folder or `.tar.gz`."""
+"""Traces from files. What a file is can be told by its name: `.swf`, `.swf.gz`, `.rcp`, `.json`; an archive or a folder
+has many projects, or the two lists of openb."""
 
 from __future__ import annotations
 

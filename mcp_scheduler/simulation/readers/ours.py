@@ -1,4 +1,4 @@
-"""Our own format: a JSON object with `nodes` and `jobs`, in the words of `submit_task`. docs/howto/simulate.md has it."""
+"""Our own format: a JSON object with `nodes` and `jobs`, in the words of `submit_task`. The how-to has all of it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def read(name: str, text: str) -> Trace:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InvalidRequest(f"{name}: {where}: {first['msg']}.", hint="docs/howto/simulate.md has the format.") from None
+        raise InvalidRequest(
+            f"{name}: {where}: {first['msg']}.", hint="docs/howto/simulate.md has the format."
+        ) from None
     if entry.format != FORMAT:
         raise InvalidRequest(f"{name} is of the format '{entry.format}'.", hint=f"This version reads '{FORMAT}'.")
     machines = [machine for node in entry.nodes for machine in _machines(node)]

@@ -54,10 +54,10 @@ def _rows(numbers: list[int], activities: int, resources: int) -> list[tuple[int
     rows: list[tuple[int, list[int], list[int]]] = []
     place = 0
     for _ in range(activities):
-        count = numbers[place + 1 + resources]
-        end = place + 2 + resources + count
-        if count < 0 or end > len(numbers):
+        head = place + 2 + resources
+        end = head + numbers[head - 1] if head <= len(numbers) else head
+        if not head <= end <= len(numbers):
             raise ValueError("the numbers end too early")
-        rows.append((numbers[place], numbers[place + 1 : place + 1 + resources], numbers[end - count : end]))
+        rows.append((numbers[place], numbers[place + 1 : head - 1], numbers[head:end]))
         place = end
     return rows
