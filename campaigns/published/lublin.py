@@ -1,4 +1,4 @@
-"""Lublin-1: ten windows of 1,024 jobs, mean bounded slowdown. Published: RLScheduler, SC20, and its repository's table."""
+"""Lublin-1: ten windows of 1,024 jobs, mean bounded slowdown. Published: RLScheduler (SC20) and its repository."""
 
 from __future__ import annotations
 

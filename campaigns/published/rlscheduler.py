@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mcp_scheduler.simulation.trace import MILLI, Job
+from mcp_scheduler.core.task import MILLI
+from mcp_scheduler.simulation.jobs import Job
 
 Key = Callable[[Job], tuple[float, float]]
 RULES: dict[str, Key] = {

@@ -12,7 +12,8 @@ from typing import Final
 from mcp_scheduler.core.estimates import Expected
 from mcp_scheduler.core.task import Task, Terms
 from mcp_scheduler.errors import InvalidRequest
-from mcp_scheduler.simulation.trace import Job, Trace
+from mcp_scheduler.simulation.jobs import Job
+from mcp_scheduler.simulation.trace import Trace
 
 Estimate = Callable[[Job], float | None]
 

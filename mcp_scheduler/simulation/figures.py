@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mcp_scheduler.simulation.fairness import rates, slowdowns
+from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.run import FLOOR, Record, Run
 from mcp_scheduler.simulation.samples import jain, mean, quantile
-from mcp_scheduler.simulation.trace import Job, capacity, demand
+from mcp_scheduler.simulation.trace import capacity, demand
 
 Figures = dict[str, float]
 STARVED: Final = 10.0  # a job that waited for more than so many times what it takes (10 s at least) was starved

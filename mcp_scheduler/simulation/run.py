@@ -21,6 +21,7 @@ from mcp_scheduler.core.events import (
     DevicesSeen,
     Ended,
     Event,
+    Group,
     NewTask,
     NodeChanged,
     Submitted,
@@ -31,7 +32,8 @@ from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.errors import InvalidRequest, InvariantBroken
 from mcp_scheduler.simulation.executor import NEVER, VirtualExecutor
 from mcp_scheduler.simulation.fragmentation import Fragmentation
-from mcp_scheduler.simulation.trace import Job, Trace
+from mcp_scheduler.simulation.jobs import Job
+from mcp_scheduler.simulation.trace import Trace
 
 EPOCH: Final = 1_000_000.0  # the moment at which a trace begins: no time of the core is 0
 FLOOR: Final = 10.0  # seconds: shorter jobs count as so long in a bounded slowdown
@@ -164,7 +166,13 @@ class Simulation:
             tasks.append(NewTask(self._task(job, now), b""))
             if job.patience is not None:
                 heappush(self._leaving, (now + job.patience, job.id))
-        return [Submitted(tasks)] if tasks else []
+        return [Submitted(members, self._group(members, now)) for members in _together(tasks)]
+
+    def _group(self, members: list[NewTask], now: float) -> Group | None:
+        first = members[0].task
+        if not first.group:
+            return None
+        return Group(first.group, first.group, "graph", first.terms.principal, len(members), now)
 
     def _losing_patience(self, now: float) -> Sequence[Event]:
         names: list[str] = []
@@ -186,6 +194,7 @@ class Simulation:
             now,
             Status(State.PENDING, now, priority=job.priority),
             name=job.target,
+            group=job.group,
             after=job.after,
             deadline=None if job.deadline is None else job.deadline - self._start,
         )
@@ -213,3 +222,11 @@ class Simulation:
         for attempt in changes.started:
             record = self.run.records[attempt.id.task]
             record.node, record.devices = attempt.node, attempt.devices
+
+
+def _together(tasks: Sequence[NewTask]) -> list[list[NewTask]]:
+    """Those of a graph are submitted together, and so are all that belong to none."""
+    found: dict[str, list[NewTask]] = {}
+    for new in tasks:
+        found.setdefault(new.task.group, []).append(new)
+    return list(found.values())

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mcp_scheduler.core.node import Node
 from mcp_scheduler.core.seen import GpuSeen
-from mcp_scheduler.core.task import MILLI, Kind, Needs
+from mcp_scheduler.core.task import MILLI, Needs
 from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.simulation.jobs import Job, graphs
 
 GPUS: Final = "gpus"  # what devices are called beside the names of amounts
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A task of the past. Times in seconds; `submit` and `deadline` count from the beginning of the trace.
-
-    `run` is what it really takes (infinite: it never ends), which the scheduler does not know; `requested` what its
-    owner said that it takes, None if nothing. `patience`: it leaves if it has not begun so long after `submit`.
-    """
-
-    id: str
-    submit: float
-    run: float
-    needs: Needs = field(default_factory=Needs)
-    requested: float | None = None
-    priority: int = 0
-    principal: str = "user"
-    kind: Kind = Kind.COMMAND
-    target: str = "job"
-    after: tuple[str, ...] = ()
-    deadline: float | None = None
-    patience: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +50,25 @@ class Trace:
 
 
 def ordered(name: str, jobs: Iterable[Job], machines: Iterable[Machine] = (), skipped: int = 0) -> Trace:
-    """A trace of these jobs, by arrival. Refused if an id stands twice or a job waits for one that does not exist."""
+    """A trace of these jobs, by arrival; of those that arrive together dependencies come first, and make a graph.
+
+    Refused if an id stands twice, or a job waits for one that does not exist, arrives later, or waits for it.
+    """
     found = sorted(jobs, key=lambda job: job.submit)
-    known: dict[str, Job] = {}
-    for job in found:
-        if job.id in known:
-            raise InvalidRequest(f"{name}: two jobs are called '{job.id}'.", hint="Give each job an id of its own.")
-        known[job.id] = job
+    if not found:
+        raise InvalidRequest(f"{name} has no job with a run time and a size.", hint="See docs/howto/simulate.md.")
+    known = {job.id: job for job in found}
+    if len(known) < len(found):
+        twice = next(job.id for job in found if known[job.id] is not job)
+        raise InvalidRequest(f"{name}: two jobs are called '{twice}'.", hint="Give each job an id of its own.")
     for job in found:
         for other in job.after:
             if other not in known:
                 raise InvalidRequest(f"{name}: '{job.id}' waits for '{other}', which is not there.")
             if known[other].submit > job.submit:
                 raise InvalidRequest(f"{name}: '{job.id}' waits for '{other}', which arrives later.")
-    if not found:
-        raise InvalidRequest(f"{name} has no job with a run time and a size.", hint="See docs/howto/simulate.md.")
+    if any(job.after for job in found):
+        found = graphs(name, found, known)
     return Trace(name, tuple(found), tuple(machines), skipped)
 
 

@@ -5,10 +5,11 @@ import pytest
 from mcp_scheduler.simulation import machines
 from mcp_scheduler.simulation.experiment import compare, together
 from mcp_scheduler.simulation.figures import KINDS, kind
+from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.plots import charts, page
 from mcp_scheduler.simulation.samples import interval, jain, quantile
 from mcp_scheduler.simulation.tables import markdown, shown
-from mcp_scheduler.simulation.trace import Job, Trace, ordered
+from mcp_scheduler.simulation.trace import Trace, ordered
 from tests.core.builders import needs
 
 

@@ -12,8 +12,9 @@ from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.simulation import machines
 from mcp_scheduler.simulation.estimates import estimate
 from mcp_scheduler.simulation.experiment import compare, forecasts, policies, policy
+from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.run import Simulation
-from mcp_scheduler.simulation.trace import Job, demand, ordered
+from mcp_scheduler.simulation.trace import demand, ordered
 from tests.core.builders import needs
 
 NODES = ("cpus=4,gpus=2,gpu_memory=100", "2*cpus=2")

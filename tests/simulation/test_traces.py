@@ -10,8 +10,9 @@ import pytest
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.simulation import machines
+from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.readers import read
-from mcp_scheduler.simulation.trace import capacity
+from mcp_scheduler.simulation.trace import capacity, ordered
 from mcp_scheduler.simulation.windows import starts, windows
 
 SWF = """\
@@ -44,6 +45,7 @@ OURS = {
         {"id": "b", "submit": 5, "run": 10, "after": ["a"], "deadline": 60, "requested": 20, "priority": 3},
     ],
 }
+AFTER_A = {"id": "b", "run": 1, "after": ["a"]}
 
 
 def written(folder, name, text):
@@ -119,7 +121,16 @@ def test_our_own_format_speaks_as_submit_task_does(tmp_path):
         ("a.json", {**OURS, "format": "other/9"}, "other/9"),
         ("a.json", {**OURS, "jobs": [{"id": "a", "run": 1, "after": ["z"]}]}, "which is not there"),
         ("a.json", {**OURS, "jobs": [{"id": "a", "run": 1}, {"id": "a", "run": 1}]}, "two jobs are called 'a'"),
-        ("a.json", {**OURS, "jobs": [{"id": "a", "run": 1, "submit": 9}, {"id": "b", "run": 1, "after": ["a"]}]}, "later"),
+        (
+            "a.json",
+            {**OURS, "jobs": [{"id": "a", "run": 1, "submit": 9}, {"id": "b", "run": 1, "after": ["a"]}]},
+            "later",
+        ),
+        (
+            "a.json",
+            {**OURS, "jobs": [{"id": a, "run": 1, "after": [b]} for a, b in ("ab", "ba")]},
+            "wait for each other",
+        ),
         ("a.json", {**OURS, "jobs": [{"id": "a", "run": 1, "nedes": {}}]}, "jobs.0.nedes"),
     ],
 )
@@ -147,6 +158,15 @@ def test_nodes_that_make_no_sense_are_refused_with_an_example(text):
 def test_windows_are_those_of_the_published_benchmark():
     """RandomState(gym's hash of seed 1).randint(1024, 10000 - 1024 - 1), ten times."""
     assert starts(10, 1024, 10_000, 1) == [1981, 2756, 4299, 8850, 3316, 2714, 5228, 7762, 4022, 7085]
+
+
+def test_jobs_that_arrive_and_hang_together_are_a_graph_with_dependencies_first():
+    jobs = [Job("c", 0.0, 1.0, after=("a", "b")), Job("a", 0.0, 1.0), Job("x", 0.0, 1.0), Job("b", 0.0, 1.0),
+            Job("d", 5.0, 1.0, after=("c",))]  # fmt: skip
+    found = ordered("some", jobs).jobs
+    assert [job.id for job in found] == ["a", "b", "c", "x", "d"]
+    assert len({job.group for job in found[:3]}) == 1
+    assert [job.group for job in found[3:]] == ["", ""]
 
 
 def test_a_part_of_a_trace_takes_what_came_before_to_be_over(tmp_path):

@@ -14,8 +14,9 @@ from typing import Final
 from mcp_scheduler.core.node import Node
 from mcp_scheduler.core.task import Needs
 from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.machines import device
-from mcp_scheduler.simulation.trace import Job, Machine, Trace, ordered
+from mcp_scheduler.simulation.trace import Machine, Trace, ordered
 
 WHOLE: Final = 1000  # thousandths of a GPU
 _MIB: Final = 2**20

@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.requests import NeedsSpec, Request, needs_of, seconds
+from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.machines import machine
-from mcp_scheduler.simulation.trace import Job, Machine, Trace, ordered
+from mcp_scheduler.simulation.trace import Machine, Trace, ordered
 
 FORMAT: Final = "mcp-scheduler-trace/1"
 _MOST_MACHINES: Final = 100_000
@@ -40,6 +41,7 @@ class JobEntry(Request):
     function: str | None = None
     command: str | None = None
     after: tuple[str, ...] = ()
+    group: str = ""
     deadline: Time | None = None
     patience: Time | None = None
 
@@ -91,6 +93,7 @@ def _job(entry: JobEntry) -> Job:
         kind=Kind.COMMAND if entry.function is None else Kind.FUNCTION,
         target=entry.function or entry.command or "job",
         after=entry.after,
+        group=entry.group,
         deadline=None if entry.deadline is None else entry.submit + entry.deadline,
         patience=entry.patience,
     )

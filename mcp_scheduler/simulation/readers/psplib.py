@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from mcp_scheduler.core.node import Node
 from mcp_scheduler.core.task import Needs
 from mcp_scheduler.errors import InvalidRequest
-from mcp_scheduler.simulation.trace import Job, Machine, Trace, amounts_of, ordered
+from mcp_scheduler.simulation.jobs import Job
+from mcp_scheduler.simulation.trace import Machine, Trace, amounts_of, ordered
 
 
 def read(name: str, text: str) -> Trace:
@@ -39,6 +40,7 @@ def read(name: str, text: str) -> Trace:
             requested=float(duration),
             target=f"activity-{number}",
             after=tuple(after.get(number, ())),
+            group=name,
         )
         for number, (duration, demands, _) in enumerate(rows, 1)
     ]

@@ -12,7 +12,8 @@ from typing import Final
 from mcp_scheduler.core.node import Node
 from mcp_scheduler.core.task import Needs
 from mcp_scheduler.errors import InvalidRequest
-from mcp_scheduler.simulation.trace import Job, Machine, Trace, amounts_of, ordered
+from mcp_scheduler.simulation.jobs import Job
+from mcp_scheduler.simulation.trace import Machine, Trace, amounts_of, ordered
 
 _FIELDS: Final = 11  # of 18: shorter lines end in fields that are not read
 _NUMBER, _SUBMIT, _RUN, _USED, _ASKED, _TIME, _USER, _PROGRAM = 0, 1, 3, 4, 7, 8, 11, 13
