@@ -55,9 +55,10 @@ def simulate(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Run a trace through the scheduler's own decisions, and compare policies.
+    """Compare policies on a trace of past jobs.
 
-    Nothing is executed and no engine is needed: a virtual clock runs through jobs of the past on virtual nodes.
+    The jobs go through the scheduler's own decisions on virtual nodes and a virtual clock: nothing is executed, and no
+    engine is needed.
     docs/howto/simulate.md has the formats and how to read the figures.
     """
     from mcp_scheduler.simulation import experiment  # noqa: PLC0415 - 150 ms
