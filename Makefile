@@ -99,6 +99,9 @@ soak: $(STAMP)  ## a steady load for a while (MINUTES=30 RATE=20)
 simulate-campaign: $(STAMP)  ## the state machine of the heart, for long (ARGS="--steps 1000000 --seed 1")
 	$(BIN)/python -m tests.simulation.campaign $(ARGS)
 
+published: $(STAMP)  ## the tables of the literature beside ours (ARGS="--data DIR --only lublin,psplib,openb")
+	$(BIN)/python -m campaigns.published $(ARGS)
+
 gpu-check: $(STAMP)  ## what the scheduler sees of a real GPU while memory is taken on it
 	$(BIN)/python -m mcp_scheduler.telemetry.gpu_check $(ARGS)
 

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from mcp_scheduler import errors
+from mcp_scheduler.core.task import MILLI, Needs
+
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)")
@@ -66,6 +69,22 @@ class NeedsSpec(Request):
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
     gpu_memory: Size = 0
     device: Text = ""
+
+
+def needs_of(spec: NeedsSpec | None) -> Needs:
+    """Amounts in the core's units, sorted by name, zeros left out."""
+    if spec is None:
+        return Needs()
+    amounts = {"cpus": round(spec.cpus * MILLI), "memory": spec.memory}
+    for name, amount in (spec.model_extra or {}).items():
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+            raise errors.InvalidRequest(
+                f"needs.{name} is {amount!r}.", hint="A named resource takes a number that is not negative."
+            )
+        amounts[name] = round(amount * MILLI)
+    kept = tuple(sorted((name, amount) for name, amount in amounts.items() if amount))
+    gpus = spec.gpus or int(bool(spec.gpu_memory or spec.device))  # who names a device wants one
+    return Needs(kept, gpus, spec.gpu_memory, spec.device)
 
 
 class RetrySpec(Request):

@@ -18,7 +18,8 @@ INTRODUCTION = """\
 
 `mcp-scheduler` without a verb is the MCP server that clients start (`mcp-scheduler --help` tells its options,
 `mcp-scheduler help` the verbs). With a verb it is the owner's own door: each verb below is a call to the engine of the
-home folder, which is started where none runs (not by `status`, `stop`, `doctor`, `config`, `demo` and `completion`).
+home folder, which is started where none runs (not by `status`, `stop`, `doctor`, `config`, `simulate`, `demo` and
+`completion`).
 
 - Standard output carries what was asked for, standard error what is said about it. On a terminal there are tables and a
   live view; in a pipe there are plain lines, never shortened. `--json` gives JSON alone.

@@ -51,6 +51,7 @@ VERBS: Final = {
     "stop": ("engine", "stop"),
     "config": ("config", "config"),
     "doctor": ("doctor", "doctor"),
+    "simulate": ("simulate", "simulate"),
     "demo": ("demo", "demo"),
     "completion": ("shells", "completion"),
 }

@@ -97,10 +97,13 @@ class GpuSeen:
         return any(process.use is Use.GRAPHICS for process in self.processes)
 
     def answers_to(self, wish: str) -> bool:
-        """Whether `wish` means this device: "" (any), gpu0, the beginning of a uuid, or part of label or name."""
+        """Whether `wish` means this device: "" (any), gpu0, the beginning of a uuid, part of label or name, or one of
+        several such texts with | between them."""
         wish = wish.strip().lower()
         if not wish:
             return True
+        if "|" in wish:
+            return any(self.answers_to(part) for part in wish.split("|") if part.strip())
         if wish.startswith("gpu") and wish[3:].replace(":", "").isdigit():
             return self.live and wish in (self.short, f"gpu{self.index}")
         if wish.startswith(("gpu-", "mig-")):

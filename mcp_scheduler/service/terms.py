@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from mcp_scheduler import errors
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.core.task import MILLI, Kind, Needs, Retry, Terms
+from mcp_scheduler.core.task import Kind, Retry, Terms
 from mcp_scheduler.ports import FunctionEntry
-from mcp_scheduler.requests import Caller, Moment, NeedsSpec, RetrySpec, TaskSpec, seconds
+from mcp_scheduler.requests import Caller, Moment, NeedsSpec, RetrySpec, TaskSpec, needs_of, seconds
 
 LEASE: Final = "lease"  # the target of all leases
 LEASE_SECONDS: Final = 3600.0  # that a lease is held without being renewed, where it does not say
@@ -104,22 +104,6 @@ def _declared_needs(entry: FunctionEntry) -> NeedsSpec | None:
         return NeedsSpec.model_validate(declared)
     except ValidationError as error:
         raise errors.Unsatisfiable(f"{entry.name} declares needs that make no sense: {error}") from error
-
-
-def needs_of(spec: NeedsSpec | None) -> Needs:
-    """Amounts in the core's units, sorted by name, zeros left out."""
-    if spec is None:
-        return Needs()
-    amounts = {"cpus": round(spec.cpus * MILLI), "memory": spec.memory}
-    for name, amount in (spec.model_extra or {}).items():
-        if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
-            raise errors.InvalidRequest(
-                f"needs.{name} is {amount!r}.", hint="A named resource takes a number that is not negative."
-            )
-        amounts[name] = round(amount * MILLI)
-    kept = tuple(sorted((name, amount) for name, amount in amounts.items() if amount))
-    gpus = spec.gpus or int(bool(spec.gpu_memory or spec.device))  # who names a device wants one
-    return Needs(kept, gpus, spec.gpu_memory, spec.device)
 
 
 def retry_of(given: int | RetrySpec | Mapping[str, Any] | None) -> Retry:
