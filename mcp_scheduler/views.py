@@ -272,8 +272,8 @@ class EngineView:
     schema: int
     embedded: bool = False
     stopping: bool = False
-    policy: str = ""
     paused: str = ""
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,8 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
 def _note(
     draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld | PolicyChosen | QueuePaused
 ) -> None:
-    """What is there to run on, in which order, and whether anything may run. None of it is stored: it is told anew to
-    every engine."""
+    """What is there to run on, in which order, and whether anything may. None of it is stored: it is told anew to every
+    engine."""
     cluster = draft.cluster
     match event:
         case SlotGone():

@@ -22,7 +22,7 @@ class Control:
         selector: selectors.BaseSelector,
         heard: Callable[[dict[str, Any]], None],
         greeting: Callable[[], dict[str, Any]],
-        gone: Callable[[], None],
+        gone: Callable[[], None] = lambda: None,
     ) -> None:
         self.met = False  # somebody has connected, ever
         self._selector = selector
