@@ -28,6 +28,7 @@ class Changes:
     added: list[NewTask] = field(default_factory=list[NewTask])
     statuses: dict[str, Status] = field(default_factory=dict[str, Status])
     deadlines: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    terms: dict[str, Terms] = field(default_factory=dict[str, Terms])  # of tasks that claim more memory from now on
     started: list[Attempt] = field(default_factory=list[Attempt])
     ended: list[Ended] = field(default_factory=list[Ended])
     returned: list[AttemptId] = field(default_factory=list[AttemptId])
@@ -39,6 +40,7 @@ class Changes:
             or self.added
             or self.statuses
             or self.deadlines
+            or self.terms
             or self.started
             or self.ended
             or self.returned

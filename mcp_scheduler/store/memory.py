@@ -6,7 +6,7 @@ and a second `open` without one is a start after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -59,6 +59,7 @@ class MemoryStore:
         self._groups: dict[str, Group] = {}
         self._told: dict[Origin, tuple[Remembered, float]] = {}
         self._settings: dict[str, str] = {}
+        self._forecasts: dict[str, str] = {}
         self._next_seq = 1
         self._clean = True
         self._open = False
@@ -106,6 +107,8 @@ class MemoryStore:
                 row.result = Result(outcome.result, outcome.result_file, size)
         for name, deadline in changes.deadlines.items():
             self._rows[name].task.deadline = deadline
+        for name, terms in changes.terms.items():
+            self._rows[name].task.terms = terms
         self._told.update((told.origin, (told, self._latest)) for told in changes.remembered)
 
     def _run(self, attempt: AttemptId) -> _Run:
@@ -158,6 +161,18 @@ class MemoryStore:
     async def set_setting(self, name: str, value: str) -> None:
         self._check_open()
         self._settings[name] = value
+
+    async def forecasts(self) -> dict[str, str]:
+        self._check_open()
+        return dict(self._forecasts)
+
+    async def keep_forecasts(self, rows: Mapping[str, str | None]) -> None:
+        self._check_open()
+        for key, body in rows.items():
+            if body is None:
+                self._forecasts.pop(key, None)
+            else:
+                self._forecasts[key] = body
 
     async def prune(self, *, ended_before: float, keep: int, limit: int = 500) -> Pruned:
         self._check_open()
@@ -240,6 +255,8 @@ class _Guard:
             _demand(lawful or name in added, f"The status change of {name} to {status.state} is not lawful.")
         for name in changes.deadlines:
             _demand(name in self.rows or name in added, f"A deadline was set of {name}, which is unknown.")
+        for name in changes.terms:
+            _demand(name in self.rows or name in added, f"Other terms were given to {name}, which is unknown.")
 
     def _check_new(self, changes: Changes) -> None:
         tasks = [new.task for new in changes.added]
@@ -314,6 +331,7 @@ def _ended(row: AttemptRow, ended: Ended) -> AttemptRow:
         stdout_bytes=outcome.stdout_bytes,
         stderr_bytes=outcome.stderr_bytes,
         fingerprint=outcome.fingerprint,
+        device_peak=outcome.device_peak,
     )
 
 
