@@ -37,6 +37,15 @@ format: $(LINT_STAMP)  ## put the code into its form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+EXTRAS := .venv-extras
+$(EXTRAS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(EXTRAS)
+	$(EXTRAS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ml,drift]' pytest hypothesis
+	touch $@
+
+test-extras: $(EXTRAS)/.ready  ## the tests that need scikit-learn and river
+	$(EXTRAS)/bin/python -m pytest tests/extras $(ARGS)
+
 BENCH := .venv-bench
 $(BENCH)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BENCH)
@@ -113,4 +122,4 @@ dist: $(STAMP)  ## wheel and sdist in dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(BENCH) $(OUTSIDERS) build dist .hypothesis .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(OUTSIDERS) $(EXTRAS) build dist .hypothesis .ruff_cache

@@ -25,13 +25,18 @@ from mcp_scheduler.executors.local.executor import LocalExecutor
 from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
+from mcp_scheduler.forecast.book import Book
+from mcp_scheduler.forecast.durations import Durations
+from mcp_scheduler.forecast.footprints import MemoryFootprints
 from mcp_scheduler.home import DoorError, EngineLock, Home
 from mcp_scheduler.policies.catalogue import Policies
 from mcp_scheduler.runtime.calendar import CronCalendar
 from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
+from mcp_scheduler.runtime.lessons import Lessons
 from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.payloads import Payloads
+from mcp_scheduler.runtime.training import Training
 from mcp_scheduler.runtime.upkeep import Upkeep
 from mcp_scheduler.runtime.watch import Watch
 from mcp_scheduler.server import http
@@ -46,6 +51,7 @@ from mcp_scheduler.settings import Pool, Settings, load
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor
+from mcp_scheduler.telemetry.sampler import LoadSampler
 
 log = logging.getLogger("mcp_scheduler.engine")
 
@@ -68,9 +74,10 @@ class Engine:
         pool = settings.pool
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
-        self._sensor = HostSensor(pool)
+        self._sensor = HostSensor(pool, path)
         policies = Policies(tau=settings.queue.ageing, steepness=settings.queue.steepness)
         self._cluster = Cluster(policies.find(settings.queue.policy))
+        self._lessons = Lessons(self._store, _learning(self._cluster))
         self._cluster.warm_seconds = pool.idle_workers
         self._cluster.calendar = CronCalendar()
         outputs = LocalOutputs(folders)
@@ -89,6 +96,7 @@ class Engine:
             lambda event: self._loop.report(event),  # noqa: PLW0108 - the loop is made of the effects
         )
         self._loop = Loop(self._cluster, self._store, effects, self._clock, watch)
+        self._load = LoadSampler(self._sensor, self._loop.report, pool.memory_limit)
         self._gpus = GpuFeed.of(pool.devices, self._loop.report, self._executor.tenants, path, nvidia=pool.gpus)
         self._loop.on_commit.append(lambda _: self._watch_gpus())
         self._at_work = (0, 0)
@@ -107,6 +115,8 @@ class Engine:
             home=path,
             embedded=embedded,
             gpus=self._gpus,
+            load=self._load,
+            books=self._lessons.books,
         )
         self.service.on_stop = self.over.set
         self._tasks: list[asyncio.Task[None]] = []
@@ -142,11 +152,17 @@ class Engine:
         await self.service.load_pause()
         await looking
         self._watch_gpus()
+        await self._lessons.load()
         self._loop.stop_asked_again()
         self._loop.wake()
         self._tasks = [
             asyncio.create_task(self._guarded(self._loop.run()), name="loop"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
+            asyncio.create_task(self._lessons.run(), name="lessons"),
+            asyncio.create_task(self._load.run(), name="load"),
+            asyncio.create_task(
+                Training(self._lessons.books["seconds"], self.settings.forecasts.train_every).run(), name="training"
+            ),
         ]
 
     def _watch_gpus(self) -> None:
@@ -179,9 +195,11 @@ class Engine:
     async def close(self) -> None:
         """Finish what is being written, close the store, let go of the home."""
         self._loop.stop()
-        loop, upkeep = self._tasks
-        upkeep.cancel()
-        await asyncio.gather(loop, upkeep, return_exceptions=True)
+        loop, *beside = self._tasks
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(loop, *beside, return_exceptions=True)
+        await self._lessons.keep()
         await self._executor.close()
         await self._gpus.close()
         await self._store.close()
@@ -197,6 +215,13 @@ def _limits(pool: Pool) -> Limits:
         calls=pool.calls_per_worker,
         growth=pool.worker_growth,
     )
+
+
+def _learning(cluster: Cluster) -> dict[str, Book]:
+    """Have the cluster learn, into these books."""
+    durations, footprints = Durations(), MemoryFootprints()
+    cluster.forecasts, cluster.footprints = durations, footprints
+    return {"seconds": durations.book, "memory": footprints.host, "device_memory": footprints.device}
 
 
 async def attend(engine: Engine, home: Home, toolbox: Toolbox, *, embedded: bool = False) -> Doors:

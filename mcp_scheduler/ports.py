@@ -54,6 +54,7 @@ class AttemptRow:
     stderr_bytes: int
     fingerprint: str
     returned: bool  # handed back without having begun
+    device_peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Store(Protocol):
 
     Errors: `StoreUnavailable` when nothing was written and the same call may succeed later (disk full, I/O error);
     on any error the store is as before the call. Reads may run while a commit is under way and then see either side.
+    `keep_forecasts` replaces texts by key, and forgets the keys of None.
     `schema` is the version of its tables, 0 where there are none.
     """
 
@@ -123,6 +125,8 @@ class Store(Protocol):
     async def remembered(self, origin: Origin) -> Remembered | None: ...
     async def setting(self, name: str) -> str | None: ...
     async def set_setting(self, name: str, value: str) -> None: ...
+    async def forecasts(self) -> dict[str, str]: ...
+    async def keep_forecasts(self, rows: Mapping[str, str | None]) -> None: ...
     async def prune(self, *, ended_before: float, keep: int, limit: int = 500) -> Pruned: ...
     async def checkpoint(self) -> None: ...
     async def close(self) -> None: ...
@@ -226,6 +230,29 @@ class Sensor(Protocol):
 
     def node(self) -> Node: ...
     def load(self) -> Mapping[str, float]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadHistory:
+    """A series of percentages, `every` so many seconds, the newest last; what is expected `ahead` seconds after it, and
+    the mean error of such forecasts lately."""
+
+    name: str
+    every: float
+    values: tuple[float, ...]
+    expected: float
+    ahead: float
+    error: float
+
+
+class LoadWatch(Protocol):
+    """Who looks at the host now and then: the last look, what comes soon, and what was."""
+
+    @property
+    def load(self) -> Mapping[str, float]: ...
+    @property
+    def soon(self) -> Mapping[str, float]: ...
+    def history(self) -> tuple[LoadHistory, ...]: ...
 
 
 class DeviceWatch(Protocol):

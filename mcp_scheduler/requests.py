@@ -298,6 +298,13 @@ class Update(Request):
     value: float | str | None = None
 
 
+class AskForecasts(Request):
+    """The owner protocol's `forecasts`: of everything, or of one name in every detail."""
+
+    name: Annotated[str, Field(max_length=300)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+
+
 class ListFunctions(Request):
     """list_functions."""
 

@@ -34,6 +34,11 @@ class Pool(Room):
         default=None, description="CPUs for tasks; all that this process may use"
     )
     memory: int | None = Field(default=None, description="Bytes of memory for tasks; default 90 % of the host's")
+    memory_limit: float = Field(
+        default=95.0,
+        description="Percent of the host's memory, in use or expected within a minute, beyond which nothing more is"
+        " started while tasks run",
+    )
     resources: dict[str, float] = Field(default_factory=dict, description="Named resources, such as licences")
     gpus: bool = Field(
         default=True, description="Offer NVIDIA GPUs to tasks that need them, hide them from others; false: hands off"
@@ -85,6 +90,16 @@ class Engine(Room):
     allow_nested: bool = Field(default=False, description="Whether running tasks may open a door of their own")
 
 
+class Forecasts(Room):
+    """What is learnt from the past."""
+
+    train_every: float = Field(
+        default=3600.0,
+        description="Seconds between two looks at histories with scikit-learn and river, where those are installed;"
+        " 0 is never",
+    )
+
+
 class Http(Room):
     """Streamable HTTP (`mcp-scheduler serve`)."""
 
@@ -104,6 +119,7 @@ class Settings(BaseSettings):
     pool: Pool = Field(default_factory=Pool)
     queue: Queue = Field(default_factory=Queue)
     engine: Engine = Field(default_factory=Engine)
+    forecasts: Forecasts = Field(default_factory=Forecasts)
     http: Http = Field(default_factory=Http)
 
     @classmethod

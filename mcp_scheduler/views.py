@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -25,6 +25,18 @@ class AttemptView:
     stderr_bytes: int = 0
     devices: tuple[str, ...] = ()
     returned: bool = False
+    device_peak: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EtaView:
+    """When a task is expected to end and, if it waits, to start: seconds from now, as likely earlier as later, and so
+    late only one time in ten."""
+
+    end: float
+    end_late: float
+    start: float | None = None
+    start_late: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ class TaskView:
     ended_at: float | None = None
     seconds: float | None = None
     due: float | None = None
+    eta: EtaView | None = None
     result: Any = None
     has_result: bool = False
     result_size: int = 0
@@ -82,6 +95,7 @@ class GroupView:
     failures: tuple[TaskView, ...] = ()
     tasks: tuple[TaskView, ...] = ()
     keys: dict[str, str] | None = None  # graph key → task id
+    eta: EtaView | None = None  # of the whole
     duplicate: bool = False
     items: int = 0  # of a map in chunks: then `size` and `counts` are those of its tasks
     items_done: int = 0
@@ -208,6 +222,7 @@ class NodeView:
     load: dict[str, float]
     running: int
     devices: tuple[DeviceView, ...] = ()
+    soon: dict[str, float] = field(default_factory=dict[str, float])  # the load expected in a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +250,57 @@ class LoadView:
     alerts: tuple[str, ...] = ()
     policy: str = ""
     contention: tuple[ThingView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastView:
+    """What is known of one key and one quantity (seconds, memory or device_memory in bytes), for an input of the usual
+    size. `coverage` is the share of runs that stayed within their bound, each predicted before it was learnt;
+    `off_by` the typical factor between a run and its median, `bound_is` between the bound and the median. `judged`:
+    (actual, median, bound) of the last predictions."""
+
+    name: str
+    quantity: str
+    runs: int
+    median: float
+    upper: float
+    method: str
+    device: str = ""
+    input_size: str = ""
+    predictions: int = 0
+    coverage: float | None = None
+    off_by: float | None = None
+    bound_is: float | None = None
+    judged: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPage:
+    """Forecasts, and the truth about all of their kind: one row for each quantity, named "everything"."""
+
+    forecasts: tuple[ForecastView, ...]
+    overall: tuple[ForecastView, ...] = ()
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSeries:
+    """A node's load over time, in percent, the newest value last; `expected` comes `ahead` seconds after it, and such
+    forecasts were off by `error` lately."""
+
+    name: str
+    every: float
+    values: tuple[float, ...]
+    expected: float
+    ahead: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPast:
+    """What is known of the load of the last hour."""
+
+    series: tuple[LoadSeries, ...]
 
 
 @dataclass(frozen=True, slots=True)

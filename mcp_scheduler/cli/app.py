@@ -42,6 +42,8 @@ VERBS: Final = {
     "policy": ("policies", "policy"),
     "pause": ("queue", "pause"),
     "top": ("top", "top"),
+    "forecast": ("forecast", "forecast"),
+    "plot": ("plot", "plot"),
     "nodes": ("engine", "nodes"),
     "contention": ("contention", "contention"),
     "drain": ("engine", "drain"),

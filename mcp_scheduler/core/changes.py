@@ -29,6 +29,7 @@ class Changes:
     statuses: dict[str, Status] = field(default_factory=dict[str, Status])
     deadlines: dict[str, float | None] = field(default_factory=dict[str, float | None])
     extras: dict[str, Extras] = field(default_factory=dict[str, Extras])
+    terms: dict[str, Terms] = field(default_factory=dict[str, Terms])  # of tasks that claim more memory from now on
     started: list[Attempt] = field(default_factory=list[Attempt])
     ended: list[Ended] = field(default_factory=list[Ended])
     returned: list[AttemptId] = field(default_factory=list[AttemptId])
@@ -41,6 +42,7 @@ class Changes:
             or self.statuses
             or self.deadlines
             or self.extras
+            or self.terms
             or self.started
             or self.ended
             or self.returned

@@ -18,12 +18,14 @@ from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
-from mcp_scheduler.core.estimates import Estimates, Expected, Forecasts
+from mcp_scheduler.core.estimates import Estimates, Expected, Footprints, Forecasts
 from mcp_scheduler.core.floor import Floor
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.learning import Sampler
 from mcp_scheduler.core.levels import Plan, plan
 from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
+from mcp_scheduler.core.peaks import Peaks
 from mcp_scheduler.core.policy import Policy, Sharing
 from mcp_scheduler.core.ready import Ready, accounts_of
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
@@ -63,6 +65,9 @@ class Cluster:
         self.floor = Floor(self.rooms)
         self.estimates = Estimates()
         self.forecasts: Forecasts | None = None  # without them the estimates serve
+        self.footprints: Footprints | None = None
+        self.sampler = Sampler()
+        self.peaks = Peaks()
         self.pace = Pace()
         self.usage = Usage()
         self.warm_seconds = WARM
@@ -155,10 +160,7 @@ class Cluster:
             task.status = status
             if status.is_final:
                 self.tail.append(task_id)
-        for task_id, deadline in changes.deadlines.items():
-            self.tasks[task_id].deadline = deadline
-        for task_id, extras in changes.extras.items():
-            self.tasks[task_id].extras = extras
+        self._amend(changes)
         self._apply_attempts(changes)
         if len(self._timers) > self._sweep_at:
             self._sweep_timers()
@@ -171,9 +173,20 @@ class Cluster:
         for over in (*(ended.attempt for ended in changes.ended), *changes.returned):
             self._end(over)
 
-    def _end(self, attempt: AttemptId) -> None:
-        self.attempts.pop(attempt, None)
-        self.began.pop(attempt, None)
+    def _amend(self, changes: Changes) -> None:
+        """What else a task can get anew."""
+        for task_id, deadline in changes.deadlines.items():
+            self.tasks[task_id].deadline = deadline
+        for task_id, terms in changes.terms.items():
+            self.tasks[task_id].terms = terms
+        for task_id, extras in changes.extras.items():
+            self.tasks[task_id].extras = extras
+
+    def _end(self, name: AttemptId) -> None:
+        attempt = self.attempts.pop(name, None)
+        self.began.pop(name, None)
+        if attempt is not None and attempt.devices:
+            self.peaks.end(attempt.slot)  # the next call of this worker has a peak of its own
 
     def revive(self, task: Task) -> None:
         """An ended task that had left memory is wanted again. It comes as the store knows it: that is a fact."""

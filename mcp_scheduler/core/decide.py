@@ -25,6 +25,7 @@ from mcp_scheduler.core.events import (
     DeviceWithheld,
     Ended,
     Event,
+    LoadSeen,
     NodeChanged,
     PolicyChosen,
     QueuePaused,
@@ -83,7 +84,9 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
             wishes.cancel(draft, event)
         case UpdateAsked():
             wishes.update(draft, event)
-        case SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld() | PolicyChosen() | QueuePaused():
+        case (
+            SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld() | PolicyChosen() | QueuePaused() | LoadSeen()
+        ):
             _note(draft, event)
         case Tick():
             pass
@@ -91,7 +94,7 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
 
 
 def _note(
-    draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld | PolicyChosen | QueuePaused
+    draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld | PolicyChosen | QueuePaused | LoadSeen
 ) -> None:
     """What is there to run on, in which order, and whether anything may. None of it is stored: it is told anew to every
     engine."""
@@ -102,13 +105,19 @@ def _note(
         case NodeChanged():
             cluster.set_node(event.node)
         case DevicesSeen():
-            cluster.rooms[event.node].devices.observe(event.devices)
+            devices = cluster.rooms[event.node].devices
+            devices.observe(event.devices)
+            cluster.peaks.note(devices.uses())
         case DeviceWithheld():
             _withhold(draft, event)
         case PolicyChosen():
             cluster.use(event.policy)
         case QueuePaused():
             cluster.paused = event.why
+        case LoadSeen():
+            room = cluster.rooms[event.node]
+            room.load = event.cpu / 100.0
+            room.strain = event.memory if event.is_strained else 0.0
 
 
 def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:

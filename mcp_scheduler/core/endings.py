@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.graph import release_dependents
+from mcp_scheduler.core.growth import larger_claim
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.learning import learn, with_device_peak
 from mcp_scheduler.core.retry import judge
-from mcp_scheduler.core.states import FINAL, Cause
+from mcp_scheduler.core.states import FINAL, Cause, Reason
 
 
 def ended(draft: Draft, event: Ended) -> None:
@@ -17,21 +21,29 @@ def ended(draft: Draft, event: Ended) -> None:
     if task is None:
         draft.settle(attempt)
         return
-    outcome = event.outcome
-    draft.cluster.ends(task, attempt, outcome.seconds, draft.now)
+    cluster = draft.cluster
+    slot = cluster.slots[cluster.slot_of[attempt]]
+    event = with_device_peak(cluster, event, slot)
+    cluster.ends(task, attempt, event.outcome.seconds, draft.now)
     draft.leave_slot(attempt)
     draft.end(event)
-    if outcome.reason is None:
-        draft.cluster.estimates.learn(task.terms.target, outcome.seconds)
-    verdict = judge(task.terms, draft.status(task), attempt, outcome)
+    outcome = event.outcome
+    learn(cluster, task, slot, outcome)
+    claim = None
+    if outcome.reason is Reason.OUT_OF_MEMORY:
+        claim = larger_claim(cluster, task, slot, outcome, draft.status(task).memory_retries)
+    verdict = judge(task.terms, draft.status(task), attempt, outcome, can_claim_more=claim is not None)
+    if claim is not None and verdict.memory_retries > draft.status(task).memory_retries:
+        draft.changes.terms[task.id] = cluster.intern(replace(task.terms, needs=claim))
     status = draft.move(task, verdict.cause)
     status.failures, status.losses, status.crashes = verdict.failures, verdict.losses, verdict.crashes
+    status.memory_retries = verdict.memory_retries
     status.reason = verdict.reason
     if verdict.reason is not None:
         status.error = outcome.error
     if verdict.cause is Cause.BACKOFF:
         status.due = draft.now + verdict.delay
-        draft.cluster.wake(status.due, task=task)
+        cluster.wake(status.due, task=task)
     elif status.state in FINAL:
         release_dependents(draft, task)
 

@@ -34,6 +34,24 @@ class Forecasts(Protocol):
         ...
 
 
+class Footprints(Protocol):
+    """Predictions of the memory that a call takes at its highest, in bytes."""
+
+    def memory(self, task: Task, /) -> Expected | None:
+        """On the host; None where nothing is known."""
+        ...
+
+    def device_memory(self, task: Task, device_class: str, /) -> Expected | None:
+        """On its fullest device, its context included."""
+        ...
+
+    def learn(
+        self, terms: Terms, size: int, device_class: str, memory: int, device_memory: int, *, at_least: bool = False
+    ) -> None:
+        """The peaks of a call (0: not seen); with `at_least` it had too little, and would have taken more."""
+        ...
+
+
 _FALL: Final = 0.05  # a shorter call pulls the estimate down by this share; a longer one raises it at once
 
 

@@ -42,6 +42,7 @@ class Outcome:
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     fingerprint: str = ""
+    device_peak: int = 0  # bytes on its fullest device, as far as it was seen
 
 
 @dataclass(slots=True)
@@ -145,6 +146,17 @@ class QueuePaused:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadSeen:
+    """How loaded a node is, in percent; of memory what it is or soon will be, if that is more. `is_strained`: so full
+    that nothing more should be started there while anything runs."""
+
+    node: str
+    cpu: float
+    memory: float
+    is_strained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """These tasks shall end. Unknown and ended ones are passed over: the service has told the caller already. Those in
     `for_good` end their series, too."""
@@ -214,5 +226,6 @@ Event = (
     | DeviceWithheld
     | PolicyChosen
     | QueuePaused
+    | LoadSeen
     | Tick
 )

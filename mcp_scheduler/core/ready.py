@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from mcp_scheduler.core.estimates import Expected
 from mcp_scheduler.core.heads import Group
@@ -26,6 +26,16 @@ _REMEMBERED: Final = 4096  # accounts whose last turn is known
 
 Parked = list[tuple[Group, Queue | Group]]
 Expect = Callable[[Task], Expected | None]
+
+
+class Line(NamedTuple):
+    """A queue as it is told to those who estimate: its first task, how many there are, and the ranks of the first and
+    of the last. What lies between has ranks between."""
+
+    first: Task
+    size: int
+    rank: float
+    last: float
 
 
 class Ready:
@@ -290,6 +300,22 @@ class Ready:
                     groups.append(member)
                 elif isinstance(member, Queue) and not member.is_empty():
                     yield member
+
+    def lines(self) -> Iterator[Line]:
+        """Every queue, told roughly: for estimates, not for decisions."""
+        for queue in self.queues():
+            head = queue.head()
+            if head is not None:
+                place, _, task = queue.line[-1] if queue.line else (head[0], 0, head[2])
+                last = queue.rank(queue.kind, place, task) if queue.line else head[0]
+                yield Line(head[2], queue.size, head[0], max(last, head[0]))
+
+    def rank(self, task: Task) -> float:
+        """Where a queued task stands: about there, where its queue was joined in another order than it runs."""
+        queue = task.queue
+        assert isinstance(queue, Queue), "it is queued"
+        place = task.deadline if self.policy.by_deadline and task.deadline is not None else task.status.at
+        return queue.rank(queue.kind, place, task)
 
 
 def accounts_of(task: Task) -> tuple[Account, Account]:

@@ -2,6 +2,8 @@
 
 - Without `retry` there is one attempt. Losses and crashes repeat work only where `retry` names them or the function
   is idempotent.
+- A call that had too little memory and may be repeated is, twice at most, with a larger claim: its `failures` do not
+  grow by that, because the same attempt with the same claim was never to succeed.
 - Failures are bounded by `max_attempts`; losses (nobody can say how the attempt ended) and crashes (it died without a
   result) are counted apart, each with its own bound.
 """
@@ -19,6 +21,8 @@ from mcp_scheduler.core.task import Retry, Status, Terms
 
 CRASH_LIMIT: Final = 3
 LOSS_LIMIT: Final = 5
+MEMORY_RETRIES: Final = 2
+_SOONEST: Final = 0.05  # seconds; a new claim is a fact, and used only when it is committed
 _UNCERTAIN: Final = frozenset({Reason.LOST, Reason.CRASHED})
 
 
@@ -32,24 +36,36 @@ class Verdict:
     crashes: int
     reason: Reason | None = None
     delay: float = 0.0
+    memory_retries: int = 0
 
 
-def judge(terms: Terms, status: Status, attempt: AttemptId, outcome: Outcome) -> Verdict:
+def judge(
+    terms: Terms, status: Status, attempt: AttemptId, outcome: Outcome, *, can_claim_more: bool = False
+) -> Verdict:
     """How the task of an ended attempt goes on. A success counts even when a cancel came too late."""
     reason = outcome.reason
+    grown = status.memory_retries
     if reason is None:
-        return Verdict(Cause.SUCCESS, status.failures, status.losses, status.crashes)
+        return Verdict(Cause.SUCCESS, status.failures, status.losses, status.crashes, memory_retries=grown)
     failures = status.failures + (reason not in _UNCERTAIN)
     losses = status.losses + (reason is Reason.LOST)
     crashes = status.crashes + (reason is Reason.CRASHED)
     if status.cancel_requested:
-        return Verdict(Cause.CANCEL, failures, losses, crashes, reason)
+        return Verdict(Cause.CANCEL, failures, losses, crashes, reason, memory_retries=grown)
     if crashes >= CRASH_LIMIT:
-        return Verdict(Cause.FAILURE, failures, losses, crashes, Reason.POISONED)
+        return Verdict(Cause.FAILURE, failures, losses, crashes, Reason.POISONED, memory_retries=grown)
+    tries = failures + losses + crashes + grown
+    if reason is Reason.OUT_OF_MEMORY and can_claim_more and grown < MEMORY_RETRIES and _may_grow(terms.retry):
+        delay = max(backoff(terms.retry, tries, attempt), _SOONEST)
+        return Verdict(Cause.BACKOFF, status.failures, losses, crashes, reason, delay, grown + 1)
     if _may_repeat(terms, reason, failures, losses, crashes):
-        tries = failures + losses + crashes
-        return Verdict(Cause.BACKOFF, failures, losses, crashes, reason, backoff(terms.retry, tries, attempt))
-    return Verdict(Cause.FAILURE, failures, losses, crashes, reason)
+        return Verdict(Cause.BACKOFF, failures, losses, crashes, reason, backoff(terms.retry, tries, attempt), grown)
+    return Verdict(Cause.FAILURE, failures, losses, crashes, reason, memory_retries=grown)
+
+
+def _may_grow(retry: Retry) -> bool:
+    """To lack memory is an error of the call: who allows those to be repeated allows this."""
+    return retry.max_attempts > 1 and (Reason.OUT_OF_MEMORY in retry.on or Reason.ERROR in retry.on)
 
 
 def _may_repeat(terms: Terms, reason: Reason, failures: int, losses: int, crashes: int) -> bool:

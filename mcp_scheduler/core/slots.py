@@ -96,7 +96,7 @@ class Room:
     """A node's capacity and what of it is free. Never below zero: that would be overbooking. `devices` has the tenants
     of its devices; a tenant is named by the id of its slot."""
 
-    __slots__ = ("devices", "free", "load", "node", "on_change", "slots", "total")
+    __slots__ = ("devices", "free", "load", "node", "on_change", "slots", "strain", "total")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -106,6 +106,7 @@ class Room:
         self.load = 0.0  # how busy it is, between 0 and 1: see `load`
         self.on_change: Callable[[Room], None] | None = None
         self.devices = Devices()
+        self.strain = 0.0  # percent of the memory, where it is so full that nothing more should start
         self.devices.on_change = self.changed
 
     def changed(self) -> None:
@@ -120,12 +121,20 @@ class Room:
         self.devices.clear()
         self.changed()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is started here: the host is short of memory, and what runs may give some back. Where
+        nothing runs the shortage is not ours, and waiting would help nobody."""
+        return self.strain > 0.0 and bool(self.slots)
+
     def fits(self, needs: Needs, avoid: AbstractSet[str] = NOTHING) -> bool:
         """Whether the needs are free now, without the devices that are kept for somebody else."""
         return self.has_amounts(needs) and (not needs.has_devices or self.devices.choose(needs, avoid) is not None)
 
     def has_amounts(self, needs: Needs) -> bool:
         """The same, for all but devices."""
+        if self.strain and self.is_closed:
+            return False
         free = self.free
         for name, amount in needs.amounts:  # noqa: SIM110 - a generator would cost twice as much, for every task
             if free.get(name, 0) < amount:

@@ -112,6 +112,7 @@ class Status:
 
     `number` counts attempts handed to an executor (the fence), `failures` and `losses` those that ended badly by the
     call's own doing or by the world's, `crashes` those without a result. `at` is when this state was entered.
+    `memory_retries` counts those repeated with a larger claim on memory, beside `failures`.
     `due` is the time that SCHEDULED and RETRYING wait for, and at which a lease that is held lapses. A task that has
     left memory keeps its Status in the store.
     """
@@ -128,6 +129,7 @@ class Status:
     reason: Reason | None = None
     error: str = ""
     priority: int = 0
+    memory_retries: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -148,13 +150,16 @@ class Status:
             self.reason,
             self.error,
             self.priority,
+            self.memory_retries,
         )
 
 
 @dataclass(slots=True, eq=False)
 class Task:
     """One unit of work. `seq` is its arrival number: ties break by it. `after` names the tasks it waits for,
-    `group` the graph or map it belongs to ("" for none). `status` is replaced, by the core alone, after a commit."""
+    `group` the graph or map it belongs to ("" for none). `status` is replaced, by the core alone, after a commit, and
+    so are `terms` when an attempt has run out of memory and the next one claims more. `size` tells how large the input
+    is, in half powers of two of its bytes."""
 
     id: str
     seq: int
@@ -170,4 +175,5 @@ class Task:
     key: str = ""  # idempotency key, "" for none; unique per principal
     digest: str = ""  # of the content that came with the key
     extras: Extras = NO_EXTRAS
+    size: int = 0
     queue: object = None  # derived: where it stands in `Ready`, None while it does not

@@ -41,6 +41,7 @@ _TENANTS_SHOWN: Final = 5
 _THINGS_SHOWN: Final = 5
 _FEW: Final = 3  # so many results may come along whole
 _WHOLE_RESULT: Final = 2000  # characters of a status with its result
+_NEWS: Final = 5.0  # percent by which a load must change to be worth a word
 _KEYS: Final = 100  # keys of a graph in the reply
 _UNCHANGED: Final = 5  # tasks that stayed as they were, each with its reason
 
@@ -225,7 +226,12 @@ def _node(node: NodeView) -> Json:
     if any(node.reserved.values()):
         content["reserved"] = _amounts(node.reserved)
     if node.load:
-        content["load_percent"] = {name: round(value, 1) for name, value in node.load.items()}
+        content["load_percent"] = {
+            name: round(value, 1) for name, value in node.load.items() if _is_telling(name, value)
+        }
+    soon = {name: round(value) for name, value in node.soon.items() if name in ("cpu", "memory")}
+    if any(abs(value - node.load.get(name, 0.0)) >= _NEWS for name, value in soon.items()):
+        content["in_a_minute_percent"] = soon
     if node.devices:
         content["devices"] = [_device(device) for device in node.devices[:_DEVICES_SHOWN]]
     if len(node.devices) > _DEVICES_SHOWN:
@@ -241,6 +247,11 @@ def _thing(thing: ThingView) -> Json:
     if thing.given_up:
         content["given_up_percent"] = round(100 * thing.given_up, 1)
     return content
+
+
+def _is_telling(name: str, value: float) -> bool:
+    """Pressure is told where there is any."""
+    return value >= 1.0 or not name.endswith("_pressure")
 
 
 def _device(device: DeviceView) -> Json:

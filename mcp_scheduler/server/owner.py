@@ -72,6 +72,8 @@ _METHODS: Final[Mapping[str, tuple[type[BaseModel], Method]]] = {
     "pause": (NoParameters, lambda service, caller, _request, _: service.pause(caller)),
     "resume": (NoParameters, lambda service, caller, _request, _: service.resume(caller)),
     "load": (NoParameters, lambda service, caller, _request, _: service.load(caller)),
+    "forecasts": (requests.AskForecasts, lambda service, caller, request, _: service.forecasts(caller, request)),
+    "past_load": (NoParameters, lambda service, caller, _request, _: service.past_load(caller)),
     "functions": (requests.ListFunctions, lambda service, caller, request, _: service.functions(caller, request)),
     "status": (NoParameters, lambda service, caller, _request, _: service.status(caller)),
 }

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from mcp_scheduler.core.states import FINAL, WAITING, State
 from mcp_scheduler.plaintext import one_line
-from mcp_scheduler.views import AttemptView, GroupView, TaskView
+from mcp_scheduler.views import AttemptView, EtaView, GroupView, TaskView
 
 Json = dict[str, Any]
 
@@ -56,6 +56,7 @@ def brief(task: TaskView, now: float, *, result: int = BRIEF) -> Json:
         "progress_text": one_line(task.progress_text, 60),
         **_seconds(task, now),
         "fence": task.fence or None,
+        "eta": eta(task.eta),
         "cancel_requested": task.cancel_requested or None,
         "duplicate": task.duplicate or None,
         "result_bytes": task.result_size if task.has_result else None,
@@ -110,6 +111,7 @@ def group_brief(group: GroupView, now: float) -> Json:
         "items_done": group.items_done if group.items else None,
         "chunk": group.chunk or None,
         "why": one_line(group.why, 140),
+        "eta": eta(group.eta),
         "failures": [brief(task, now) for task in group.failures[:3]],
         "duplicate": group.duplicate or None,
     })  # fmt: skip
@@ -165,6 +167,29 @@ def moment(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def eta(found: EtaView | None) -> str | None:
+    """`starts in 3 m, done in 10–14 m`: as likely before the first figure as after it, past the second once in ten."""
+    if found is None:
+        return None
+    done = f"done in {span(found.end, found.end_late)}"
+    if found.start is None or found.start < 1.0:
+        return done
+    return f"starts in {span(found.start, found.start_late or found.start)}, {done}"
+
+
+def span(early: float, late: float) -> str:
+    """Two durations in one unit; one where they round to the same."""
+    for unit, seconds in (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)):
+        if late >= seconds * (2.0 if seconds > 1.0 else 0.0):
+            first, second = f"{_whole(early / seconds)}", f"{_whole(late / seconds)}"
+            return f"{first} {unit}" if first == second else f"{first}–{second} {unit}"
+    return "0 s"
+
+
+def _whole(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"  # noqa: PLR2004 - two digits are enough
+
+
 def _seconds(task: TaskView, now: float) -> Json:
     state = State(task.state)
     if state in FINAL:
@@ -187,7 +212,9 @@ def _fit(status: Json) -> None:
     while (excess := len(compact(status)) - BRIEF) > 0:
         name = max((name for name in _TEXTS if name in status), key=lambda name: len(status[name]), default="")
         if not name:
-            status.pop("group", None)
+            status.pop("eta", None)
+            if len(compact(status)) > BRIEF:
+                status.pop("group", None)
             return
         kept = len(status[name]) - max(excess, 8)
         if kept < 12:  # noqa: PLR2004 - a shorter rest says nothing
@@ -206,6 +233,7 @@ def _attempt(attempt: AttemptView) -> Json:
         "signal": attempt.signal,
         "ran_s": _tenths(attempt.seconds) or None,
         "memory_peak": attempt.memory_peak or None,
+        "device_peak": attempt.device_peak or None,
         "stdout_bytes": attempt.stdout_bytes or None,
         "stderr_bytes": attempt.stderr_bytes or None,
         "devices": list(attempt.devices),

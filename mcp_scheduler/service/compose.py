@@ -24,6 +24,7 @@ from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.extras import extras_of, first_occurrence, recurs
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
+from mcp_scheduler.service.sizes import size_of
 from mcp_scheduler.service.terms import chunk_terms, command_terms, function_terms, lease_terms, moment
 from mcp_scheduler.settings import Queue
 
@@ -37,6 +38,7 @@ class Plan:
     terms: Terms
     call: dict[str, Any]
     declared: Mapping[str, Any]
+    folder: str  # where relative paths begin
 
 
 class Composer:
@@ -152,6 +154,7 @@ class Composer:
             start_after=moment(spec.start_after, now, "start_after"),
             key=spec.idempotency_key or "",
             extras=extras_of(spec, behind),
+            size=size_of(plan.call, len(payload), str(plan.call.get("cwd") or plan.folder)),
         )
         if recurs(spec):
             task.extras = first_occurrence(spec, task.extras, task.start_after, now)
@@ -163,21 +166,22 @@ class Composer:
             environment = self._environments.get(caller.environment)
             call = command_call(caller, spec, environment)
             terms = self._checked(command_terms(caller, spec, head_of(call["command"]), self._limits.timeout))
-            return Plan(terms, _with_limits(call, spec, terms), {})
+            return Plan(terms, _with_limits(call, spec, terms), {}, environment.cwd)
         if spec.lease:
-            return Plan(self._checked(lease_terms(caller, spec)), {"lease": True}, {})
+            return Plan(self._checked(lease_terms(caller, spec)), {"lease": True}, {}, "")
         assert functions is not None, "a submission with functions has a catalogue"
         entry = functions.find(spec.function or "")
         terms = self._terms(caller, spec, entry)
+        folder = self._environments.get(caller.environment).cwd
         if isinstance(spec, ChunkSpec):
             for arguments in spec.each:
                 functions.check(entry, arguments)
             terms = self._checked(chunk_terms(terms, len(spec.each)))
             chunk = {"function": entry.name, "each": spec.each, "first": spec.first}
-            return Plan(terms, _with_limits(chunk, spec, terms), entry.options)
+            return Plan(terms, _with_limits(chunk, spec, terms), entry.options, folder)
         functions.check(entry, spec.arguments or {})
         call = {"function": entry.name, "arguments": spec.arguments or {}}
-        return Plan(terms, _with_limits(call, spec, terms), entry.options)
+        return Plan(terms, _with_limits(call, spec, terms), entry.options, folder)
 
     def _terms(self, caller: Caller, spec: TaskSpec, entry: FunctionEntry) -> Terms:
         """Terms are shared: a thousand equal calls make them once."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Origin
-from mcp_scheduler.core.states import State
+from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Task
+from mcp_scheduler.forecast.book import Book
 from mcp_scheduler.policies.catalogue import Policies
-from mcp_scheduler.ports import Clock, DeviceWatch, Environment, Functions, Outputs, Sensor, Store
+from mcp_scheduler.ports import Clock, DeviceWatch, Environment, Functions, LoadWatch, Outputs, Sensor, Store
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.watch import Watch
@@ -24,6 +26,8 @@ from mcp_scheduler.service.look import Look
 from mcp_scheduler.settings import Queue
 
 _FAILURES_SHOWN = 5
+_MEMBERS_LOOKED_AT = 200
+_MEMBERS_ASKED = 8
 
 
 class Desk:
@@ -45,6 +49,8 @@ class Desk:
         home: Path,
         embedded: bool = False,
         gpus: DeviceWatch | None = None,
+        load: LoadWatch | None = None,
+        books: Mapping[str, Book] | None = None,
     ) -> None:
         self.environments = Environments(store, functions)
         self.composer = Composer(cluster, store, functions, self.environments, clock, limits)
@@ -62,6 +68,8 @@ class Desk:
         self._home = home
         self._embedded = embedded
         self._gpus = gpus
+        self._load = load
+        self._books = books or {"seconds": Book()}
         self._drains: dict[str, float | None] = {}  # device → until when, None: until further notice
         self._drain_end: asyncio.TimerHandle | None = None
         self._drain_ending: asyncio.Task[None] | None = None
@@ -111,6 +119,7 @@ class Desk:
             items_done=self._items_done(tally) if group.chunk else 0,
             chunk=group.chunk,
             why=self._look.series(tally) if group.kind == "series" else "",
+            eta=self._group_eta(tally),
         )
 
     def _items_done(self, tally: Tally) -> int:
@@ -123,6 +132,22 @@ class Desk:
             elif size and state is State.RUNNING and (told := self._loop.progress.get(name)) is not None:
                 done += size * (told.fraction or 0.0)
         return int(done)
+
+    def _group_eta(self, tally: Tally) -> views.EtaView | None:
+        """The latest end among its last members that have not ended: what came last ends last, more or less."""
+        found: list[views.EtaView] = []
+        for name in islice(reversed(tally.states), _MEMBERS_LOOKED_AT if tally.open else 0):
+            task = self._cluster.tasks.get(name)
+            if task is not None and task.status.state not in FINAL:
+                eta = self._look.outlook.of(task)
+                if eta is None:
+                    return None
+                found.append(eta)
+                if len(found) == _MEMBERS_ASKED:
+                    break
+        if not found:
+            return None
+        return views.EtaView(max(eta.end for eta in found), max(eta.end_late for eta in found))
 
 
 def origin_of(caller: Caller) -> Origin | None:

@@ -22,6 +22,7 @@ from mcp_scheduler.service.compose import told
 from mcp_scheduler.service.contention import why_behind, why_blocked
 from mcp_scheduler.service.devices import asked, why_not
 from mcp_scheduler.service.groups import Tally
+from mcp_scheduler.service.outlook import Outlook
 from mcp_scheduler.views import AttemptView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
@@ -59,6 +60,7 @@ class Look:
         self._progress = progress
         self._clock = clock
         self.visibility: Callable[[Sequence[str]], Mapping[str, str]] = _no_variables
+        self.outlook = Outlook(cluster, clock)
         self._runs: OrderedDict[str, LastRun] = OrderedDict()
         self._started: dict[AttemptId, float] = {}
 
@@ -118,6 +120,7 @@ class Look:
             ended_at=status.at if status.state in FINAL else None,
             seconds=seconds if status.state in FINAL else None,
             **self._times(task, status, attempt),
+            eta=None if status.state in FINAL else self.outlook.of(task),
             **_result(result, status),
             duplicate=duplicate,
             cancel_requested=status.cancel_requested and status.state is State.RUNNING,
@@ -179,6 +182,8 @@ class Look:
         for room in self._cluster.rooms.values():
             if not room.could_ever_fit(needs):
                 continue
+            if room.is_closed:
+                return f"the memory of {room.node.name} is {room.load.memory:.0f} % full; what runs ends first"
             missing = room.missing(needs)
             short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name in missing if name != DEVICES]
             if short:
@@ -222,6 +227,7 @@ def _attempt(row: AttemptRow) -> AttemptView:
         stderr_bytes=row.stderr_bytes,
         devices=row.devices,
         returned=row.returned,
+        device_peak=row.device_peak,
     )
 
 

@@ -16,6 +16,7 @@ from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.groups import Tally
 
 _WAITING_SHOWN = 5
+_SOONEST, _LATEST = 1.0, 60.0  # seconds until asking again makes sense
 _NEXT_SHOWN = 50  # ends told by one `next`; the cursor leads to the others
 
 
@@ -45,8 +46,14 @@ class Looking(Desk):
             remaining=remaining,
             complete=complete,
             cursor=cursor,
-            again_in=None if complete else 1.0,
+            again_in=None if complete else self._again_in(left),
         )
+
+    def _again_in(self, left: Sequence[Task]) -> float:
+        """When something of this is likely to have ended: the soonest of the first few."""
+        etas = [self._look.outlook.of(task) for task in left[:_WAITING_SHOWN]]
+        ends = [eta.end for eta in etas if eta is not None]
+        return min(max(min(ends), _SOONEST), _LATEST) if ends else _SOONEST
 
     async def gather(self, caller: Caller, request: Gather) -> tuple[views.Return, ...]:
         """The results of tasks, in the order of their ids, once all have ended or the time is up."""

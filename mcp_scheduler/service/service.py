@@ -7,6 +7,7 @@ import sys
 
 from mcp_scheduler import views
 from mcp_scheduler._version import __version__
+from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
@@ -15,17 +16,19 @@ from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.service.contention import things
 from mcp_scheduler.service.devices import views_of
 from mcp_scheduler.service.draining import Draining
+from mcp_scheduler.service.foreseeing import Foreseeing
 from mcp_scheduler.service.looking import Looking
 from mcp_scheduler.service.pausing import Pausing
 from mcp_scheduler.service.submitting import Submitting
 
 
-class Service(Submitting, Looking, Changing, Draining, Choosing, Pausing):
+class Service(Submitting, Looking, Changing, Draining, Choosing, Pausing, Foreseeing):
     """The use cases. Every method is safe to cancel: what is durable stays, what is not has not happened."""
 
     async def load(self, caller: Caller) -> views.LoadView:  # noqa: ARG002 - every use case knows who asks
         """Nodes, what is reserved on them, how loaded they are."""
-        load = dict(self._sensor.load())
+        watched = self._load if self._load is not None and self._load.load else None
+        load = dict(self._sensor.load() if watched is None else watched.load)
         nodes = tuple(
             views.NodeView(
                 name=name,
@@ -34,6 +37,7 @@ class Service(Submitting, Looking, Changing, Draining, Choosing, Pausing):
                 load=load,
                 running=sum(attempt.node == name for attempt in self._cluster.attempts.values()),
                 devices=views_of(room, self._cluster),
+                soon=dict(watched.soon) if watched is not None and name == LOCAL else {},
             )
             for name, room in self._cluster.rooms.items()
         )

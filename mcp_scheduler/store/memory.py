@@ -6,7 +6,7 @@ and a second `open` without one is a start after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -59,6 +59,7 @@ class MemoryStore:
         self._groups: dict[str, Group] = {}
         self._told: dict[Origin, tuple[Remembered, float]] = {}
         self._settings: dict[str, str] = {}
+        self._forecasts: dict[str, str] = {}
         self._next_seq = 1
         self._clean = True
         self._open = False
@@ -79,24 +80,8 @@ class MemoryStore:
     def _apply(self, changes: Changes) -> None:
         """Nothing here can fail: everything was looked at before."""
         self._groups.update((group.id, group) for group in changes.groups)
-        for new in changes.added:
-            status = new.task.status
-            task = replace(new.task, name=storable(new.task.name), status=replace(status, error=storable(status.error)))
-            payload = self._rows[new.like].payload if new.like else bytes(new.payload)
-            self._rows[task.id] = _Row(task, payload)
-            self._seqs.add(task.seq)
-            self._next_seq = max(self._next_seq, task.seq + 1)
-            if task.key:
-                self._keys[task.terms.principal, task.key] = task.id
-        for attempt in changes.started:
-            self._rows[attempt.id.task].runs[attempt.id.number] = _Run(attempt, _started(attempt))
-        for ended in changes.ended:
-            run = self._run(ended.attempt)
-            run.row = _ended(run.row, ended)
-        for attempt_id in changes.returned:
-            status = changes.statuses.get(attempt_id.task)
-            run = self._run(attempt_id)
-            run.row = replace(run.row, ended_at=self._latest if status is None else status.at, returned=True)
+        self._add(changes)
+        self._run_attempts(changes)
         outcomes = results_of(changes)
         for name, status in changes.statuses.items():
             row, outcome = self._rows[name], outcomes.get(name)
@@ -109,7 +94,31 @@ class MemoryStore:
             self._rows[name].task.deadline = deadline
         for name, extras in changes.extras.items():
             self._rows[name].task.extras = extras
+        for name, terms in changes.terms.items():
+            self._rows[name].task.terms = terms
         self._told.update((told.origin, (told, self._latest)) for told in changes.remembered)
+
+    def _add(self, changes: Changes) -> None:
+        for new in changes.added:
+            status = new.task.status
+            task = replace(new.task, name=storable(new.task.name), status=replace(status, error=storable(status.error)))
+            payload = self._rows[new.like].payload if new.like else bytes(new.payload)
+            self._rows[task.id] = _Row(task, payload)
+            self._seqs.add(task.seq)
+            self._next_seq = max(self._next_seq, task.seq + 1)
+            if task.key:
+                self._keys[task.terms.principal, task.key] = task.id
+
+    def _run_attempts(self, changes: Changes) -> None:
+        for attempt in changes.started:
+            self._rows[attempt.id.task].runs[attempt.id.number] = _Run(attempt, _started(attempt))
+        for ended in changes.ended:
+            run = self._run(ended.attempt)
+            run.row = _ended(run.row, ended)
+        for attempt_id in changes.returned:
+            status = changes.statuses.get(attempt_id.task)
+            run = self._run(attempt_id)
+            run.row = replace(run.row, ended_at=self._latest if status is None else status.at, returned=True)
 
     def _run(self, attempt: AttemptId) -> _Run:
         return self._rows[attempt.task].runs[attempt.number]
@@ -161,6 +170,18 @@ class MemoryStore:
     async def set_setting(self, name: str, value: str) -> None:
         self._check_open()
         self._settings[name] = value
+
+    async def forecasts(self) -> dict[str, str]:
+        self._check_open()
+        return dict(self._forecasts)
+
+    async def keep_forecasts(self, rows: Mapping[str, str | None]) -> None:
+        self._check_open()
+        for key, body in rows.items():
+            if body is None:
+                self._forecasts.pop(key, None)
+            else:
+                self._forecasts[key] = body
 
     async def prune(self, *, ended_before: float, keep: int, limit: int = 500) -> Pruned:
         self._check_open()
@@ -243,6 +264,8 @@ class _Guard:
             _demand(lawful or name in added, f"The status change of {name} to {status.state} is not lawful.")
         for name in changes.deadlines:
             _demand(name in self.rows or name in added, f"A deadline was set of {name}, which is unknown.")
+        for name in changes.terms:
+            _demand(name in self.rows or name in added, f"Other terms were given to {name}, which is unknown.")
 
         for name in changes.extras:
             _demand(name in self.rows or name in added, f"Extras were set of {name}, which is unknown.")
@@ -322,6 +345,7 @@ def _ended(row: AttemptRow, ended: Ended) -> AttemptRow:
         stdout_bytes=outcome.stdout_bytes,
         stderr_bytes=outcome.stderr_bytes,
         fingerprint=outcome.fingerprint,
+        device_peak=outcome.device_peak,
     )
 
 

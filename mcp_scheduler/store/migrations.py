@@ -142,7 +142,19 @@ _FIRST: Final = (
     "INSERT INTO meta (name, value) VALUES ('clean', 1), ('next_seq', 1)",
 )
 
-_SECOND: Final = ("ALTER TABLE tasks ADD COLUMN extras TEXT",)
+_SECOND: Final = (
+    "ALTER TABLE tasks ADD COLUMN extras TEXT",
+    "ALTER TABLE tasks ADD COLUMN size INTEGER DEFAULT 0 NOT NULL",
+    "ALTER TABLE tasks ADD COLUMN memory_retries INTEGER DEFAULT 0 NOT NULL",
+    "ALTER TABLE attempts ADD COLUMN device_peak INTEGER DEFAULT 0 NOT NULL",
+    """
+    CREATE TABLE forecasts (
+        "key" TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY ("key")
+    ) STRICT
+    """,
+)
 
 _THIRD: Final = (
     "ALTER TABLE groups ADD COLUMN items INTEGER DEFAULT 0 NOT NULL",

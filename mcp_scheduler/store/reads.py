@@ -29,7 +29,7 @@ from mcp_scheduler.store.rows import (
     names_from,
     terms_from,
 )
-from mcp_scheduler.store.schema import attempts, groups, payloads, remembered, settings, task_tags, tasks
+from mcp_scheduler.store.schema import attempts, forecasts, groups, payloads, remembered, settings, task_tags, tasks
 from mcp_scheduler.store.terms import SELECT_TERMS, TermsBook
 from mcp_scheduler.store.thread import to_the_end
 from mcp_scheduler.store.transaction import meaning
@@ -71,6 +71,7 @@ _BY_KEY: Final = _TASKS.where(
 _REMEMBERED: Final = select(remembered.c.verb, remembered.c.tasks).where(
     remembered.c.door == bindparam("door"), remembered.c.request == bindparam("request")
 )
+_FORECASTS: Final = select(forecasts.c.key, forecasts.c.body)
 _SETTING: Final = select(settings.c.value).where(settings.c.name == bindparam("name"))
 
 
@@ -118,6 +119,9 @@ class Reads:
     async def setting(self, name: str) -> str | None:
         rows = await self._rows(_SETTING, name=name)
         return rows[0][0] if rows else None
+
+    async def forecasts(self) -> dict[str, str]:
+        return dict(await self._rows(_FORECASTS))
 
     async def close(self) -> None:
         await to_the_end(asyncio.ensure_future(self._engine.dispose()))

@@ -24,7 +24,7 @@ STATES: Final = {state.value: state for state in State}
 REASON_TEXT: Final[dict[Reason | None, str | None]] = {None: None, **{reason: reason.value for reason in Reason}}
 REASONS: Final[dict[str | None, Reason | None]] = {text: reason for reason, text in REASON_TEXT.items()}
 
-STATUS_AT: Final = 13  # where the status begins in TASK_COLUMNS
+STATUS_AT: Final = 14  # where the status begins in TASK_COLUMNS
 TASK_COLUMNS: Final = (
     tasks.c.seq,
     tasks.c.id,
@@ -39,6 +39,7 @@ TASK_COLUMNS: Final = (
     tasks.c.key,
     tasks.c.digest,
     tasks.c.extras,
+    tasks.c.size,
     tasks.c.state,
     tasks.c.at,
     tasks.c.number,
@@ -51,6 +52,7 @@ TASK_COLUMNS: Final = (
     tasks.c.reason,
     tasks.c.error,
     tasks.c.priority,
+    tasks.c.memory_retries,
 )
 ATTEMPT_COLUMNS: Final = (
     attempts.c.number,
@@ -67,6 +69,7 @@ ATTEMPT_COLUMNS: Final = (
     attempts.c.stdout_bytes,
     attempts.c.stderr_bytes,
     attempts.c.fingerprint,
+    attempts.c.device_peak,
     attempts.c.returned,
 )
 
@@ -143,6 +146,7 @@ class TaskReader:
     def task(self, row: Sequence[Any]) -> Task:
         (
             seq, name_id, terms, submitted_at, name, group, after, tags, start_after, deadline, key, digest, extras,
+            size,
         ) = row[:STATUS_AT]  # fmt: skip
         if submitted_at == self._submitted_at:
             submitted_at = self._submitted_at
@@ -162,6 +166,7 @@ class TaskReader:
             key,
             digest,
             extras_from(extras),
+            size,
         )
 
     def _status_of(self, columns: Sequence[Any]) -> Status:
@@ -172,7 +177,8 @@ class TaskReader:
 
 
 def status_from(columns: Sequence[Any]) -> Status:
-    state, at, number, failures, losses, crashes, due, held, cancel_requested, reason, error, priority = columns
+    state, at, number, failures, losses, crashes, due, held, cancel_requested, reason, error, *last = columns
+    priority, memory_retries = last
     return Status(
         STATES[state],
         at,
@@ -186,12 +192,13 @@ def status_from(columns: Sequence[Any]) -> Status:
         REASONS[reason],
         error,
         priority,
+        memory_retries,
     )
 
 
 def attempt_from(task: str, row: Sequence[Any]) -> AttemptRow:
     number, node, devices, started_at, ended_at, reason, *rest, returned = row
-    error, exit_code, signal, seconds, memory_peak, stdout_bytes, stderr_bytes, fingerprint = rest
+    error, exit_code, signal, seconds, memory_peak, stdout_bytes, stderr_bytes, fingerprint, device_peak = rest
     return AttemptRow(
         id=AttemptId(task, number),
         node=node,
@@ -208,4 +215,5 @@ def attempt_from(task: str, row: Sequence[Any]) -> AttemptRow:
         stderr_bytes=stderr_bytes,
         fingerprint=fingerprint,
         returned=bool(returned),
+        device_peak=device_peak,
     )

@@ -3,6 +3,7 @@
 - `tasks.seq` is the arrival number and the row's key: rows of one time lie together.
 - `terms` are stored once each; a task names their row.
 - The payload has a table of its own: SQLite writes a whole row anew at each change of status.
+- `forecasts` is what was learnt of run times and memory: written now and then, by `forecast.book`'s own keys.
 - `extras` is what few tasks ask for, as a JSON object of what differs from the defaults, or NULL.
 - A result follows the status of its task; `ended_at` is set in final states only.
 - Names of other tasks (`after`) and `tags` are JSON lists, or NULL for none; `task_tags` finds tasks by tag.
@@ -66,6 +67,8 @@ tasks = Table(
     _plain("result_size", INTEGER, "0"),
     Column("result", LargeBinary),
     Column("extras", TEXT),
+    _plain("size", INTEGER, "0"),
+    _plain("memory_retries", INTEGER, "0"),
     sqlite_strict=True,
 )
 Index("tasks_id", tasks.c.id, unique=True)
@@ -113,6 +116,7 @@ attempts = Table(
     _plain("stderr_bytes", INTEGER, "0"),
     _plain("fingerprint", TEXT, "''"),
     _plain("returned", INTEGER, "0"),
+    _plain("device_peak", INTEGER, "0"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -150,6 +154,14 @@ settings = Table(
     TABLES,
     Column("name", TEXT, primary_key=True, nullable=False),
     _plain("value", TEXT),
+    sqlite_strict=True,
+)
+
+forecasts = Table(
+    "forecasts",
+    TABLES,
+    Column("key", TEXT, primary_key=True, nullable=False),
+    _plain("body", TEXT),
     sqlite_strict=True,
 )
 

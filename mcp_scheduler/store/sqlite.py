@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +56,12 @@ class SqliteStore:
 
     async def set_setting(self, name: str, value: str) -> None:
         await self._running().run(self._writer.set_setting, name, value)
+
+    async def forecasts(self) -> dict[str, str]:
+        return await self._reading().forecasts()
+
+    async def keep_forecasts(self, rows: Mapping[str, str | None]) -> None:
+        await self._running().run(self._writer.keep_forecasts, rows)
 
     async def prune(self, *, ended_before: float, keep: int, limit: int = 500) -> Pruned:
         """One batch: removes at most `limit` tasks and as many remembered requests. Call it again while it removes."""

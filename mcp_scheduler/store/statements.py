@@ -73,6 +73,7 @@ _FRESH: Final[dict[str, ColumnElement[Any]]] = {
     "cancel_requested": ZERO,
     "reason": null(),
     "error": EMPTY,
+    "memory_retries": ZERO,
     "result": null(),
     "result_file": EMPTY,
     "result_size": ZERO,
@@ -119,18 +120,13 @@ def _end_attempts(columns: str, **constants: ColumnElement[Any]) -> Block:
     return Block(columns, build)
 
 
-def _set_deadlines() -> Block:
+def _set_of_task(name: str) -> Block:
+    """One column of a task, whatever its state."""
+
     def build(v: CTE) -> Any:
-        return update(tasks).values(deadline=v.c.deadline).where(tasks.c.id == v.c.id)
+        return update(tasks).values({name: v.c[name]}).where(tasks.c.id == v.c.id)
 
-    return Block("id deadline", build)
-
-
-def _set_extras() -> Block:
-    def build(v: CTE) -> Any:
-        return update(tasks).values(extras=v.c.extras).where(tasks.c.id == v.c.id)
-
-    return Block("id extras", build)
+    return Block(f"id {name}", build)
 
 
 def _copy_payloads() -> Block:
@@ -152,24 +148,26 @@ INSERT_REMEMBERED: Final = _insert(remembered, "door request verb tasks at")
 
 # Most tasks have nothing in most columns, and each value bound costs 0.1 to 0.2 µs: the usual case has its own shape.
 INSERT_PLAIN_TASKS: Final = _insert_tasks(
-    "seq id terms principal name group_id submitted_at state at number priority",
+    "seq id terms principal name group_id submitted_at state at number priority size",
 )
 INSERT_TASKS: Final = _insert_tasks(
-    "seq id terms principal name group_id submitted_at state at number priority"
+    "seq id terms principal name group_id submitted_at state at number priority size"
     " key digest start_after deadline after tags extras"
-    " failures losses crashes due held cancel_requested reason error",
+    " failures losses crashes due held cancel_requested reason error memory_retries",
 )
 UPDATE_PLAIN_STATUS: Final = _update_status("id state at number priority")
 UPDATE_PLAIN_STATUS_RESULT: Final = _update_status("id state at number priority result result_file result_size")
 UPDATE_STATUS: Final = _update_status(
     "id state at number priority result result_file result_size"
-    " failures losses crashes due held cancel_requested reason error",
+    " failures losses crashes due held cancel_requested reason error memory_retries",
 )
-UPDATE_DEADLINES: Final = _set_deadlines()
-UPDATE_EXTRAS: Final = _set_extras()
+UPDATE_EXTRAS: Final = _set_of_task("extras")
+UPDATE_DEADLINES: Final = _set_of_task("deadline")
+UPDATE_TERMS: Final = _set_of_task("terms")
 
 INSERT_ATTEMPTS: Final = _start_attempts()
 END_ATTEMPTS: Final = _end_attempts(
-    "id number ended_at reason error exit_code signal seconds memory_peak stdout_bytes stderr_bytes fingerprint",
+    "id number ended_at reason error exit_code signal seconds memory_peak stdout_bytes stderr_bytes fingerprint"
+    " device_peak",
 )
 RETURN_ATTEMPTS: Final = _end_attempts("id number ended_at", returned=ONE)

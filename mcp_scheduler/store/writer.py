@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -18,7 +18,7 @@ from mcp_scheduler.store.booting import boot, newest_time, remember_seq
 from mcp_scheduler.store.checkpoints import Checkpoints
 from mcp_scheduler.store.opening import begin_session, mark_clean, open_database
 from mcp_scheduler.store.pruning import prune
-from mcp_scheduler.store.schema import settings
+from mcp_scheduler.store.schema import forecasts, settings
 from mcp_scheduler.store.terms import TermsBook, sweep
 from mcp_scheduler.store.transaction import meaning, raw, transaction
 from mcp_scheduler.store.writing import moment, write
@@ -65,6 +65,21 @@ class Writer:
             statement = statement.on_conflict_do_update(index_elements=[settings.c.name], set_={"value": value})
             with transaction(connection):
                 connection.execute(statement)
+
+    def keep_forecasts(self, rows: Mapping[str, str | None]) -> None:
+        kept = [{"key": key, "body": body} for key, body in rows.items() if body is not None]
+        forgotten = [key for key, body in rows.items() if body is None]
+        insertion = insert(forecasts)
+        insertion = insertion.on_conflict_do_update(
+            index_elements=[forecasts.c.key], set_={"body": insertion.excluded.body}
+        )
+        with self._meaning():
+            connection, _ = self._opened()
+            with transaction(connection):
+                for row in kept:
+                    connection.execute(insertion, row)
+                for key in forgotten:
+                    connection.execute(delete(forecasts).where(forecasts.c.key == key))
 
     def prune(self, *, ended_before: float, keep: int, limit: int) -> Pruned:
         with self._meaning():

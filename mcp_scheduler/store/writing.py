@@ -45,6 +45,7 @@ def write(connection: Connection, changes: Changes, book: TermsBook, latest: flo
     _start(connection, changes)
     _end(connection, changes, latest)
     _update(connection, changes)
+    learnt += _claim(connection, changes, book)
     statements.INSERT_REMEMBERED.run(
         connection,
         [(one.origin.door, one.origin.request, one.verb, json.dumps(one.tasks), latest) for one in changes.remembered],
@@ -119,6 +120,7 @@ def _has_history(status: Status) -> bool:
         or status.cancel_requested
         or status.reason is not None
         or status.error
+        or status.memory_retries
     )
 
 
@@ -132,6 +134,7 @@ def _history(status: Status) -> Row:
         int(status.cancel_requested),
         REASON_TEXT[status.reason],
         storable(status.error),
+        status.memory_retries,
     )
 
 
@@ -149,6 +152,7 @@ def _plain_row(task: Task, terms_row: int) -> Row:
         status.at,
         status.number,
         status.priority,
+        task.size,
     )
 
 
@@ -205,6 +209,7 @@ def _end_row(ended: Ended) -> Row:
         outcome.stdout_bytes,
         outcome.stderr_bytes,
         outcome.fingerprint,
+        outcome.device_peak,
     )
 
 
@@ -259,6 +264,18 @@ def _update(connection: Connection, changes: Changes) -> None:
         [(task, extras_text(extras)) for task, extras in changes.extras.items()],
         "The extras of a task were changed that the store does not know.",
     )
+
+
+def _claim(connection: Connection, changes: Changes, book: TermsBook) -> list[tuple[int, Terms]]:
+    """Tasks that go on under other terms."""
+    rows = {name: book.row(connection, terms) for name, terms in changes.terms.items()}
+    _all(
+        connection,
+        statements.UPDATE_TERMS,
+        list(rows.items()),
+        "Other terms were given to a task that the store does not know.",
+    )
+    return [(rows[name], terms) for name, terms in changes.terms.items()]
 
 
 def _result(outcome: Outcome | None) -> tuple[bytes | None, str, int]:

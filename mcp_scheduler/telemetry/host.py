@@ -1,14 +1,17 @@
-"""What this host has and how loaded it is, through psutil. Processor load is the mean since the last look."""
+"""What this host has and how loaded it is, through psutil. Processor load is the mean since the last look; the disk is
+the one that the home lies on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 
 from mcp_scheduler.core.node import LOCAL, Node
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.settings import Pool, usable_cpus
+from mcp_scheduler.telemetry.pressure import pressures
 
 _SHARE = 0.9  # of the host's memory is offered to tasks: the rest is the system's and ours
 
@@ -16,8 +19,9 @@ _SHARE = 0.9  # of the host's memory is offered to tasks: the rest is the system
 class HostSensor:
     """This host as a node."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, home: Path) -> None:
         self._pool = pool
+        self._home = home
         psutil.cpu_percent(None)  # the first look only starts the measurement
 
     def node(self) -> Node:
@@ -29,4 +33,5 @@ class HostSensor:
 
     def load(self) -> Mapping[str, float]:
         memory = psutil.virtual_memory()
-        return {"cpu": psutil.cpu_percent(None), "memory": memory.percent}
+        disk = psutil.disk_usage(str(self._home))
+        return {"cpu": psutil.cpu_percent(None), "memory": memory.percent, "disk": disk.percent} | dict(pressures())

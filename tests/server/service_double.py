@@ -181,6 +181,15 @@ class ServiceDouble:
         node = views.NodeView("local", {"cpus": 2.0, "memory": 8.0 * 2**30}, {"cpus": 1.0}, {"cpu": 12.345}, 1)
         return views.LoadView((node,), {"running": 1}, (), "balanced")
 
+    async def forecasts(self, caller: Caller, request: requests.AskForecasts) -> views.ForecastPage:
+        self._note(caller)
+        view = views.ForecastView("tools.add", "seconds", 12, 1.5, 3.0, "recent", coverage=0.9, predictions=11)
+        return views.ForecastPage((view,) if request.name in (None, view.name) else ())
+
+    async def past_load(self, caller: Caller) -> views.LoadPast:
+        self._note(caller)
+        return views.LoadPast((views.LoadSeries("cpu", 5.0, (1.0, 2.0), 3.0, 60.0, 0.5),))
+
     async def functions(self, caller: Caller, request: requests.ListFunctions) -> views.FunctionPage:
         self._note(caller)
         schema = {

@@ -42,7 +42,7 @@ from tests.simulation.world import Past, World
 
 T = TypeVar("T")
 
-CPUS, LICENSES = 3, 1
+CPUS, LICENSES, MEMORY = 3, 1, 2**33
 SHAPES: tuple[Terms, ...] = (
     terms("module.short"),
     terms("module.short", principal="bob"),
@@ -55,6 +55,7 @@ SHAPES: tuple[Terms, ...] = (
     terms("module.free", needs=needs(0, license=1)),
     replace(terms("lease", needs=needs(0, license=1), timeout=25.0), kind=Kind.LEASE),
     replace(terms("lease", needs=needs(1), timeout=25.0), kind=Kind.LEASE),
+    terms("module.greedy", needs=needs(1, memory=MEMORY // 4), retry=Retry(2, 1.0, jitter=0.0)),
 )
 OUTCOMES: tuple[Reason | None, ...] = (
     None, None, None, Reason.ERROR, Reason.CRASHED, Reason.LOST, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.REJECTED,
@@ -137,7 +138,7 @@ class Sim:
         self.turn([], OK)
 
     def _node(self) -> Node:
-        node = Node(LOCAL, needs(self._size, license=LICENSES).amounts)
+        node = Node(LOCAL, needs(self._size, license=LICENSES, memory=MEMORY).amounts)
         self.world.capacity = dict(node.amounts)
         return node
 

@@ -13,7 +13,7 @@ from mcp_scheduler.core.changes import Effect, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
-from mcp_scheduler.core.retry import CRASH_LIMIT, LOSS_LIMIT
+from mcp_scheduler.core.retry import CRASH_LIMIT, LOSS_LIMIT, MEMORY_RETRIES
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Terms
 
@@ -40,8 +40,13 @@ class Past:
     def may_run_again(self) -> bool:
         retry = self.terms.retry
         failures = self.bad.total() - self.bad[Reason.LOST] - self.bad[Reason.CRASHED]
+        grown = 0  # repeated with a larger claim on memory: not counted as failures
+        if retry.max_attempts > 1 and {Reason.OUT_OF_MEMORY, Reason.ERROR} & retry.on:
+            grown = min(self.bad[Reason.OUT_OF_MEMORY], MEMORY_RETRIES)
+        failures -= grown
         return not self.succeeded and all(
             (retry.max_attempts > 1 and reason in retry.on)
+            or (reason is Reason.OUT_OF_MEMORY and self.bad[reason] == grown)
             or (self.terms.idempotent and reason in (Reason.LOST, Reason.CRASHED))
             for reason in self.bad
         ) and (

@@ -30,7 +30,8 @@ FULL: dict[str, Any] = {
     "key": "key-1",
     "digest": "d1",
     "extras": Extras(("corpus", "naïve"), ("index",)),
-    "status": Status(State.RETRYING, 12.0, 2, 1, 1, 1, 15.0, True, True, Reason.CRASHED, "it fell\ud800\x00", -7),
+    "status": Status(State.RETRYING, 12.0, 2, 1, 1, 1, 15.0, True, True, Reason.CRASHED, "it fell\ud800\x00", -7, 1),
+    "size": 41,
 }
 
 
@@ -75,13 +76,14 @@ async def test_any_number_of_tasks_lives_through_a_whole_life(store: Store, coun
 
 
 async def test_an_attempt_is_remembered_with_all_that_was_told_of_its_end(store: Store) -> None:
-    outcome = Outcome(Reason.ERROR, "boom", None, "", 0, 3, 9, 1.25, 1 << 40, 10, 20, "f00d")
+    outcome = Outcome(Reason.ERROR, "boom", None, "", 0, 3, 9, 1.25, 1 << 40, 10, 20, "f00d", 1 << 34)
     await store.commit(added(new("a")))
     await store.commit(started("a"))
     [run] = await store.attempts("a")
     assert (run.ended_at, run.reason, run.returned) == (None, None, False)
     await store.commit(ended("a", reason=Reason.ERROR, error="boom", exit_code=3, signal=9, seconds=1.25,
-                             memory_peak=1 << 40, stdout_bytes=10, stderr_bytes=20, fingerprint="f00d"))  # fmt: skip
+                             memory_peak=1 << 40, stdout_bytes=10, stderr_bytes=20, fingerprint="f00d",
+                             device_peak=1 << 34))  # fmt: skip
     [run] = await store.attempts("a")
     assert run.id == AttemptId("a", 1)
     told = [field for field in Outcome.__slots__ if not field.startswith("result")]
@@ -237,3 +239,25 @@ async def test_what_belongs_to_an_unknown_task_is_refused_and_nothing_is_written
     with pytest.raises(InvariantBroken):
         await store.commit(Changes(added=[orphan], extras={"nobody": Extras()} if what == "extras" else {}))
     assert await store.tasks(["a"]) == {}
+
+
+async def test_a_task_goes_on_under_other_terms(place: Place) -> None:
+    store, _ = await place.open()
+    await store.commit(added(new("a"), new("b")))
+    await store.commit(Changes(terms={"a": OTHER_TERMS}))
+    assert [task.terms for task in (await store.tasks(["a", "b"])).values()] == [OTHER_TERMS, TERMS]
+    await place.leave()
+    _, boot = await place.open()
+    assert [task.terms for task in boot.tasks] == [OTHER_TERMS, TERMS]
+    with pytest.raises(InvariantBroken):
+        await (await place.open())[0].commit(Changes(terms={"nobody": TERMS}))
+
+
+async def test_forecasts_are_kept_by_key_and_forgotten_one_by_one(place: Place) -> None:
+    store, _ = await place.open()
+    await store.keep_forecasts({"a": "1", "b": "2", "c": None})
+    await store.keep_forecasts({"a": "3", "b": None})
+    assert await store.forecasts() == {"a": "3"}
+    await place.leave()
+    store, _ = await place.open()
+    assert await store.forecasts() == {"a": "3"}

@@ -191,3 +191,21 @@ def test_stop_ends_the_engine_and_the_next_verb_starts_another(program):
     program.until(lambda: program("status").code == 3, "the engine ends")
     assert program("list").code == 0
     assert program("status", "--json").json["pid"] != pid
+
+
+def test_what_was_learnt_is_shown_drawn_and_known_to_the_next_engine(program):
+    for _ in range(3):
+        program("submit", "--functions", "tools.py", "tools.add", "a=2", "b=3", "--wait")
+    told = program("forecast", "add", "--json").json
+    assert {one["name"] for one in told["forecasts"]} == {"tools.add"}
+    assert "seconds" in {one["quantity"] for one in told["forecasts"]}
+    program("stop")
+    program.until(lambda: program("status").code == 3, "the engine has left")
+    ran = program("forecast")
+    assert (ran.code, "tools.add" in ran.out) == (0, True), ran.err
+    drawn = program("plot", "forecast", "tools.add", "--to", "add.svg")
+    assert (drawn.code, drawn.out) == (0, "add.svg\n"), drawn.err
+    assert (program.folder / "add.svg").read_text().startswith("<svg")
+    assert "memory" in (program.folder / program("plot", "load").out.strip()).read_text()
+    wrong = program("forecast", "tols.add")
+    assert (wrong.code, "Did you mean tools.add?" in wrong.err) == (2, True)

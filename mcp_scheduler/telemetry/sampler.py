@@ -1,0 +1,67 @@
+"""The host's load as a series: looked at every few seconds, beside the loop, and forecast for the next minutes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mcp_scheduler.core.events import LoadSeen
+from mcp_scheduler.core.node import LOCAL
+from mcp_scheduler.forecast.waves import Wave
+from mcp_scheduler.ports import LoadHistory, Sensor
+
+EVERY: Final = 5.0  # seconds
+HORIZON: Final = 60.0  # seconds ahead
+SEASON: Final = 300.0  # seconds: what comes every minute or every five is seen
+_GRAIN: Final = 5.0  # percent; smaller changes decide nothing
+
+
+class LoadSampler:
+    """`load` is the last look, `soon` what is expected a minute later. The engine is told when it makes a difference:
+    beyond `limit` percent of the memory nothing more is started."""
+
+    def __init__(self, sensor: Sensor, report: Callable[[LoadSeen], None], limit: float) -> None:
+        self._sensor = sensor
+        self._report = report
+        self._limit = limit
+        self._waves: dict[str, Wave] = {}
+        self._told: LoadSeen | None = None
+        self.load: Mapping[str, float] = {}
+
+    @property
+    def soon(self) -> dict[str, float]:
+        return {name: wave.ahead() for name, wave in self._waves.items()}
+
+    def history(self) -> tuple[LoadHistory, ...]:
+        """Every series, the newest value last."""
+        return tuple(
+            LoadHistory(name, EVERY, tuple(wave.values), wave.ahead(), HORIZON, wave.error)
+            for name, wave in self._waves.items()
+        )
+
+    async def run(self) -> None:
+        while True:
+            self.look()
+            await asyncio.sleep(EVERY)
+
+    def look(self) -> None:
+        """One sample."""
+        self.load = dict(self._sensor.load())
+        for name, value in self.load.items():
+            wave = self._waves.get(name)
+            if wave is None:
+                wave = self._waves[name] = Wave(round(HORIZON / EVERY), round(SEASON / EVERY))
+            wave.add(value)
+        self._tell()
+
+    def _tell(self) -> None:
+        memory = max(self.load.get("memory", 0.0), self._waves["memory"].ahead() if "memory" in self._waves else 0.0)
+        seen = LoadSeen(LOCAL, _coarse(self.load.get("cpu", 0.0)), _coarse(memory), is_strained=memory > self._limit)
+        if seen != self._told:
+            self._told = seen
+            self._report(seen)
+
+
+def _coarse(percent: float) -> float:
+    return round(percent / _GRAIN) * _GRAIN

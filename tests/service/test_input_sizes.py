@@ -1,0 +1,38 @@
+"""How large an input is: its arguments and the files they name, looked up a bounded number of times."""
+
+import os
+
+import pytest
+
+from mcp_scheduler.service.sizes import half_powers, size_of
+
+
+def test_sizes_count_half_powers_of_two():
+    assert [half_powers(count) for count in (0, 1, 2, 1024, 2**20)] == [0, 0, 2, 20, 40]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"function": "f", "arguments": {"path": "data.bin", "n": 3}},
+        {"function": "f", "arguments": {"deep": [{"path": "data.bin"}]}},
+        {"command": ["/bin/cat", "data.bin"]},
+        {"command": ["/bin/cat", "./data.bin", {"$result": "x"}]},
+    ],
+)
+def test_a_file_that_is_named_counts_with_what_it_holds(call, tmp_path):
+    (tmp_path / "data.bin").write_bytes(b"x" * 2**20)
+    assert size_of(call, 100, str(tmp_path)) == 40
+
+
+def test_what_is_no_file_counts_nothing(tmp_path):
+    arguments = {"folder": "./", "missing": "no.such", "long": "a/" * 5000, "odd": "a.\0", "half": "\ud800."}
+    assert size_of({"arguments": arguments}, 64, str(tmp_path)) == 12
+
+
+def test_many_arguments_cost_few_looks(tmp_path, monkeypatch):
+    looks = []
+    real = os.stat
+    monkeypatch.setattr(os, "stat", lambda path: (looks.append(path), real(path))[1])
+    size_of({"arguments": {"paths": [f"{number}.bin" for number in range(10_000)]}}, 64, str(tmp_path))
+    assert len(looks) <= 8
