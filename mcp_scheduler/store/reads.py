@@ -80,6 +80,7 @@ class Reads:
         self._path = path
         self._book = book
         self._engine = _engine(path)
+        self._turn = asyncio.Semaphore(CONNECTIONS)
 
     async def tasks(self, ids: Sequence[str]) -> dict[str, Task]:
         found = {task.id: task for task in await self._tasks(_TASKS_BY_ID, ids=json.dumps(list(ids)))}
@@ -137,8 +138,10 @@ class Reads:
         return [reader.task(row) for row in rows]
 
     async def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
-        """Never broken off: a driver that is cancelled half-way loses its connection."""
-        return await to_the_end(asyncio.ensure_future(self._read(statement, values)))
+        """Who is cancelled while waiting for a turn leaves at once, or a flood of requests that were taken back would
+        keep all others waiting. A read that has begun is never broken off: its driver would lose the connection."""
+        async with self._turn:
+            return await to_the_end(asyncio.ensure_future(self._read(statement, values)))
 
     async def _read(self, statement: Executable, values: dict[str, Any]) -> Sequence[Any]:
         try:

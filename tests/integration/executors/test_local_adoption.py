@@ -190,6 +190,20 @@ async def test_after_a_restart_of_the_machine_whatever_left_no_record_is_lost(he
     assert (root / "run" / "boot").read_text() == _boot()
 
 
+async def test_a_disk_that_takes_no_note_at_the_start_leaves_no_attempt_undecided(heir, doom, root):
+    gate = heir.gate()
+    doomed = await doom(["wait", [gate.arguments] * 2])
+    await gate.reached()
+    await doomed.kill()
+    (root / "run" / "boot.draft").mkdir()  # where the note would be written
+
+    await take_over(heir, doomed)
+    await heir.return_of(doomed.attempts[1])
+    gate.open()
+
+    assert (await heir.end_of(doomed.attempts[0])).reason is None
+
+
 async def test_what_runs_and_is_not_wanted_any_more_is_ended(heir, doom):
     gate, daemon = heir.gate(), heir.gate()
     arguments = {"gate": gate.arguments["gate"], "began": daemon.arguments["began"]}

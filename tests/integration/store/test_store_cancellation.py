@@ -60,6 +60,25 @@ async def test_cancelled_reads_leave_the_connections_usable(store: SqliteStore) 
     assert list(await store.tasks(["a"])) == ["a"]
 
 
+async def test_reads_that_are_taken_back_while_they_wait_are_not_done(store: SqliteStore, monkeypatch) -> None:
+    await store.commit(added(new("a")))
+    reads, begun = store._reads, []
+    really = reads._read
+
+    async def noted(*read):
+        begun.append(read)
+        return await really(*read)
+
+    monkeypatch.setattr(reads, "_read", noted)
+    crowd = [asyncio.ensure_future(store.tasks(["a"])) for _ in range(200)]
+    await asyncio.sleep(0)
+    for task in crowd:
+        task.cancel()
+    await asyncio.wait(crowd)
+    assert list(await store.tasks(["a"])) == ["a"]
+    assert len(begun) < 10
+
+
 async def test_readers_see_one_side_or_the_other_of_a_commit_and_never_wait_for_it(store: SqliteStore) -> None:
     names = [f"t{i}" for i in range(400)]
     await store.commit(added(*map(new, names)))
