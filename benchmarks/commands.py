@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 SLOTS = 2
+WARM = 2.5  # seconds in which an engine that has just started loads what clients need
 TRUE = "/bin/true"
 HERE = Path(__file__).resolve().parent
 
@@ -50,6 +51,8 @@ async def _ours(count: int) -> float:
         def run() -> float:
             with OwnerClient(Home.find(folder), hello, start=True) as client:
                 _batch(client, 20)
+                time.sleep(WARM)
+                _batch(client, 50)
                 start = time.perf_counter()
                 _batch(client, count)
                 taken = time.perf_counter() - start

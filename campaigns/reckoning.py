@@ -16,6 +16,7 @@ import anyio
 from campaigns.judge import FINAL, Stored, stored
 from mcp_scheduler.app import Engine
 from mcp_scheduler.errors import SchedulerError
+from mcp_scheduler.executors.local import ends
 from mcp_scheduler.home import EngineLock, Home
 from mcp_scheduler.requests import Caller
 
@@ -94,6 +95,9 @@ def _records(home: Path) -> dict[tuple[str, int], dict[str, Any]]:
             found[task, int(number)] = json.loads(path.read_bytes())
         except ValueError:
             raise ValueError(f"the exit record {path.name} has {path.stat().st_size} bytes and is not whole") from None
+    for attempt, (_, record) in ends.records(ends.files(home / "attempts" / "ends")).items():
+        task, _, number = attempt.rpartition(".")
+        found[task, int(number)] = record
     return found
 
 

@@ -194,7 +194,8 @@ class CommandShim:
                 break
             if pid == run.child:
                 run.ended(status, usage.ru_maxrss * 1024)
-                self._kill_at = 0.0  # what it leaves behind has no time of its own
+                if not run.stopped:  # else they have heard the stop, too, and have the same time
+                    self._kill_at = 0.0  # what it leaves behind has no time of its own
 
     def _on_time(self, run: Run, now: float) -> None:
         if self._keeping:
