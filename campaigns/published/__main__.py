@@ -15,7 +15,7 @@ from pathlib import Path
 
 from campaigns.published import lublin, openb, psplib
 from mcp_scheduler.errors import InvalidRequest
-from mcp_scheduler.simulation.experiment import policies, policy
+from mcp_scheduler.policies.catalogue import Policies
 
 
 def main() -> int:
@@ -23,18 +23,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with the three files")
     parser.add_argument("--only", default="lublin,psplib,openb", help="some of lublin, psplib, openb")
-    parser.add_argument("--policies", default=",".join(policies()), help="some of the policies")
+    parser.add_argument("--policies", default="all", help="some of the policies")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of openb; minutes each")
     options = parser.parse_args()
-    names = options.policies.split(",")
-    parts: dict[str, Callable[[], Iterator[str]]] = {
-        "lublin": lambda: lublin.report(options.data, names),
-        "psplib": lambda: psplib.report(options.data, names),
-        "openb": lambda: openb.report(options.data, names, options.seeds),
-    }
+    known = Policies()
     try:
-        for name in names:
-            policy(name)
+        names = known.names if options.policies == "all" else options.policies.split(",")
+        chosen = [known.find(name) for name in names]
+        parts: dict[str, Callable[[], Iterator[str]]] = {
+            "lublin": lambda: lublin.report(options.data, chosen),
+            "psplib": lambda: psplib.report(options.data, chosen),
+            "openb": lambda: openb.report(options.data, chosen, options.seeds),
+        }
         for part in options.only.split(","):
             if part not in parts:
                 parser.error(f"there is no experiment '{part}'")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from campaigns.published.lines import Line, hours, table
 from campaigns.published.rlscheduler import RULES, Loop
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.simulation import machines
 from mcp_scheduler.simulation.experiment import compare
 from mcp_scheduler.simulation.readers import read
@@ -21,7 +22,7 @@ ESTIMATES = ("exact", "noise:0.5", "noise:1.0", "constant:3600")
 GOALS = {"exact": 36.0, "constant:3600": 65.0}
 
 
-def report(data: Path, policies: Sequence[str]) -> Iterator[str]:
+def report(data: Path, policies: Sequence[Policy]) -> Iterator[str]:
     """The protocol first, then every policy with every kind of estimate."""
     trace = read(data / "lublin-1.swf.gz")[0].on(machines.parse([f"cpus={PROCESSORS}"]))
     drawn = windows(trace, "10x1024", 1)
@@ -55,7 +56,7 @@ def _theirs(drawn: Sequence[Trace]) -> Iterator[Line]:
         )
 
 
-def _ours(drawn: Sequence[Trace], policies: Sequence[str]) -> Iterator[Line]:
+def _ours(drawn: Sequence[Trace], policies: Sequence[Policy]) -> Iterator[Line]:
     for estimates in ESTIMATES:
         for outcome in compare(drawn, policies, estimates):
             found = outcome.together

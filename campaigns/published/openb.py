@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from campaigns.published.lines import Line, table
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.simulation.experiment import compare
 from mcp_scheduler.simulation.readers import read
 from mcp_scheduler.simulation.readers.openb import WHOLE
@@ -22,7 +23,7 @@ from mcp_scheduler.simulation.trace import GPUS, Trace, capacity, demand
 GOAL = 0.94
 
 
-def report(data: Path, policies: Sequence[str], seeds: int) -> Iterator[str]:
+def report(data: Path, policies: Sequence[Policy], seeds: int) -> Iterator[str]:
     """The share of the GPUs that is given out, by policy."""
     trace = read(data / "openb-default.tar.gz")[0]
     yield f"\n## openb: GPUs given out when 100 % is asked for, {seeds} seeds\n"

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from campaigns.published.lines import Line, table
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.simulation.experiment import compare
 from mcp_scheduler.simulation.readers import read
 
 GOAL = 0.046
 
 
-def report(data: Path, policies: Sequence[str]) -> Iterator[str]:
+def report(data: Path, policies: Sequence[Policy]) -> Iterator[str]:
     """How far over the optimum each policy ends."""
     traces = read(data / "psplib-j30.tar.gz")
     yield f"\n## PSPLIB J30: {len(traces)} projects, one pass, true durations\n"

@@ -41,6 +41,12 @@ def simulate(
             help="What is known of run times: exact, requested, constant:SECONDS, noise:SIGMA or learnt.",
         ),
     ] = "learnt",
+    ageing: Annotated[
+        float, typer.Option("--ageing", metavar="SECONDS", min=0, help="As the setting queue.ageing; 0: by run times.")
+    ] = 0.0,
+    steepness: Annotated[
+        float, typer.Option("--steepness", metavar="X", min=0.25, max=8, help="As the setting queue.steepness.")
+    ] = 1.0,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of noise and windows: equal seeds, equal runs.")
     ] = 1,
@@ -61,20 +67,21 @@ def simulate(
     engine is needed.
     docs/howto/simulate.md has the formats and how to read the figures.
     """
-    from mcp_scheduler.simulation import experiment  # noqa: PLC0415 - 150 ms
+    from mcp_scheduler.policies.catalogue import Policies  # noqa: PLC0415 - 150 ms
+    from mcp_scheduler.simulation import experiment  # noqa: PLC0415 - as above
 
     for file in report or []:
         _check_suffix(file)
     traces = _traces(trace, nodes or [], windows, seed, start, jobs)
-    names = experiment.policies() if policy == "all" else [name.strip() for name in policy.split(",") if name.strip()]
-    for name in names:
-        experiment.policy(name)
+    known = Policies(tau=ageing, steepness=steepness)
+    names = known.names if policy == "all" else [name.strip() for name in policy.split(",") if name.strip()]
+    chosen = [known.find(name) for name in names]
     outcomes: list[Any] = []
-    for outcome in experiment.compare(traces, names, estimates, seed):
+    for outcome in experiment.compare(traces, chosen, estimates, seed):
         outcomes.append(outcome)
-        if len(names) > 1 and sys.stderr.isatty():
+        if len(chosen) > 1 and sys.stderr.isatty():
             out.aside(f"{outcome.policy}: done")
-    setting = _setting(trace, traces, nodes or [], estimates, seed)
+    setting = _setting(trace, traces, nodes or [], estimates, seed) | {"ageing": ageing, "steepness": steepness}
     _show(outcomes, setting, as_json=as_json)
     for file in report or []:
         _write(file, outcomes, setting)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core.cluster import Policy
 from mcp_scheduler.core.estimates import Forecasts
-from mcp_scheduler.errors import InvalidRequest
-from mcp_scheduler.policies.order import ORDERS
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.simulation.estimates import Told, estimate
 from mcp_scheduler.simulation.figures import Figures, figures, kind
 from mcp_scheduler.simulation.run import Look, Run, Simulation
@@ -31,18 +29,6 @@ class Outcome:
         return interval(values) if len(values) > 1 else None
 
 
-def policies() -> list[str]:
-    """The names of all policies."""
-    return sorted(ORDERS)
-
-
-def policy(name: str) -> Policy:
-    """The policy of this name."""
-    if name not in ORDERS:
-        raise InvalidRequest(f"There is no policy '{name}'.", hint=f"There are {', '.join(policies())}.")
-    return ORDERS[name]
-
-
 def forecasts(trace: Trace, estimates: str, seed: int) -> Forecasts | None:
     """What the scheduler knows of the run times in this trace."""
     told = estimate(estimates, seed)
@@ -50,13 +36,13 @@ def forecasts(trace: Trace, estimates: str, seed: int) -> Forecasts | None:
 
 
 def compare(
-    traces: Sequence[Trace], names: Sequence[str], estimates: str, seed: int = 1, look: Look | None = None
+    traces: Sequence[Trace], policies: Iterable[Policy], estimates: str, seed: int = 1, look: Look | None = None
 ) -> Iterator[Outcome]:
     """One outcome for each of the policies. Each run begins from nothing, on its own virtual cluster."""
-    for name in names:
-        runs = [Simulation(trace, policy(name), forecasts(trace, estimates, seed), look).finish() for trace in traces]
+    for policy in policies:
+        runs = [Simulation(trace, policy, forecasts(trace, estimates, seed), look).finish() for trace in traces]
         own = [figures(run) for run in runs]
-        yield Outcome(name, runs, own, together(own))
+        yield Outcome(policy.name, runs, own, together(own))
 
 
 def together(own: Sequence[Figures]) -> Figures:

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Final
 
 from mcp_scheduler.core.changes import Changes
-from mcp_scheduler.core.cluster import Cluster, Policy
+from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.estimates import Expected, Forecasts
 from mcp_scheduler.core.events import (
@@ -27,6 +27,7 @@ from mcp_scheduler.core.events import (
     Submitted,
 )
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.errors import InvalidRequest, InvariantBroken
@@ -89,7 +90,7 @@ class Simulation:
         self.cluster = Cluster(policy)
         memory = max((device.total or 0 for machine in trace.machines for device in machine.devices), default=0)
         self.run = Run(trace, policy.name, {job.id: Record(job) for job in trace.jobs}, memory)
-        self._forecasts = forecasts
+        self.cluster.forecasts = forecasts
         self._look = look
         self._fragmentation = Fragmentation(trace)
         self.run.fragmentation = self._fragmentation.seen
@@ -198,8 +199,7 @@ class Simulation:
             after=job.after,
             deadline=None if job.deadline is None else job.deadline - self._start,
         )
-        if self._forecasts is not None:
-            self.run.records[job.id].expected = self._forecasts.expected(task)
+        self.run.records[job.id].expected = self.cluster.expected(task)
         return task
 
     # --- what is written down

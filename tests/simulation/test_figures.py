@@ -2,6 +2,7 @@
 
 import pytest
 
+from mcp_scheduler.policies.order import FIFO
 from mcp_scheduler.simulation import machines
 from mcp_scheduler.simulation.experiment import compare, together
 from mcp_scheduler.simulation.figures import KINDS, kind
@@ -15,7 +16,7 @@ from tests.core.builders import needs
 
 def outcome(*jobs, nodes="cpus=2", estimates="exact", optimum=None):
     trace = ordered("by hand", jobs, machines.parse([nodes]))
-    [found] = compare([Trace(trace.name, trace.jobs, trace.machines, optimum=optimum)], ["fifo"], estimates)
+    [found] = compare([Trace(trace.name, trace.jobs, trace.machines, optimum=optimum)], [FIFO], estimates)
     return found
 
 

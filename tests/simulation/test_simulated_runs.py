@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from mcp_scheduler.core.check import check
 from mcp_scheduler.core.task import Kind, Needs
 from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.policies.catalogue import BUILT_IN
+from mcp_scheduler.policies.order import FIFO
 from mcp_scheduler.simulation import machines
 from mcp_scheduler.simulation.estimates import estimate
-from mcp_scheduler.simulation.experiment import compare, forecasts, policies, policy
+from mcp_scheduler.simulation.experiment import compare, forecasts
 from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.run import Simulation
 from mcp_scheduler.simulation.trace import demand, ordered
@@ -22,6 +24,7 @@ SHAPES = (
     needs(1), needs(2), needs(4), needs(0), Needs(gpus=1), Needs(gpus=2), Needs(gpus=1, gpu_memory=40),
     Needs((), gpus=1, gpu_memory=60),
 )  # fmt: skip
+POLICIES = st.sampled_from(list(BUILT_IN.values()))
 KINDS = ("exact", "requested", "constant:5", "noise:1", "learnt")
 
 
@@ -49,10 +52,10 @@ def traces(draw):
     return ordered("drawn", jobs, machines.parse(NODES))
 
 
-@given(trace=traces(), name=st.sampled_from(policies()), estimates=st.sampled_from(KINDS))
+@given(trace=traces(), policy=POLICIES, estimates=st.sampled_from(KINDS))
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_a_run_loses_no_job_and_overbooks_nothing(trace, name, estimates):
-    run = Simulation(trace, policy(name), forecasts(trace, estimates, 1), look=check).finish()
+def test_a_run_loses_no_job_and_overbooks_nothing(trace, policy, estimates):
+    run = Simulation(trace, policy, forecasts(trace, estimates, 1), look=check).finish()
     assert run.records.keys() == {job.id for job in trace.jobs}
     gone = set()
     for record in run.records.values():
@@ -82,10 +85,10 @@ def assert_room(run):
             assert sum(parts) <= 1.0, f"{device} runs {parts} at {at}."
 
 
-@given(trace=traces(), estimates=st.sampled_from(KINDS))
+@given(trace=traces(), policy=POLICIES, estimates=st.sampled_from(KINDS))
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_equal_runs_are_equal(trace, estimates):
-    first, second = (Simulation(trace, policy("fifo"), forecasts(trace, estimates, 7)).finish() for _ in range(2))
+def test_equal_runs_are_equal(trace, policy, estimates):
+    first, second = (Simulation(trace, policy, forecasts(trace, estimates, 7)).finish() for _ in range(2))
     assert first.records == second.records
 
 
@@ -108,7 +111,7 @@ def test_a_job_that_never_ends_is_left_running_and_one_that_never_fits_is_left_w
     endless = Job("endless", 0.0, float("inf"), needs(2))
     huge = Job("huge", 0.0, 1.0, needs(64))
     trace = ordered("few", [endless, huge], machines.parse(["cpus=2"]))
-    [outcome] = compare([trace], ["fifo"], "exact")
+    [outcome] = compare([trace], [FIFO], "exact")
     records = outcome.runs[0].records
     assert (records["endless"].began, records["endless"].ended) == (0.0, None)
     assert records["huge"].began is None
@@ -122,5 +125,5 @@ def test_whoever_has_no_patience_is_offered_a_place_first():
         [Job("first", 0.0, 10.0, needs(1), patience=0.0), Job("second", 1.0, 10.0, needs(1), patience=0.0)],
         machines.parse(["cpus=1"]),
     )
-    [outcome] = compare([trace], ["fifo"], "exact")
+    [outcome] = compare([trace], [FIFO], "exact")
     assert [record.done for record in outcome.runs[0].records.values()] == [True, False]
