@@ -32,11 +32,10 @@ from mcp_scheduler.executors.local.outcomes import outcome_of
 from mcp_scheduler.executors.local.outputs import LocalOutputs
 from mcp_scheduler.executors.local.pool import Pool, Visibility, show_gpus
 from mcp_scheduler.executors.local.recovery import Recovery
+from mcp_scheduler.executors.local.settling import Settling
 from mcp_scheduler.executors.local.shim_link import ShimLink
 from mcp_scheduler.executors.local.worker import Worker
 from mcp_scheduler.ports import Catalogue, Clock, Environment, Progress, Report
-
-ACK_DELAY = 0.02  # seconds that "this is durable" may wait: for a frame of calls to go with, for others like it
 
 
 class LocalExecutor:
@@ -56,11 +55,8 @@ class LocalExecutor:
         self._recovery: Recovery | None = None
         self._slots: dict[str, Worker] = {}
         self._where: dict[AttemptId, Worker | ShimLink] = {}
-        self._unsettled: dict[AttemptId, Worker | None] = {}
+        self._settling = Settling(folders.attempts, self._commands.kept, self._pool.spawn)
         self._dirty: dict[Worker, None] = {}
-        self._untold: dict[Worker, None] = {}
-        self._on_disk: list[str] = []  # records that nobody needs any more
-        self._ack_timer: asyncio.TimerHandle | None = None
         self._reported: Report | None = None
         self._earlier: dict[AttemptId, str] = {}  # → slot, of attempts with devices that an earlier engine left
 
@@ -78,7 +74,7 @@ class LocalExecutor:
             await self._recovery.run(attempts)
 
     def launch(self, launch: Launch, payloads: Mapping[AttemptId, bytes]) -> None:
-        fresh = [one for one in launch.attempts if one not in self._where and one not in self._unsettled]
+        fresh = [one for one in launch.attempts if one not in self._where and one not in self._settling]
         if not fresh:
             return
         refusal = self._refusal(launch)
@@ -126,20 +122,10 @@ class LocalExecutor:
             self._pool.end(worker)
 
     def settle(self, attempts: Iterable[AttemptId]) -> None:
-        for attempt in attempts:
-            worker = self._unsettled.pop(attempt, None)
-            if worker is not None and worker.ready:
-                worker.acks.append(str(attempt))
-                self._untold[worker] = None
-            if worker is None and self._commands.kept.settled(str(attempt)):
-                continue
-            if worker is None or worker.adopted or not worker.ready:
-                self._on_disk.append(str(attempt))
-        if (self._untold or self._on_disk or self._commands.kept.is_due) and self._ack_timer is None:
-            self._ack_timer = asyncio.get_running_loop().call_later(ACK_DELAY, self._flush_acks)
+        self._settling.settle(attempts)
 
     async def close(self) -> None:
-        self._flush_acks()
+        self._settling.flush()
         await self._commands.close()
         await self._pool.close()
 
@@ -173,7 +159,7 @@ class LocalExecutor:
             if at - outcome.seconds <= changed_at:
                 self._outputs.count(attempt, outcome)
             self._where.pop(attempt, None)
-            self._unsettled[attempt] = worker
+            self._settling.reported(attempt, worker)
             report(Ended(attempt, at, outcome))
 
     def returned(self, attempt: AttemptId) -> None:
@@ -209,7 +195,7 @@ class LocalExecutor:
 
     def command_ended(self, shim: ShimLink, attempt: AttemptId, told: Message, file: str) -> None:  # noqa: ARG002 (the listener's)
         self._where.pop(attempt, None)
-        self._unsettled[attempt] = None
+        self._settling.reported(attempt, None)
         self._forget_cookie(attempt)
         if file:
             self._commands.kept.told(str(attempt), file)
@@ -323,25 +309,10 @@ class LocalExecutor:
         for worker in dirty:
             worker.flush()
 
-    def _flush_acks(self) -> None:
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
-            self._ack_timer = None
-        untold, self._untold = self._untold, {}
-        for worker in untold:
-            worker.flush()
-        if self._on_disk or self._commands.kept.is_due:
-            on_disk, self._on_disk = self._on_disk, []
-            self._pool.spawn(asyncio.to_thread(self._remove, on_disk))
-
-    def _remove(self, on_disk: list[str]) -> None:
-        records.remove(self._folders.attempts, on_disk)
-        self._commands.kept.remove()
-
     def _end(self, attempt: AttemptId, outcome: Outcome, at: float | None = None) -> None:
         """An end that no worker told: its record, if there is one, lies on disk."""
         self._where.pop(attempt, None)
-        self._unsettled[attempt] = None
+        self._settling.reported(attempt, None)
         self._outputs.count(attempt, outcome)
         self.report(Ended(attempt, self._clock.now() if at is None else at, outcome))
 
