@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mcp_scheduler.core.estimates import Forecasts
 from mcp_scheduler.core.policy import Policy
+from mcp_scheduler.forecast.durations import Durations
 from mcp_scheduler.simulation.estimates import Told, estimate
 from mcp_scheduler.simulation.figures import Figures, figures, kind
 from mcp_scheduler.simulation.run import Look, Run, Simulation
@@ -29,10 +30,10 @@ class Outcome:
         return interval(values) if len(values) > 1 else None
 
 
-def forecasts(trace: Trace, estimates: str, seed: int) -> Forecasts | None:
-    """What the scheduler knows of the run times in this trace."""
+def forecasts(trace: Trace, estimates: str, seed: int) -> Forecasts:
+    """What the scheduler knows of run times in this trace: what it is told, or what the engine's forecasts learn."""
     told = estimate(estimates, seed)
-    return None if told is None else Told(trace, told)
+    return Durations() if told is None else Told(trace, told)
 
 
 def compare(
