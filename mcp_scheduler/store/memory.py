@@ -50,7 +50,7 @@ class _Row:
 class MemoryStore:
     """`ports.Store` in memory, with the guards of the durable one."""
 
-    schema: Final = 0
+    schema: int = 0
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from mcp_scheduler.core.changes import Changes, Remembered
 from mcp_scheduler.core.events import Group, Origin
@@ -26,7 +25,7 @@ class SqliteStore:
     `open` raises `NewerSchema` or `StoreDamaged` where it must not go on; the file is then as it was.
     """
 
-    schema: Final = len(MIGRATIONS)
+    schema: int = len(MIGRATIONS)
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
