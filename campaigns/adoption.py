@@ -106,6 +106,8 @@ class Adoption:
         self._until(lambda: not self._left_open(), "everything has ended")
         found = self._look_at_ends()
         self._house.stop()
+        assert self._engine is not None
+        self._engine.wait(PATIENCE)
         left = self._house.left_over()
         verdict = judge(self._house, self._ledger)
         verdict.figures = {
