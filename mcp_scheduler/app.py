@@ -70,16 +70,14 @@ class Engine:
         self.over = asyncio.Event()
         self._lock = lock
         path = Path(home.path)
-        folders = Folders(path / "attempts", path / "results", Path(home.socket_folder()) / "run", path / "tasks")
+        folders = _folders(home, path)
         pool = settings.pool
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool, path)
         policies = Policies(tau=settings.queue.ageing, steepness=settings.queue.steepness)
         self._cluster = Cluster(policies.find(settings.queue.policy))
-        self._lessons = Lessons(self._store, _learning(self._cluster))
-        self._cluster.warm_seconds = pool.idle_workers
-        self._cluster.calendar = CronCalendar()
+        self._lessons = Lessons(self._store, _furnish(self._cluster, pool))
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(
             folders,
@@ -87,20 +85,16 @@ class Engine:
             _limits(pool),
             visibility=lambda devices: self._gpus.visibility(devices) if pool.gpus or devices else {},
         )
-        watch = Watch()
-        effects = Effects(
-            self._cluster,
-            self._executor,
-            Payloads(self._store, outputs),
-            self._clock,
-            lambda event: self._loop.report(event),  # noqa: PLW0108 - the loop is made of the effects
-        )
+        watch, payloads = Watch(), Payloads(self._store, outputs)
+        # The loop is made of the effects: it is not there yet.
+        effects = Effects(self._cluster, self._executor, payloads, self._clock, lambda event: self._loop.report(event))  # noqa: PLW0108
         self._loop = Loop(self._cluster, self._store, effects, self._clock, watch)
         self._load = LoadSampler(self._sensor, self._loop.report, pool.memory_limit)
         self._gpus = GpuFeed.of(pool.devices, self._loop.report, self._executor.tenants, path, nvidia=pool.gpus)
         self._loop.on_commit.append(lambda _: self._watch_gpus())
         self._at_work = (0, 0)
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._clock, settings.queue)
+        self._tasks: list[asyncio.Task[None]] = []
         self.service = Service(
             loop=self._loop,
             cluster=self._cluster,
@@ -119,7 +113,6 @@ class Engine:
             books=self._lessons.books,
         )
         self.service.on_stop = self.over.set
-        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
@@ -217,8 +210,14 @@ def _limits(pool: Pool) -> Limits:
     )
 
 
-def _learning(cluster: Cluster) -> dict[str, Book]:
-    """Have the cluster learn, into these books."""
+def _folders(home: Home, path: Path) -> Folders:
+    return Folders(path / "attempts", path / "results", Path(home.socket_folder()) / "run", path / "tasks")
+
+
+def _furnish(cluster: Cluster, pool: Pool) -> dict[str, Book]:
+    """Give the cluster what it does not make itself: a time to keep warm, a calendar, and books to learn into."""
+    cluster.warm_seconds = pool.idle_workers
+    cluster.calendar = CronCalendar()
     durations, footprints = Durations(), MemoryFootprints()
     cluster.forecasts, cluster.footprints = durations, footprints
     return {"seconds": durations.book, "memory": footprints.host, "device_memory": footprints.device}

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final
 from weakref import WeakValueDictionary
 
 from mcp_scheduler.core import warm
@@ -32,22 +31,12 @@ from mcp_scheduler.core.recurring import Calendar, NoCalendar
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
+from mcp_scheduler.core.timers import Timer, Timers
 from mcp_scheduler.core.usage import Usage
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
 WARM: Final = 300.0  # seconds that a worker with devices may rest
 MICRO: Final = 1_000_000  # grants of leases are told apart by the microsecond
-SWEEP: Final = 10_000  # timers; fewer are not worth a look at all of them
-
-
-class Timer(NamedTuple):
-    """Something becomes due at `at`: a task's time, an attempt's timeout, or a look at a slot whose head may hang."""
-
-    at: float
-    order: int
-    task: Task | None = None
-    attempt: AttemptId | None = None
-    slot: str = ""
 
 
 class Cluster:
@@ -99,9 +88,7 @@ class Cluster:
         self.next_look = math.inf  # when to look again though nothing has happened
         self.stopping: set[AttemptId] = set()
         self.charged: dict[AttemptId, float] = {}  # what was counted as used when they started
-        self._timers: list[Timer] = []
-        self._timer_count = 0
-        self._sweep_at = SWEEP
+        self._timers = Timers()
         for room in self.rooms.values():
             room.clear()
 
@@ -162,8 +149,7 @@ class Cluster:
                 self.tail.append(task_id)
         self._amend(changes)
         self._apply_attempts(changes)
-        if len(self._timers) > self._sweep_at:
-            self._sweep_timers()
+        self._timers.sweep(self._means)
 
     def _apply_attempts(self, changes: Changes) -> None:
         for attempt in changes.started:
@@ -355,8 +341,7 @@ class Cluster:
             self.ready.push(task, status.priority, status.at, first=first)
 
     def _is_open(self, name: str) -> bool:
-        task = self.tasks.get(name)
-        return task is not None and not task.status.is_final
+        return (task := self.tasks.get(name)) is not None and not task.status.is_final
 
     def wait_for(self, task: Task, names: Collection[str]) -> None:
         """The task cannot go on before these others have ended: well, or, if only before it in its graph, anyhow."""
@@ -386,29 +371,20 @@ class Cluster:
 
     def wake(self, at: float, *, task: Task | None = None, attempt: AttemptId | None = None, slot: str = "") -> None:
         """Look at this again at the time `at`. A timer that has lost its meaning is passed over when it fires."""
-        self._timer_count += 1
-        heappush(self._timers, Timer(at, self._timer_count, task, attempt, slot))
+        self._timers.add(at, task, attempt, slot)
 
     def due(self, now: float) -> Iterable[Timer]:
         """The timers that have fired, each once."""
-        timers = self._timers
-        while timers and timers[0].at <= now:
-            yield heappop(timers)
-
-    def _sweep_timers(self) -> None:
-        """Drop timers that mean nothing any more: a call with a timeout of an hour leaves one behind for an hour."""
-        meant = {(timer.task, timer.attempt, timer.slot): timer for timer in self._timers if self._means(timer)}
-        self._timers = sorted(meant.values())
-        self._sweep_at = 2 * len(self._timers) + SWEEP
+        return self._timers.due(now)
 
     def _means(self, timer: Timer) -> bool:
         if timer.task is not None:
             status = timer.task.status
             is_lease = status.state is State.RUNNING and timer.task.terms.kind is Kind.LEASE
             return (is_lease or status.state in (State.SCHEDULED, State.RETRYING)) and status.due == timer.at
-        if timer.attempt is not None:
-            return timer.attempt in self.slot_of
-        return timer.slot in self.slots or timer.slot in self.resting
+        return (
+            timer.attempt in self.slot_of if timer.attempt else timer.slot in self.slots or timer.slot in self.resting
+        )
 
     def look_again(self, at: float) -> None:
         """Have a round at this time, though nothing may have happened by then."""
@@ -416,8 +392,7 @@ class Cluster:
 
     def next_due(self) -> float | None:
         """When the next timer fires, or the next look is due."""
-        first = min(self._timers[0].at if self._timers else math.inf, self.next_look)
-        return first if first < math.inf else None
+        return first if (first := min(self._timers.first(), self.next_look)) < math.inf else None
 
     @property
     def unfinished(self) -> int:

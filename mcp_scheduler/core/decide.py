@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from mcp_scheduler.core import arrivals, endings, leases, recurring, warm, wishes
 from mcp_scheduler.core.changes import Changes, Effect, Recall
-from mcp_scheduler.core.cluster import Cluster, Timer
+from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import (
     Began,
@@ -40,6 +40,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.placement import place
 from mcp_scheduler.core.slots import PATIENCE, Slot
 from mcp_scheduler.core.states import Cause, Reason, State
+from mcp_scheduler.core.timers import Timer
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcp_scheduler.core.events import Ended, Outcome
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.core.task import Task
+from mcp_scheduler.core.task import Kind, Task
 
 if TYPE_CHECKING:
     from mcp_scheduler.core.cluster import Cluster
@@ -49,6 +49,8 @@ class Sampler:
 
 def learn(cluster: Cluster, task: Task, slot: Slot, outcome: Outcome) -> None:
     """Remember what is known of this attempt. One that failed for reasons of its own says nothing about the others."""
+    if task.terms.kind is Kind.LEASE:
+        return  # how long somebody holds a thing says nothing about work
     reason = outcome.reason
     target, seconds = task.terms.target, outcome.seconds
     if reason is None:

@@ -183,7 +183,7 @@ class Look:
             if not room.could_ever_fit(needs):
                 continue
             if room.is_closed:
-                return f"the memory of {room.node.name} is {room.load.memory:.0f} % full; what runs ends first"
+                return f"the memory of {room.node.name} is {room.strain:.0f} % full; what runs ends first"
             missing = room.missing(needs)
             short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name in missing if name != DEVICES]
             if short:

@@ -19,7 +19,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import device_class
 from mcp_scheduler.core.slots import Slot
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.core.task import Needs, Task
+from mcp_scheduler.core.task import Kind, Needs, Task
 from mcp_scheduler.ports import Clock
 from mcp_scheduler.views import EtaView
 
@@ -95,6 +95,9 @@ class Outlook:
 
     def _left(self, task: Task, slot: Slot) -> Expected | None:
         """Of a task that runs. An estimate that it has outlived is doubled until it has not."""
+        if task.terms.kind is Kind.LEASE:
+            held = max(0.0, task.status.due - self._clock.now())
+            return Expected(held, held) if task.status.due else None
         expected = self._cluster.expected(task, device_class(self._cluster, slot))
         if expected is None:
             return None

@@ -32,7 +32,8 @@ def models() -> dict[str, Any]:
         "forest": RandomForestRegressor(50, min_samples_leaf=5, random_state=1, n_jobs=1),
         "boosting": GradientBoostingRegressor(n_estimators=60, max_depth=2, loss="absolute_error", random_state=1),
         "network": make_pipeline(
-            StandardScaler(), MLPRegressor((16, 16), solver="lbfgs", max_iter=2000, max_fun=100_000, random_state=1)
+            StandardScaler(),
+            MLPRegressor(hidden_layer_sizes=(16, 16), solver="lbfgs", max_iter=2000, max_fun=100_000, random_state=1),
         ),
     }
 

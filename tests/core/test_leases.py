@@ -163,7 +163,7 @@ def test_a_report_about_a_lease_that_has_ended_changes_nothing():
 
 
 def test_renewals_leave_no_timers_behind(monkeypatch):
-    monkeypatch.setattr("mcp_scheduler.core.cluster.SWEEP", 10)
+    monkeypatch.setattr("mcp_scheduler.core.timers.SWEEP", 10)
     stage = Stage(license=1)
     stage.submit("lease", lease(ttl=3600.0))
     for _ in range(200):

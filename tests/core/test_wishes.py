@@ -138,7 +138,7 @@ def test_what_does_not_apply_to_an_ended_task_changes_nothing(action):
 
 
 def test_a_held_task_costs_no_timer_however_often_it_is_held(monkeypatch):
-    monkeypatch.setattr("mcp_scheduler.core.cluster.SWEEP", 10)
+    monkeypatch.setattr("mcp_scheduler.core.timers.SWEEP", 10)
     stage = Stage()
     stage.submit("a", start_after=stage.now + 3600)
     for _ in range(200):
@@ -209,7 +209,7 @@ def test_a_timeout_outlives_a_commit_that_failed():
 
 
 def test_timeouts_of_what_has_ended_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr("mcp_scheduler.core.cluster.SWEEP", 10)
+    monkeypatch.setattr("mcp_scheduler.core.timers.SWEEP", 10)
     stage = Stage()
     for number in range(100):
         stage.submit(f"t{number}", terms(timeout=3600.0))
