@@ -24,9 +24,7 @@ _TASKS: Final = (
     Column("TASK", cut=True), Column("STARTS IN", right=True), Column("ENDS IN", right=True), Column("NODE"),
     Column("DEVICES"), Column("WAITS FOR", cut=True), Column("TIME"), Column("WHY NOT", cut=True),
 )  # fmt: skip
-_HOW: Final = (
-    'Write an object of tasks by key, as for submit_graph: {"a": {"function": "m.f"}, "b": {"after": ["a"], …}}.'
-)
+_HOW: Final = 'Write an object of tasks by key: {"a": {"function": "m.f"}, "b": {"after": ["a"], …}}.'
 
 
 def plan(

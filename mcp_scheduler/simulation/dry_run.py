@@ -68,6 +68,9 @@ class DryRun:
         for task in (*self._cluster.tasks.values(), *new):
             self._runs[task.id] = Run(task, was_running=task.status.state is State.RUNNING)
         self._open = len(self._runs)
+        self._just_ended: list[
+            str
+        ] = []  # at this moment: an eviction may lie between an end and what it makes room for
 
     def finish(self, until: float) -> Forecourse:
         """Go on until nothing more happens, or the monotonic clock shows `until`."""
@@ -80,8 +83,7 @@ class DryRun:
                 break
             if (following := self._next()) == NEVER:
                 break
-            self._now = max(self._now, following)
-            idle = 0 if self._step(self._now) else idle + 1
+            idle = 0 if self._step(max(self._now, following)) else idle + 1
         for run in self._runs.values():
             if run.end is None:
                 run.why = self._why(run)
@@ -107,6 +109,8 @@ class DryRun:
 
     def _step(self, now: float, more: Sequence[Event] = ()) -> bool:
         """Everything that happens at this moment, and one decision. Whether that changed anything."""
+        if now > self._now:
+            self._now, self._just_ended = now, []
         self._executor.advance(now)
         events, self._executor.inbox = [*self._executor.inbox, *more], []
         decision = decide(self._cluster, events, now)
@@ -137,23 +141,23 @@ class DryRun:
     # --- what is written down
 
     def _note(self, changes: Changes) -> None:
-        ended = [event.attempt.task for event in changes.ended]
         for event in changes.ended:
             self._runs[event.attempt.task].end = event.at
-        self._open -= len(ended)
+            self._just_ended.append(event.attempt.task)
+        self._open -= len(changes.ended)
         for attempt in changes.started:
             run = self._runs[attempt.id.task]
             run.start, run.node, run.devices = attempt.at, attempt.node, attempt.devices
             run.assumed = run.task.terms.kind is Kind.LEASE
-            run.because = self._because(run, attempt.slot, ended)
+            run.because = self._because(run, attempt.slot)
 
-    def _because(self, run: Run, slot: str, ended: Sequence[str]) -> tuple[str, ...]:
+    def _because(self, run: Run, slot: str) -> tuple[str, ...]:
         """Whose ends let it start: its dependencies, those that used its things, or whoever left room for it."""
         behind = list(self._cluster.slots[slot].attempts)
         place = behind.index(AttemptId(run.task.id, run.task.status.number)) if len(behind) > 1 else 0
         if place:
             return (behind[place - 1].task,)
-        others = [self._runs[name] for name in ended if name != run.task.id]
+        others = [self._runs[name] for name in self._just_ended if name != run.task.id]
         waited_for = {*run.task.after, *run.task.extras.behind}
         causes = (
             [other for other in others if other.task.id in waited_for]
