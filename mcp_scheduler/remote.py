@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, TypeAdapter
 
-from mcp_scheduler import requests, views
+from mcp_scheduler import plans, requests, views
 from mcp_scheduler.door import Opening, open_door
 from mcp_scheduler.errors import Unavailable
 from mcp_scheduler.home import DoorError, Home
@@ -177,6 +177,9 @@ class RemoteService:
     async def explain(self, _caller: Caller, request: requests.GetTask) -> views.ExplanationView:
         return _EXPLANATION.validate_python({"why": ""} | await self.call("explain", _plain(request)))
 
+    async def plan(self, _caller: Caller, request: requests.PlanTasks) -> plans.PlanView:
+        return _PLAN.validate_python(await self.call("plan", _plain(request)))
+
     async def pause(self, _caller: Caller) -> views.QueueView:
         return _QUEUE.validate_python(await self.call("pause", {}))
 
@@ -201,6 +204,7 @@ _OUTPUT = TypeAdapter(views.OutputPage)
 _CHANGED = TypeAdapter(views.Changed)
 _POLICY = TypeAdapter(views.PolicyView)
 _EXPLANATION = TypeAdapter(views.ExplanationView)
+_PLAN = TypeAdapter(plans.PlanView)
 _QUEUE = TypeAdapter(views.QueueView)
 _LOAD = TypeAdapter(views.LoadView)
 _FUNCTIONS = TypeAdapter(views.FunctionPage)

@@ -171,6 +171,17 @@ class SubmitGraph(Request):
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
+class PlanTasks(Request):
+    """plan_tasks: a dry run of these tasks, as in submit_graph, or without any of those that are unfinished now. Under
+    each of the policies, by default the one in force."""
+
+    tasks: Annotated[dict[Annotated[str, Field(min_length=1, max_length=100)], TaskSpec],
+                     Field(min_length=1, max_length=1000)] | None = None  # fmt: skip
+    policies: Annotated[list[Text], Field(max_length=10)] = []
+    limit: Annotated[int, Field(ge=1, le=1000)] = 20
+    offset: Annotated[int, Field(ge=0)] = 0
+
+
 class MapOver(Request):
     """What a map runs over: exactly one source of argument sets."""
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from mcp_scheduler import requests, views
+from mcp_scheduler import plans, requests, views
 from mcp_scheduler.errors import InvalidRequest, SchedulerError
 from mcp_scheduler.hello import capture_environment, environment_key, make_hello
 from mcp_scheduler.home import EngineLock, Home
@@ -65,6 +65,7 @@ class _Service(Protocol):
     async def result(self, caller: Caller, id: str, /) -> Any: ...  # noqa: A002 - the word of every door
     async def cancel(self, caller: Caller, request: requests.Cancel, /) -> views.Changed: ...
     async def update(self, caller: Caller, request: requests.Update, /) -> views.Changed: ...
+    async def plan(self, caller: Caller, request: requests.PlanTasks, /) -> plans.PlanView: ...
     async def pause(self, caller: Caller, /) -> views.QueueView: ...
     async def resume(self, caller: Caller, /) -> views.QueueView: ...
     async def load(self, caller: Caller, /) -> views.LoadView: ...
@@ -272,6 +273,13 @@ class Scheduler:
         return await self._service.update(
             self._caller, _valid(requests.Update, {"ids": list(ids), "action": action, "value": value})
         )
+
+    async def plan(
+        self, tasks: Mapping[str, Mapping[str, Any]] | None = None, *, policies: Sequence[str] = (), **page: int
+    ) -> plans.PlanView:
+        """A dry run of these tasks (as for `submit_graph`), or of all that is unfinished; see the tool `plan_tasks`."""
+        asked = {"tasks": None if tasks is None else dict(tasks), "policies": list(policies), **page}
+        return await self._service.plan(self._caller, _valid(requests.PlanTasks, asked))
 
     async def pause(self) -> views.QueueView:
         """Start nothing new until `resume`, over restarts too. What runs goes on."""

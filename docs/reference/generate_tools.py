@@ -124,6 +124,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "value": "The priority, the deadline, or for how long from now a lease is renewed (default: its `timeout`).",
     },
     "get_node_load": {},
+    "plan_tasks": {
+        "tasks": "Tasks by key, as in `submit_graph`, at most 1,000. Without them: all that is unfinished now.",
+        "policies": "Names of policies to compare; the tasks are told under the first. Default: the one in force.",
+        "limit": "How many tasks are told, 1 to 1,000, the earliest start first. Default: 20.",
+        "offset": "From which one on: `next_offset` of the last answer.",
+    },
     "list_functions": {
         "query": "Only functions with this in their name or summary.",
         "detail": "With their JSON Schemas and options.",

@@ -40,6 +40,7 @@ VERBS: Final = {
     "priority": ("changes", "priority"),
     "explain": ("policies", "explain"),
     "policy": ("policies", "policy"),
+    "plan": ("plan", "plan"),
     "pause": ("queue", "pause"),
     "top": ("top", "top"),
     "forecast": ("forecast", "forecast"),

@@ -15,7 +15,7 @@ _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
 _VERBS: Final = {
     "submit_task": "submit", "submit_graph": "submit", "wait_for_tasks": "wait", "get_task": "show",
     "list_tasks": "list", "read_output": "logs", "cancel_task": "cancel", "get_node_load": "nodes",
-    "list_functions": "functions",
+    "list_functions": "functions", "plan_tasks": "plan",
 }  # fmt: skip
 _TOOL: Final = re.compile(rf"\b({'|'.join(_VERBS)}|update_task (hold|resume|retry))\b")
 _SIZES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))

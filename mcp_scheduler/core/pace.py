@@ -17,6 +17,12 @@ class Pace:
         self._mean = 0.0
         self._count = 0
 
+    def copy(self) -> Pace:
+        """The same, to go on by itself."""
+        other = Pace()
+        other._mean, other._count = self._mean, self._count
+        return other
+
     def note(self, seconds: float) -> None:
         self._count = min(MEMORY, self._count + 1)
         self._mean += (max(0.0, seconds) - self._mean) / self._count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
 
 from mcp_scheduler.core.heads import Group, Head
 from mcp_scheduler.core.policy import TaskClass
@@ -89,14 +89,19 @@ class Queue:
                 del self.dead[first[2]]
 
     def tasks(self) -> Iterator[tuple[float, Task]]:
-        """Every living one with its place, in their order."""
+        """Every living one with its place, in their order, as far as one asks."""
         dead = dict(self.dead)
-        entries = sorted([*((place, seq, task) for place, seq, _, task in self.early), *self.line], key=lambda e: e[:2])
-        for place, _, task in entries:
+        early = ((place, seq, task) for place, seq, _, task in sorted(self.early))
+        for place, _, task in merge(early, self.line, key=lambda entry: entry[:2]):
             if dead.get(task):
                 dead[task] -= 1  # of several places of one task, the earlier ones are dead
             else:
                 yield place, task
+
+    def ranked(self) -> Iterator[Head]:
+        """The same with their ranks, as far as one asks."""
+        for place, task in self.tasks():
+            yield self.rank(self.kind, place, task), task.seq, task
 
     def pop(self) -> None:
         """Take the head out."""

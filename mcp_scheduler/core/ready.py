@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from heapq import merge
 from typing import Final, NamedTuple
 
 from mcp_scheduler.core.estimates import Expected
@@ -300,6 +301,11 @@ class Ready:
                     groups.append(member)
                 elif isinstance(member, Queue) and not member.is_empty():
                     yield member
+
+    def in_order(self) -> Iterator[Task]:
+        """The waiting tasks, the smallest rank first, as far as one asks: about the order in which they will go."""
+        for _, _, task in merge(*(queue.ranked() for queue in self.queues()), key=lambda entry: entry[:2]):
+            yield task
 
     def lines(self) -> Iterator[Line]:
         """Every queue, told roughly: for estimates, not for decisions."""

@@ -24,6 +24,12 @@ class Usage:
         self._since: float | None = None
         self._used: dict[Account, float] = {}
 
+    def copy(self) -> Usage:
+        """The same, to go on by itself."""
+        other = Usage()
+        other._since, other._used = self._since, dict(self._used)
+        return other
+
     def charge(self, account: Account, amount: float, now: float) -> None:
         """So much was used; a negative amount takes back what was charged before it was known."""
         scale = self._scale(now)

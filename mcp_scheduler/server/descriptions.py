@@ -44,4 +44,8 @@ UPDATE_TASK: Final = (
     "set_deadline."
 )
 GET_NODE_LOAD: Final = "What the machine has, what is reserved and in use, how many tasks wait and run, and alerts."
+PLAN_TASKS: Final = (
+    "Dry run, nothing is submitted: where and when each task would start and end by forecasts, what it waits for, "
+    "makespan, utilisation; under several policies side by side."
+)
 LIST_FUNCTIONS: Final = "Functions that submit_task can call here, with their arguments."

@@ -71,6 +71,7 @@ _METHODS: Final[Mapping[str, tuple[type[BaseModel], Method]]] = {
     "explain": (requests.GetTask, lambda service, caller, request, _: service.explain(caller, request)),
     "pause": (NoParameters, lambda service, caller, _request, _: service.pause(caller)),
     "resume": (NoParameters, lambda service, caller, _request, _: service.resume(caller)),
+    "plan": (requests.PlanTasks, lambda service, caller, request, _: service.plan(caller, request)),
     "load": (NoParameters, lambda service, caller, _request, _: service.load(caller)),
     "forecasts": (requests.AskForecasts, lambda service, caller, request, _: service.forecasts(caller, request)),
     "past_load": (NoParameters, lambda service, caller, _request, _: service.past_load(caller)),

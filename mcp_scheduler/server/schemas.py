@@ -194,6 +194,14 @@ UPDATE_TASK: Final = _takes(
     "action",
 )
 GET_NODE_LOAD: Final = _takes({})
+PLAN_TASKS: Final = _takes(
+    {
+        "tasks": _said(_ANY_OBJECT, "as submit_graph; without: all unfinished"),
+        "policies": _said(_TEXTS, "to compare, default: the present one"),
+        "limit": _WHOLE,
+        "offset": _WHOLE,
+    }
+)
 LIST_FUNCTIONS: Final = _takes(
     {"query": _said(_TEXT, "part of name or summary"), "detail": _said(_YES, "full schemas"), "limit": _WHOLE}
 )
@@ -223,4 +231,5 @@ OUTPUT: Final = _gives(
 )
 CHANGED: Final = _gives({"count": _WHOLE, "changed": _STATUSES, "unchanged": _ANY_OBJECT}, "count")
 LOAD: Final = _gives({"nodes": _OBJECTS, "tasks": _ANY_OBJECT, "alerts": _TEXTS, "policy": _TEXT}, "nodes")
+PLANNED: Final = _gives({"policies": _OBJECTS, "tasks": _OBJECTS, "next_offset": _WHOLE, "notes": _TEXTS}, "policies")
 FUNCTIONS: Final = _gives({"functions": _OBJECTS, "total": _WHOLE, "problems": _TEXTS}, "functions", "total")

@@ -18,6 +18,7 @@ from mcp_scheduler.server.answers import Visit
 from mcp_scheduler.server.clients import habits_of
 from mcp_scheduler.server.complaints import nearest, read
 from mcp_scheduler.server.failures import Failure, failure_of, is_our_end
+from mcp_scheduler.server.plan_answer import plan_tasks
 from mcp_scheduler.server.replies import Reply
 from mcp_scheduler.server.service_port import SchedulerService
 
@@ -147,6 +148,15 @@ TOOLS: Final[Mapping[str, Tool]] = {
             READS,
             NoArguments,
             answers.get_node_load,
+        ),
+        Tool(
+            "plan_tasks",
+            descriptions.PLAN_TASKS,
+            schemas.PLAN_TASKS,
+            schemas.PLANNED,
+            READS,
+            requests.PlanTasks,
+            plan_tasks,
         ),
         Tool(
             "list_functions",

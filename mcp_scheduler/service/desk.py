@@ -75,6 +75,7 @@ class Desk:
         self._drain_ending: asyncio.Task[None] | None = None
         if gpus is not None:
             self.composer.absent = lambda: gpus.absent
+        self._one_plan = asyncio.Lock()  # a plan takes a thread for a second or two
         self._started_at = clock.now()
         self._groups = Groups(cluster, store)
         self._find = Finder(cluster, store, self._groups)

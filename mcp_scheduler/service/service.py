@@ -19,10 +19,10 @@ from mcp_scheduler.service.draining import Draining
 from mcp_scheduler.service.foreseeing import Foreseeing
 from mcp_scheduler.service.looking import Looking
 from mcp_scheduler.service.pausing import Pausing
-from mcp_scheduler.service.submitting import Submitting
+from mcp_scheduler.service.planning import Planning
 
 
-class Service(Submitting, Looking, Changing, Draining, Choosing, Pausing, Foreseeing):
+class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseeing):
     """The use cases. Every method is safe to cancel: what is durable stays, what is not has not happened."""
 
     async def load(self, caller: Caller) -> views.LoadView:  # noqa: ARG002 - every use case knows who asks

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.events import Group, NewTask, Submitted
@@ -21,6 +22,15 @@ from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.references import Names
 
 _BREATH = 500  # tasks composed between two looks at what else is to be done
+
+
+class Composed(NamedTuple):
+    """A group that could be submitted: its id, the ids of its keys, what it names outside, and its tasks."""
+
+    id: str
+    ids: dict[str, str]
+    names: Names
+    tasks: list[NewTask]
 
 
 class Submitting(Desk):
@@ -141,6 +151,28 @@ class Submitting(Desk):
             )
         self._refuse_flood(len(specs))
         await self.environments.keep(caller.environment)
+        group_id, ids, names, new = await self._composed(caller, request, kind, specs, is_chunked=bool(chunk))
+        new[0].task.key = request.idempotency_key or ""
+        known = await self._known_by_key(new[0], group=new)
+        if known is None:
+            now = self._clock.now()
+            group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
+            await self._loop.ask(Submitted(new, group, names.outside, origin_of(caller)))
+        tally = await self._tally_of(known.group if known else group_id)
+        named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
+        keys = None if known else named
+        return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))
+
+    async def _composed(
+        self,
+        caller: Caller,
+        request: SubmitGraph | MapTask,
+        kind: str,
+        specs: dict[str, TaskSpec],
+        *,
+        is_chunked: bool = False,
+    ) -> Composed:
+        """The tasks of a group, checked from all sides; nothing is changed yet."""
         functions = await self.composer.functions_for(caller.environment, specs.values())
         for spec in specs.values():
             refuse_recurring(spec, f"the tasks of a {kind}")
@@ -152,7 +184,7 @@ class Submitting(Desk):
         }
         members = tuple(ids[key] for key in specs if key != mapping.REDUCE) if kind == "map" else None
         names = await self.composer.names(specs.values(), ids, members)
-        if chunk and members is not None:
+        if is_chunked and members is not None:
             names.chunks["items"] = len(members)
         new = [
             self.composer.task(
@@ -161,16 +193,7 @@ class Submitting(Desk):
             )
             for key in in_order
         ]  # fmt: skip
-        new[0].task.key = request.idempotency_key or ""
-        known = await self._known_by_key(new[0], group=new)
-        if known is None:
-            now = self._clock.now()
-            group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
-            await self._loop.ask(Submitted(new, group, names.outside, origin_of(caller)))
-        tally = await self._tally_of(known.group if known else group_id)
-        named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
-        keys = None if known else named
-        return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))
+        return Composed(group_id, ids, names, new)
 
     async def _known_by_key(self, new: NewTask, group: Sequence[NewTask] = ()) -> Task | None:
         """The task that took this key before; `DuplicateKey` where it asked for something else."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from mcp_scheduler import requests, views
+from mcp_scheduler import plans, requests, views
 from mcp_scheduler.core.ids import slug
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.errors import DuplicateKey, TaskFinished, UnknownFunction, UnknownTask
@@ -180,6 +180,20 @@ class ServiceDouble:
         self._note(caller)
         node = views.NodeView("local", {"cpus": 2.0, "memory": 8.0 * 2**30}, {"cpus": 1.0}, {"cpu": 12.345}, 1)
         return views.LoadView((node,), {"running": 1}, (), "balanced")
+
+    async def plan(self, caller: Caller, request: requests.PlanTasks) -> plans.PlanView:
+        self._note(caller)
+        names = list(request.tasks or self.tasks)
+        page = names[request.offset : request.offset + request.limit]
+        end = request.offset + len(page)
+        rows = [plans.PlannedView(name, 0.0, 1.5, "local", assumed=True) for name in page]
+        outcomes = [
+            plans.OutcomeView(policy, len(names), 0, 1.5, 1.5, 0.0, {"cpus": 0.5})
+            for policy in request.policies or ["balanced"]
+        ]
+        notes = ("Of 1 the time is assumed: nothing like them has ended yet.",)
+        more = end if end < len(names) else None
+        return plans.PlanView(tuple(outcomes), tuple(rows), len(names), more, notes)
 
     async def forecasts(self, caller: Caller, request: requests.AskForecasts) -> views.ForecastPage:
         self._note(caller)

@@ -38,6 +38,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "cancel_task": {"ids": [KNOWN]},
     "update_task": {"ids": [KNOWN], "action": "hold"},
     "get_node_load": {},
+    "plan_tasks": {"tasks": {"a": {"function": "tools.a"}}, "policies": ["fifo"], "limit": 3, "offset": 0},
     "list_functions": {"query": "x"},
 }
 JUNK = some.recursive(

@@ -231,6 +231,20 @@ async def test_load_is_told_in_sizes_and_percent(connect):
     ]
 
 
+async def test_a_plan_is_told_in_short_lines_that_lead_on(connect):
+    async with connect() as client:
+        given = {f"t{number}": {"function": "tools.one"} for number in range(30)}
+        content, text = await call(client, "plan_tasks", tasks=given, policies=["fifo", "edf"])
+    assert [one["policy"] for one in content["policies"]] == ["fifo", "edf"]
+    assert content["policies"][0] == {
+        "policy": "fifo", "tasks": 30, "makespan_s": 1.5, "mean_end_s": 1.5, "longest_wait_s": 0.0, "cpus_percent": 50.0
+    }  # fmt: skip
+    assert content["tasks"][0] == {"id": "t0", "starts_in_s": 0.0, "ends_in_s": 1.5, "node": "local", "assumed": True}
+    assert (len(content["tasks"]), content["total"], content["next_offset"]) == (20, 30, 20)
+    assert "- id=t0 starts_in_s=0.0 ends_in_s=1.5 node=local assumed=true" in text
+    assert len(text) < 2000
+
+
 async def test_functions_are_told_as_signatures_unless_asked_for_more(connect):
     async with connect() as client:
         short, _ = await call(client, "list_functions")

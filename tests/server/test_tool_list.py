@@ -41,7 +41,7 @@ async def test_the_list_of_tools_is_short(connect):
     assert len(told) / 4 <= BUDGET
 
 
-def test_the_eleven_tools_are_there():
+def test_the_twelve_tools_are_there():
     assert list(TOOLS) == [
         "submit_task",
         "submit_graph",
@@ -53,6 +53,7 @@ def test_the_eleven_tools_are_there():
         "cancel_task",
         "update_task",
         "get_node_load",
+        "plan_tasks",
         "list_functions",
     ]
 
@@ -108,5 +109,13 @@ def test_descriptions_fit_a_glance(name: str):
 
 def test_what_changes_nothing_says_so_and_nothing_else_does():
     readers = {name for name, tool in TOOLS.items() if tool.nature.reads_only}
-    assert readers == {"wait_for_tasks", "get_task", "list_tasks", "read_output", "get_node_load", "list_functions"}
+    assert readers == {
+        "wait_for_tasks",
+        "get_task",
+        "list_tasks",
+        "read_output",
+        "get_node_load",
+        "plan_tasks",
+        "list_functions",
+    }
     assert all(TOOLS[name].nature.destroys for name in set(TOOLS) - readers)

@@ -347,3 +347,42 @@ async def test_a_chunk_that_fails_has_the_results_of_its_other_items(scheduler: 
     assert await scheduler.full_result(mapped.id) == [{"$error": "ValueError: x"}, {"$error": "ValueError: y"}]
     page = await scheduler.read(mapped.id, "result", path='[1]."$error"')
     assert page.text == "ValueError: y"
+
+
+async def test_a_plan_tells_what_would_happen_and_submits_nothing(scheduler: Scheduler) -> None:
+    for _ in range(3):
+        await (await scheduler.submit(call("add"), a=1)).result(LIMIT)
+    before = (await scheduler.list()).counts
+    tasks = {
+        "one": {"function": call("add"), "arguments": {"a": 1}},
+        "two": {"function": call("total"), "arguments": {"numbers": [{"$result": "one"}]}},
+    }
+    plan = await scheduler.plan(tasks, policies=["fifo", "balanced"])
+    assert [(one.policy, one.tasks, one.cut) for one in plan.outcomes] == [("fifo", 2, False), ("balanced", 2, False)]
+    one, two = plan.tasks
+    assert (one.id, one.assumed, two.id, two.after, two.node) == ("one", False, "two", ("one",), "local")
+    assert one.start is not None
+    assert two.start is not None
+    assert one.end is not None
+    assert 0 <= one.start < one.end <= two.start
+    assert (await scheduler.list()).counts == before
+    with pytest.raises(errors.BadArguments, match="'b' must be integer"):
+        await scheduler.plan({"one": {"function": call("add"), "arguments": {"a": 1, "b": "x"}}})
+    with pytest.raises(errors.CycleFound):
+        await scheduler.plan({"a": {"command": "true", "after": ["b"]}, "b": {"command": "true", "after": ["a"]}})
+    with pytest.raises(errors.InvalidRequest, match="There is no policy 'best'"):
+        await scheduler.plan(policies=["best"])
+
+
+async def test_the_plan_of_what_waits_knows_what_was_held_and_what_was_paused(scheduler: Scheduler) -> None:
+    held = await scheduler.submit(call("add"), a=1, options={"hold": True})
+    await scheduler.pause()
+    waiting = await scheduler.submit(call("add"), a=1)
+    plan = await scheduler.plan()
+    rows = {row.id: row for row in plan.tasks}
+    assert rows[held.id].why == "held until a person resumes it"
+    assert rows[waiting.id].end is not None
+    assert any("paused" in note for note in plan.notes)
+    await scheduler.resume()
+    await held.cancel()
+    assert await waiting.result(LIMIT) == 2

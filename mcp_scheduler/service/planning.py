@@ -1,0 +1,199 @@
+"""Planning: what would happen to tasks that are given, or to those that wait, without doing anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+from time import monotonic
+from typing import Final, NamedTuple
+
+from mcp_scheduler.core.events import Group, Submitted
+from mcp_scheduler.core.policy import Policy
+from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.task import Needs, Task
+from mcp_scheduler.forecast.durations import name_of
+from mcp_scheduler.plans import OutcomeView, PlannedView, PlanView
+from mcp_scheduler.requests import Caller, PlanTasks, SubmitGraph
+from mcp_scheduler.service.submitting import Submitting
+from mcp_scheduler.simulation import snapshot
+from mcp_scheduler.simulation.dry_run import DryRun, Forecourse, Run
+from mcp_scheduler.simulation.snapshot import Snapshot
+
+SECONDS: Final = 2.0  # that a plan may take, all its policies together
+_BREATH: Final = 200  # forecasts asked for between two looks at what else is to be done
+_SOMEBODY: Final = "another client's task"
+
+
+class Given(NamedTuple):
+    """Tasks that came with the request: as they would be submitted, and their keys by their ids."""
+
+    event: Submitted
+    keys: Mapping[str, str]
+
+
+class Planning(Submitting):
+    """The use case that looks ahead."""
+
+    async def plan(self, caller: Caller, request: PlanTasks) -> PlanView:
+        """Of the given tasks, checked as strictly as those that are submitted, in front of the present queue; or of
+        what is unfinished now. The dry run goes on in a thread, over a copy."""
+        policies = [self._policies.find(name) for name in dict.fromkeys(request.policies)] or [self._cluster.policy]
+        given = None if request.tasks is None else await self._given(caller, request)
+        async with self._one_plan:
+            taken = snapshot.take(self._cluster, self._clock.now())
+            await self._ask_forecasts(taken, [] if given is None else [new.task for new in given.event.tasks])
+            futures = await asyncio.to_thread(_futures, taken, policies, None if given is None else given.event)
+        keys = None if given is None else given.keys
+        found = [run for run in futures[0].runs.values() if _is_told(run, caller, keys)]
+        found.sort(key=lambda run: (inf if run.start is None else run.start, run.task.seq))
+        page = found[request.offset : request.offset + request.limit]
+        end = request.offset + len(page)
+        return PlanView(
+            outcomes=tuple(self._outcome(one, taken.now, caller, keys) for one in futures),
+            tasks=tuple(self._planned(run, taken.now, futures[0], caller, keys or {}) for run in page),
+            total=len(found),
+            next_offset=end if end < len(found) else None,
+            notes=tuple(self._notes(taken, futures, found)),
+        )
+
+    async def _given(self, caller: Caller, request: PlanTasks) -> Given:
+        """A key of a task says when it is the same again, which matters to submissions alone."""
+        assert request.tasks is not None
+        specs = {key: spec.model_copy(update={"idempotency_key": None}) for key, spec in request.tasks.items()}
+        made = await self._composed(caller, SubmitGraph(tasks=specs), "graph", specs)
+        ended = {
+            name: task.status.state
+            for new in made.tasks
+            for name in new.task.after
+            if (task := self._cluster.tasks.get(name)) is not None and task.status.state in FINAL
+        }
+        now = self._clock.now()
+        group = None
+        if len(made.tasks) > 1:
+            group = Group(made.id, "", "graph", caller.principal, len(made.tasks), now)
+        else:
+            made.tasks[0].task.group = ""
+        event = Submitted(made.tasks, group, {**made.names.outside, **ended})
+        return Given(event, {name: key for key, name in made.ids.items()})
+
+    async def _ask_forecasts(self, taken: Snapshot, given: Iterable[Task]) -> None:
+        classes = taken.classes()
+        book = self._books["seconds"]
+        for number, task in enumerate((*taken.tasks, *given)):
+            is_stranger = book.series((name_of(task.terms),)) is None
+            taken.known.note(self._cluster, task, classes, is_stranger=is_stranger)
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)
+
+    def _planned(
+        self, run: Run, now: float, future: Forecourse, caller: Caller, keys: Mapping[str, str]
+    ) -> PlannedView:
+        def told(name: str) -> str:
+            other = future.runs.get(name)
+            if other is None or name in keys or _may_see(caller, other.task):
+                return keys.get(name, name)
+            return _SOMEBODY
+
+        has_end = run.end is not None and run.start is not None
+        return PlannedView(
+            id=told(run.task.id),
+            start=None if run.start is None else run.start - now,
+            end=run.end - now if has_end and run.end is not None else None,
+            node=run.node,
+            devices=tuple(self._short(run.node, uuid) for uuid in run.devices),
+            after=tuple(dict.fromkeys(told(name) for name in run.because)),
+            assumed=run.assumed,
+            why=_renamed(run.why, keys),
+        )
+
+    def _short(self, node: str, uuid: str) -> str:
+        room = self._cluster.rooms.get(node)
+        state = None if room is None else room.devices.states.get(uuid)
+        return uuid if state is None else state.seen.short
+
+    def _outcome(self, future: Forecourse, now: float, caller: Caller, keys: Mapping[str, str] | None) -> OutcomeView:
+        runs = [run for run in future.runs.values() if _is_told(run, caller, keys)]
+        ends = [run.end - now for run in runs if run.end is not None]
+        waits = [run.start - now for run in runs if run.start is not None]
+        makespan = max(ends, default=0.0)
+        return OutcomeView(
+            policy=future.policy,
+            tasks=len(ends),
+            without_end=len(runs) - len(ends),
+            makespan=makespan,
+            mean_end=sum(ends) / len(ends) if ends else 0.0,
+            longest_wait=max([0.0, *waits]),
+            utilisation=self._utilisation(future, now, makespan),
+            cut=future.cut,
+        )
+
+    def _utilisation(self, future: Forecourse, now: float, makespan: float) -> dict[str, float]:
+        """The parts of cpus and devices that are reserved within the makespan, whosever tasks they are."""
+        cpus = devices = 0.0
+        sizes = {uuid: state.seen.total or 0 for room in self._cluster.rooms.values()
+                 for uuid, state in room.devices.states.items()}  # fmt: skip
+        for run in future.runs.values():
+            if run.start is None:
+                continue
+            until = makespan if run.end is None else min(makespan, run.end - now)
+            seconds = max(0.0, until - max(0.0, run.start - now))
+            needs = run.task.terms.needs
+            cpus += seconds * dict(needs.amounts).get("cpus", 0)
+            devices += seconds * sum(_part(needs, sizes.get(uuid, 0)) for uuid in run.devices)
+        total = sum(room.total.get("cpus", 0) for room in self._cluster.rooms.values())
+        found = {"cpus": cpus / (total * makespan)} if total and makespan else {}
+        if sizes and makespan:
+            found["devices"] = devices / (len(sizes) * makespan)
+        return {name: round(share, 4) for name, share in found.items()}
+
+    def _notes(self, taken: Snapshot, futures: Sequence[Forecourse], told: Sequence[Run]) -> Iterable[str]:
+        """What to know before one relies on it."""
+        if taken.left_out:
+            yield (
+                f"{len(taken.tasks) + taken.left_out:,} tasks are unfinished; the plan looks at the "
+                f"{len(taken.tasks):,} that go first."
+            )
+        assumed = sum(run.assumed for run in told)
+        if assumed:
+            yield f"Of {assumed} the time is assumed: nothing like them has ended yet."
+        if any(future.cut for future in futures):
+            yield f"The plan was cut after {SECONDS:g} s: later ends are not known."
+        if self._cluster.paused:
+            yield "The queue is paused; the plan is as if it went on now."
+        if any(room.strain for room in self._cluster.rooms.values()):
+            yield "The memory of a node is nearly full: nothing starts there until that is over."
+        if any(run.task.status.state is State.HELD for run in told):
+            yield "Held tasks are left where they are."
+
+
+def _futures(taken: Snapshot, policies: Sequence[Policy], arriving: Submitted | None) -> list[Forecourse]:
+    """In a thread. Each policy has its part of the time that is left."""
+    found: list[Forecourse] = []
+    over = monotonic() + SECONDS
+    for place, policy in enumerate(policies):
+        begin = monotonic()
+        until = begin + max(0.0, over - begin) / (len(policies) - place)
+        found.append(DryRun(taken, policy, arriving).finish(until))
+    return found
+
+
+def _may_see(caller: Caller, task: Task) -> bool:
+    return not caller.isolated or task.terms.principal == caller.principal
+
+
+def _is_told(run: Run, caller: Caller, keys: Mapping[str, str] | None) -> bool:
+    """Of given tasks those alone; else all that the caller may see."""
+    return run.task.id in keys if keys is not None else _may_see(caller, run.task)
+
+
+def _part(needs: Needs, size: int) -> float:
+    """Of a device that the task has: all of it, or what it shares."""
+    return min(1.0, needs.gpu_memory / size) if needs.gpu_memory and size else 1.0
+
+
+def _renamed(text: str, keys: Mapping[str, str]) -> str:
+    for name, key in keys.items():
+        if name in text:
+            return text.replace(name, key)
+    return text
