@@ -47,7 +47,7 @@ SHAPES: tuple[Terms, ...] = (
     terms("module.short"),
     terms("module.short", principal="bob"),
     terms("module.other", idempotent=True),
-    terms("module.retried", retry=Retry(3, 10.0, jitter=0.5)),
+    terms("module.retried", needs=needs(1, memory=MEMORY // 4), retry=Retry(3, 10.0, jitter=0.5)),
     terms("module.timed", timeout=30.0),
     terms("module.timed", timeout=30.0, retry=Retry(2, 5.0, jitter=0.0)),
     terms("module.licensed", needs=needs(1, license=1)),
@@ -55,7 +55,6 @@ SHAPES: tuple[Terms, ...] = (
     terms("module.free", needs=needs(0, license=1)),
     replace(terms("lease", needs=needs(0, license=1), timeout=25.0), kind=Kind.LEASE),
     replace(terms("lease", needs=needs(1), timeout=25.0), kind=Kind.LEASE),
-    terms("module.greedy", needs=needs(1, memory=MEMORY // 4), retry=Retry(2, 1.0, jitter=0.0)),
 )
 OUTCOMES: tuple[Reason | None, ...] = (
     None, None, None, Reason.ERROR, Reason.CRASHED, Reason.LOST, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.REJECTED,

@@ -29,7 +29,7 @@ def test_a_random_walk_breaks_no_promise(episode):
 
 def walk_many(episodes):
     for episode in range(episodes):
-        walk(f"e/{episode}", 60)
+        walk(f"x/{episode}", 60)
 
 
 @pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
