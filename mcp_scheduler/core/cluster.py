@@ -17,6 +17,7 @@ from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
+from mcp_scheduler.core.deadlines import Deadlines
 from mcp_scheduler.core.estimates import Estimates, Expected, Footprints, Forecasts
 from mcp_scheduler.core.floor import Floor
 from mcp_scheduler.core.ids import AttemptId
@@ -25,8 +26,8 @@ from mcp_scheduler.core.levels import Plan, plan
 from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
 from mcp_scheduler.core.peaks import Peaks
-from mcp_scheduler.core.policy import Policy, Sharing
-from mcp_scheduler.core.ready import Ready, accounts_of
+from mcp_scheduler.core.policy import Policy
+from mcp_scheduler.core.ready import Ready
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
 from mcp_scheduler.core.states import FINAL, State
@@ -59,6 +60,7 @@ class Cluster:
         self.peaks = Peaks()
         self.pace = Pace()
         self.usage = Usage()
+        self.expires = True  # whether a task that still waits at its deadline ends there
         self.warm_seconds = WARM
         self.last_grant = 0  # the fence of the latest lease: see `leases`
         self.paused = ""  # why nothing new starts; "" while things do
@@ -74,6 +76,8 @@ class Cluster:
 
     def _forget_derived(self) -> None:
         self.plans: dict[str, Plan] = {}  # of graphs under way
+        self.deadlines = Deadlines()
+        self.recurring: dict[Task, None] = {}  # open tasks with a period
         self.ready = self._new_ready()
         self.conflicts = Conflicts(self.contention)
         self.slots: dict[str, Slot] = {}
@@ -87,8 +91,8 @@ class Cluster:
         self.thorough_at = -math.inf  # when a round may look at many heads again
         self.next_look = math.inf  # when to look again though nothing has happened
         self.stopping: set[AttemptId] = set()
-        self.charged: dict[AttemptId, float] = {}  # what was counted as used when they started
-        self._timers = Timers()
+        self.charged: dict[AttemptId, float] = {}  # what was counted as used when they started: see `charging`
+        self.timers = Timers()
         for room in self.rooms.values():
             room.clear()
 
@@ -149,7 +153,7 @@ class Cluster:
                 self.tail.append(task_id)
         self._amend(changes)
         self._apply_attempts(changes)
-        self._timers.sweep(self._means)
+        self.timers.sweep(self._means)
 
     def _apply_attempts(self, changes: Changes) -> None:
         for attempt in changes.started:
@@ -162,11 +166,21 @@ class Cluster:
     def _amend(self, changes: Changes) -> None:
         """What else a task can get anew."""
         for task_id, deadline in changes.deadlines.items():
-            self.tasks[task_id].deadline = deadline
+            self._set_deadline(self.tasks[task_id], deadline)
         for task_id, terms in changes.terms.items():
             self.tasks[task_id].terms = terms
         for task_id, extras in changes.extras.items():
             self.tasks[task_id].extras = extras
+
+    def _set_deadline(self, task: Task, deadline: float | None) -> None:
+        """Where it stands in its queue goes by it."""
+        is_queued = task.queue is not None
+        if is_queued:
+            self.ready.remove(task)
+        task.deadline = deadline
+        self.deadlines.watch(task)
+        if is_queued:
+            self.ready.push(task, task.status.priority, task.status.at)
 
     def _end(self, name: AttemptId) -> None:
         attempt = self.attempts.pop(name, None)
@@ -225,28 +239,6 @@ class Cluster:
         """How many tasks there are in each state, those that only the store knows included."""
         return {state: count + self.gone[state] for state, count in self.counts.items()}
 
-    # --- what was used
-
-    def begins(self, task: Task, slot: Slot, seconds: float, now: float) -> None:
-        """Where turns go by use, a start counts at once, by what is expected of it."""
-        if self.policy.sharing is Sharing.USAGE:
-            attempt = next(reversed(slot.attempts))
-            self.charged[attempt] = slot.share * seconds
-            self._charge(task, slot.share * seconds, now)
-
-    def ends(self, task: Task, attempt: AttemptId, seconds: float, now: float) -> None:
-        """An attempt has ended, or came back unbegun (0 seconds): count what it has really used."""
-        if seconds > 0:
-            self.pace.note(seconds)
-        used = self.slots[self.slot_of[attempt]].share * seconds - self.charged.pop(attempt, 0.0)
-        if used:
-            self._charge(task, used, now)
-
-    def _charge(self, task: Task, amount: float, now: float) -> None:
-        for account in accounts_of(task):
-            self.usage.charge(account, amount, now)
-        self.ready.charged(task)
-
     # --- what is derived
 
     def set_node(self, node: Node) -> None:
@@ -263,6 +255,9 @@ class Cluster:
         kept_warm = [slot for slot in (*self.resting.values(), *self.slots.values()) if slot.devices and slot.launched]
         self._forget_derived()
         for task in self.tasks.values():
+            task.queue = None
+            if not task.status.is_final:
+                self.watch_times(task)
             match task.status.state:
                 case State.RUNNING:
                     self._runs_already(task)
@@ -281,6 +276,13 @@ class Cluster:
         for slot in kept_warm:
             if slot.id not in self.slots:
                 warm.rest_again(self, slot)
+
+    def watch_times(self, task: Task) -> None:
+        """The task has come: know its deadline, and whether it recurs."""
+        if task.deadline is not None:
+            self.deadlines.watch(task)
+        if task.extras.every:
+            self.recurring[task] = None
 
     def _queue_again(self) -> None:
         """Everything that could run, in the order in which it was queued."""
@@ -353,10 +355,8 @@ class Cluster:
     def unplan(self, task: Task) -> None:
         """The task has ended: its graph is shorter by it."""
         made = self.plans.get(task.group)
-        if made is not None:
-            made.levels.pop(task.id, None)
-            if not made.levels:
-                del self.plans[task.group]
+        if made is not None and made.is_over_without(task.id):
+            del self.plans[task.group]
 
     def wait_no_more(self, task: Task, more: Iterable[str] = ()) -> None:
         """The task has ended, perhaps before its dependencies, or `more`, have: they need not remember it."""
@@ -371,20 +371,16 @@ class Cluster:
 
     def wake(self, at: float, *, task: Task | None = None, attempt: AttemptId | None = None, slot: str = "") -> None:
         """Look at this again at the time `at`. A timer that has lost its meaning is passed over when it fires."""
-        self._timers.add(at, task, attempt, slot)
-
-    def due(self, now: float) -> Iterable[Timer]:
-        """The timers that have fired, each once."""
-        return self._timers.due(now)
+        self.timers.add(at, task, attempt, slot)
 
     def _means(self, timer: Timer) -> bool:
         if timer.task is not None:
             status = timer.task.status
             is_lease = status.state is State.RUNNING and timer.task.terms.kind is Kind.LEASE
             return (is_lease or status.state in (State.SCHEDULED, State.RETRYING)) and status.due == timer.at
-        return (
-            timer.attempt in self.slot_of if timer.attempt else timer.slot in self.slots or timer.slot in self.resting
-        )
+        if timer.attempt is not None:
+            return timer.attempt in self.slot_of
+        return timer.slot in self.slots or timer.slot in self.resting
 
     def look_again(self, at: float) -> None:
         """Have a round at this time, though nothing may have happened by then."""
@@ -392,7 +388,8 @@ class Cluster:
 
     def next_due(self) -> float | None:
         """When the next timer fires, or the next look is due."""
-        return first if (first := min(self._timers.first(), self.next_look)) < math.inf else None
+        first = min(self.timers.first(), self.next_look, self.deadlines.next())
+        return first if first < math.inf else None
 
     @property
     def unfinished(self) -> int:

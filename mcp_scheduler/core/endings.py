@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mcp_scheduler.core import charging
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.graph import release_dependents
@@ -24,7 +25,7 @@ def ended(draft: Draft, event: Ended) -> None:
     cluster = draft.cluster
     slot = cluster.slots[cluster.slot_of[attempt]]
     event = with_device_peak(cluster, event, slot)
-    cluster.ends(task, attempt, event.outcome.seconds, draft.now)
+    charging.end(cluster, task, attempt, event.outcome.seconds, draft.now)
     draft.leave_slot(attempt)
     draft.end(event)
     outcome = event.outcome
@@ -54,7 +55,7 @@ def returned(draft: Draft, attempt: AttemptId) -> None:
     if task is None:
         draft.settle(attempt)
         return
-    draft.cluster.ends(task, attempt, 0.0, draft.now)
+    charging.end(draft.cluster, task, attempt, 0.0, draft.now)
     draft.leave_slot(attempt)
     draft.give_back(attempt)
     if draft.status(task).cancel_requested:

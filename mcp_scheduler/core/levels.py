@@ -22,6 +22,11 @@ class Plan:
     depth: float = 0.0
     levels: dict[str, float] = field(default_factory=dict[str, float])
 
+    def is_over_without(self, task: str) -> bool:
+        """The task has ended. Whether it was the last one."""
+        self.levels.pop(task, None)
+        return not self.levels
+
 
 def plan(tasks: Iterable[Task], seconds: Callable[[Task], float], share: Callable[[Task], float]) -> Plan | None:
     """The plan of tasks that came together, dependencies before those that name them; None if nobody waits for

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from mcp_scheduler.core import warm
+from mcp_scheduler.core import charging, warm
 from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -47,10 +47,10 @@ class Round:
 def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
-    ready = cluster.ready
     cluster.next_look = inf
     if cluster.paused:
         return
+    ready = cluster.ready
     ready.refresh(draft.now, cluster.pace.seconds)
     most = ROUND if draft.now >= cluster.thorough_at else GLANCE
     this = Round()
@@ -86,7 +86,8 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
             cluster.ready.take(this.parked)
             guess = cluster.estimates.seconds(terms.target)
             draft.start(task, slot, guess if guess is not None else WINDOW_SECONDS, upper)
-            cluster.begins(task, slot, expected.median if expected is not None else cluster.pace.seconds, draft.now)
+            seconds = expected.median if expected is not None else cluster.pace.seconds
+            charging.begin(cluster, task, slot, seconds, draft.now)
             if this.claims:
                 this.claims.started(slot.node, terms.needs, draft.now + upper)
             return True

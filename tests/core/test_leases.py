@@ -169,7 +169,7 @@ def test_renewals_leave_no_timers_behind(monkeypatch):
     for _ in range(200):
         stage.now += 1
         stage.update(Action.RENEW, "lease")
-    assert len(stage.cluster._timers) < 50
+    assert len(stage.cluster.timers) < 50
 
 
 def test_a_gpu_is_leased_as_a_task_gets_it_and_is_not_offered_while_its_holder_still_computes_there():

@@ -144,7 +144,7 @@ def test_a_held_task_costs_no_timer_however_often_it_is_held(monkeypatch):
     for _ in range(200):
         stage.update(Action.HOLD, "a")
         stage.update(Action.RESUME, "a")
-    assert len(stage.cluster._timers) < 50
+    assert len(stage.cluster.timers) < 50
     stage.wait(3600)
     assert stage.running == ["a"]
 
@@ -215,7 +215,7 @@ def test_timeouts_of_what_has_ended_do_not_pile_up(monkeypatch):
         stage.submit(f"t{number}", terms(timeout=3600.0))
         stage.began(f"t{number}")
         stage.end(f"t{number}")
-    assert len(stage.cluster._timers) <= 30
+    assert len(stage.cluster.timers) <= 30
     assert stage.cluster.began == {}
 
 
