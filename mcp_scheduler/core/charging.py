@@ -1,4 +1,4 @@
-"""What principals and their tags use: counted at a start by what is expected of it, at the end by what it really was."""
+"""What principals and their tags use: counted at a start by what is expected of it, at the end by what it took."""
 
 from __future__ import annotations
 
