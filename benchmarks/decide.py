@@ -1,6 +1,6 @@
 """What a decision costs: microseconds a task, for submitting and for placing and ending, at growing queue lengths.
 
-    python benchmarks/decide.py [--quick] [--memory]
+    python benchmarks/decide.py [--quick] [--memory] [--policies all]
 
 The goal is less than 100 µs a task in every cell, and no growth along a row: cost follows what changed, never how much
 waits. `batch` hands 256 events to each decision, `single` one. Committing is not measured: changes are applied at once.
@@ -22,7 +22,8 @@ from mcp_scheduler.core.events import Ended, Event, NewTask, Outcome, Submitted
 from mcp_scheduler.core.node import LOCAL, Node
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI, Kind, Needs, Status, Task, Terms
-from mcp_scheduler.policies.order import PRIORITY
+from mcp_scheduler.core.policy import Policy
+from mcp_scheduler.policies.catalogue import BUILT_IN
 
 BATCH = 256
 SHORT = 0.0001  # seconds that a call takes: windows are filled
@@ -55,8 +56,8 @@ def arrivals(kinds: list[Terms], start: int = 0) -> Iterator[Task]:
 class World:
     """A node with two cpus, `queued` tasks that wait, and a worker that ends whatever was started, in that order."""
 
-    def __init__(self, queued: int, kinds: list[Terms]) -> None:
-        self.cluster = Cluster(PRIORITY)
+    def __init__(self, queued: int, kinds: list[Terms], policy: Policy) -> None:
+        self.cluster = Cluster(policy)
         self.kinds = kinds
         self.now = float(queued)
         self.cluster.load(islice(arrivals(kinds), queued), [])
@@ -106,12 +107,12 @@ def measure_run(world: World, batch: int, tasks: int) -> float:
     return spent / done * 1e6
 
 
-def table(lengths: list[int], tasks: int) -> None:
-    print(f"{'µs a task':24}" + "".join(f"{length:>12,}" for length in lengths) + "   queued")
-    for count in (1, 100, 1000):
+def table(lengths: list[int], tasks: int, policy: Policy, counts: tuple[int, ...]) -> None:
+    print(f"{policy.name + ', µs a task':24}" + "".join(f"{length:>12,}" for length in lengths) + "   queued")
+    for count in counts:
         rows: dict[str, list[float]] = {}
         for length in lengths:
-            world = World(length, shapes(count))
+            world = World(length, shapes(count), policy)
             gc.collect()
             gc.freeze()
             for name, batch, measure in (
@@ -130,7 +131,7 @@ def memory(count: int) -> None:
     """Bytes of memory for each task that waits in the queue."""
     kinds = shapes(100)
     tracemalloc.start()
-    world = World(0, kinds)
+    world = World(0, kinds, BUILT_IN["balanced"])
     before, _ = tracemalloc.get_traced_memory()
     world.cluster.load(islice(arrivals(kinds), count), [])
     world.cluster.rebuild()
@@ -143,11 +144,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="up to 10,000 queued only")
     parser.add_argument("--memory", action="store_true", help="measure the memory of 200,000 queued tasks instead")
+    parser.add_argument("--policies", default="balanced", help="names with commas between them, or all")
+    parser.add_argument("--shapes", default="1,100,1000", help="numbers of different shapes")
     options = parser.parse_args()
     if options.memory:
         memory(200_000)
-    else:
-        table([10, 10_000] if options.quick else [10, 10_000, 1_000_000], 2_560)
+        return
+    names = list(BUILT_IN) if options.policies == "all" else options.policies.split(",")
+    counts = tuple(int(count) for count in options.shapes.split(","))
+    for name in names:
+        table([10, 10_000] if options.quick else [10, 10_000, 1_000_000], 2_560, BUILT_IN[name], counts)
 
 
 if __name__ == "__main__":
