@@ -20,9 +20,9 @@ from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.events import Ended, Event, NewTask, Outcome, Submitted
 from mcp_scheduler.core.node import LOCAL, Node
+from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI, Kind, Needs, Status, Task, Terms
-from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.policies.catalogue import BUILT_IN
 
 BATCH = 256

@@ -29,6 +29,7 @@ from mcp_scheduler.forecast.book import Book
 from mcp_scheduler.forecast.durations import Durations
 from mcp_scheduler.forecast.footprints import MemoryFootprints
 from mcp_scheduler.home import DoorError, EngineLock, Home
+from mcp_scheduler.plugins import found_policies
 from mcp_scheduler.policies.catalogue import Policies
 from mcp_scheduler.runtime.calendar import CronCalendar
 from mcp_scheduler.runtime.clock import SystemClock
@@ -75,8 +76,11 @@ class Engine:
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool, path)
-        policies = Policies(tau=settings.queue.ageing, steepness=settings.queue.steepness)
-        self._cluster = Cluster(policies.find(settings.queue.policy))
+        others, flaws = found_policies()
+        queue = settings.queue
+        policies = Policies(tau=queue.ageing, steepness=queue.steepness, others=others, flaws=flaws)
+        self._cluster = Cluster(policies.find(queue.policy))
+        self._cluster.expires = queue.expire
         self._lessons = Lessons(self._store, _furnish(self._cluster, pool))
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(

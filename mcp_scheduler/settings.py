@@ -60,8 +60,8 @@ class Queue(Room):
 
     policy: str = Field(
         default="balanced",
-        description="Order of the waiting tasks: balanced, fifo, round_robin, priority, load_aware, shortest, edf or"
-        " fair_share; `mcp-scheduler policy NAME` chooses another one at run time",
+        description="Order of the waiting tasks: balanced, fifo, round_robin, priority, load_aware, shortest, edf,"
+        " rate_monotonic, fair_share, or one of another package; `mcp-scheduler policy NAME` chooses at run time",
     )
     ageing: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
@@ -70,6 +70,10 @@ class Queue(Room):
     )
     steepness: Annotated[float, Field(ge=0.25, le=8)] = Field(
         default=1.0, description="The power to which ageing is raised: more of it shortens the longest wait"
+    )
+    expire: bool = Field(
+        default=True,
+        description="Whether a task that still waits at its deadline fails as expired; false: it runs late",
     )
     max_queued: int = Field(
         default=1_000_000, description="Unfinished tasks at most; beyond that submissions are refused"

@@ -66,6 +66,7 @@ class TaskView:
     started_at: float | None = None
     ended_at: float | None = None
     seconds: float | None = None
+    deadline: float | None = None
     due: float | None = None
     eta: EtaView | None = None
     result: Any = None

@@ -163,6 +163,7 @@ def _show_task(task: Json) -> None:
         ("after", ", ".join(task.get("after", ()))),
         ("submitted", clock(task["submitted_at"])),
         ("due", clock(task.get("due"))),
+        ("deadline", clock(task.get("deadline"))),
         ("started", clock(task.get("started_at"))),
         ("ended", clock(task.get("ended_at"))),
         ("time", took(task, now)),

@@ -21,6 +21,7 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
         task.status.state = State.HELD if task.status.held else State.PENDING
         task.status.at = draft.now
         draft.fresh[task.id] = task
+        cluster.watch_times(task)
         if task.key:
             draft.keys[task.terms.principal, task.key] = task.id
     if event.group is not None and cluster.policy.by_estimate:

@@ -17,6 +17,7 @@ from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
+from mcp_scheduler.core.deadlines import Deadlines
 from mcp_scheduler.core.estimates import Estimates, Expected, Footprints, Forecasts
 from mcp_scheduler.core.floor import Floor
 from mcp_scheduler.core.ids import AttemptId
@@ -59,6 +60,7 @@ class Cluster:
         self.peaks = Peaks()
         self.pace = Pace()
         self.usage = Usage()
+        self.expires = True  # whether a task that still waits at its deadline ends there
         self.warm_seconds = WARM
         self.last_grant = 0  # the fence of the latest lease: see `leases`
         self.paused = ""  # why nothing new starts; "" while things do
@@ -74,6 +76,8 @@ class Cluster:
 
     def _forget_derived(self) -> None:
         self.plans: dict[str, Plan] = {}  # of graphs under way
+        self.deadlines = Deadlines()
+        self.recurring: dict[Task, None] = {}  # open tasks with a period
         self.ready = self._new_ready()
         self.conflicts = Conflicts(self.contention)
         self.slots: dict[str, Slot] = {}
@@ -162,11 +166,21 @@ class Cluster:
     def _amend(self, changes: Changes) -> None:
         """What else a task can get anew."""
         for task_id, deadline in changes.deadlines.items():
-            self.tasks[task_id].deadline = deadline
+            self._set_deadline(self.tasks[task_id], deadline)
         for task_id, terms in changes.terms.items():
             self.tasks[task_id].terms = terms
         for task_id, extras in changes.extras.items():
             self.tasks[task_id].extras = extras
+
+    def _set_deadline(self, task: Task, deadline: float | None) -> None:
+        """Where it stands in its queue goes by it."""
+        is_queued = task.queue is not None
+        if is_queued:
+            self.ready.remove(task)
+        task.deadline = deadline
+        self.deadlines.watch(task)
+        if is_queued:
+            self.ready.push(task, task.status.priority, task.status.at)
 
     def _end(self, name: AttemptId) -> None:
         attempt = self.attempts.pop(name, None)
@@ -263,6 +277,9 @@ class Cluster:
         kept_warm = [slot for slot in (*self.resting.values(), *self.slots.values()) if slot.devices and slot.launched]
         self._forget_derived()
         for task in self.tasks.values():
+            task.queue = None
+            if not task.status.is_final:
+                self.watch_times(task)
             match task.status.state:
                 case State.RUNNING:
                     self._runs_already(task)
@@ -281,6 +298,13 @@ class Cluster:
         for slot in kept_warm:
             if slot.id not in self.slots:
                 warm.rest_again(self, slot)
+
+    def watch_times(self, task: Task) -> None:
+        """The task has come: know its deadline, and whether it recurs."""
+        if task.deadline is not None:
+            self.deadlines.watch(task)
+        if task.extras.every:
+            self.recurring[task] = None
 
     def _queue_again(self) -> None:
         """Everything that could run, in the order in which it was queued."""
@@ -392,7 +416,8 @@ class Cluster:
 
     def next_due(self) -> float | None:
         """When the next timer fires, or the next look is due."""
-        return first if (first := min(self._timers.first(), self.next_look)) < math.inf else None
+        first = min(self._timers.first(), self.next_look, self.deadlines.next())
+        return first if first < math.inf else None
 
     @property
     def unfinished(self) -> int:

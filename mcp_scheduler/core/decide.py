@@ -35,6 +35,7 @@ from mcp_scheduler.core.events import (
     Tick,
     UpdateAsked,
 )
+from mcp_scheduler.core.expiry import expire
 from mcp_scheduler.core.graph import settle_waiting
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.placement import place
@@ -63,6 +64,7 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
             refused[index] = refusal
     for timer in cluster.due(now):
         _fire(draft, timer)
+    expire(draft)
     for task in recurring.successors(draft):
         settle_waiting(draft, task)
     draft.settle_heirs()

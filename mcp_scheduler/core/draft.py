@@ -83,6 +83,10 @@ class Draft:
             self._move_extras(task, old.state, status.state)
         if status.state in FINAL:
             self.cluster.wait_no_more(task, () if task.extras is NO_EXTRAS else self._before(task))
+            if task.deadline is not None:
+                self.cluster.deadlines.forget(task)
+            if task.extras.every:
+                self.cluster.recurring.pop(task, None)
             if self.cluster.plans:
                 self.cluster.unplan(task)
         return status

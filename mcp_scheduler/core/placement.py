@@ -47,10 +47,10 @@ class Round:
 def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
-    ready = cluster.ready
     cluster.next_look = inf
     if cluster.paused:
         return
+    ready = cluster.ready
     ready.refresh(draft.now, cluster.pace.seconds)
     most = ROUND if draft.now >= cluster.thorough_at else GLANCE
     this = Round()

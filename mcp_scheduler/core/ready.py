@@ -119,10 +119,11 @@ class Ready:
             _size_of(expected.median) if expected is not None else None,
             (task.group, _size_of(level)) if plan is not None else "",
             self.policy.by_deadline and task.deadline is not None,
+            task.extras.every,
         )
         queue = crowd.members.get(key)
         if queue is None:
-            kind = TaskClass(task.terms, priority, expected, crowd.share, plan, level)
+            kind = TaskClass(task.terms, priority, expected, crowd.share, plan, level, task.extras.every)
             queue = crowd.members[key] = Queue(key, kind, crowd, self._rank)
             if self.policy.ages:
                 self._queues.append(queue)

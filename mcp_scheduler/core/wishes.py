@@ -90,6 +90,8 @@ def _retry(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
     fresh.failures = fresh.losses = fresh.crashes = 0
     fresh.reason, fresh.error, fresh.due = None, "", 0.0
     fresh.cancel_requested = fresh.held = False
+    if task.deadline is not None:  # it belonged to the run before
+        draft.changes.deadlines[task.id] = None
     draft.put(task, fresh)
     draft.move(task, Cause.RETRY)
     enter(draft, task, outside)

@@ -8,7 +8,7 @@ from typing import Final
 
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.errors import InvalidRequest
-from mcp_scheduler.policies.deadlines import EDF
+from mcp_scheduler.policies.deadlines import EDF, RATE_MONOTONIC
 from mcp_scheduler.policies.order import FAIR_SHARE, FIFO, LOAD_AWARE, PRIORITY, ROUND_ROBIN
 from mcp_scheduler.policies.weighing import BALANCED, SHORTEST
 
@@ -20,20 +20,29 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "load_aware": "as priority, and of several nodes the least busy one is taken",
     "shortest": "the shortest expected task first, with ageing",
     "edf": "the earliest deadline first, as long as it can be met",
+    "rate_monotonic": "recurring tasks first, the shortest period first",
     "fair_share": "the principal, and tag, that has used least of late goes first",
 }
 BUILT_IN: Final[Mapping[str, Policy]] = {
-    policy.name: policy for policy in (BALANCED, FIFO, ROUND_ROBIN, PRIORITY, LOAD_AWARE, SHORTEST, EDF, FAIR_SHARE)
+    policy.name: policy
+    for policy in (BALANCED, FIFO, ROUND_ROBIN, PRIORITY, LOAD_AWARE, SHORTEST, EDF, RATE_MONOTONIC, FAIR_SHARE)
 }
-POLICIES = BUILT_IN
 
 
 class Policies:
     """What there is to choose from. `tau` (seconds, 0: from the run times) and `steepness` shape the ageing of the
-    policies that weigh."""
+    policies that weigh. `others` come from other packages; `flaws` says what is wrong with those not offered."""
 
-    def __init__(self, *, tau: float = 0.0, steepness: float = 1.0) -> None:
-        self._known: dict[str, Policy] = dict(BUILT_IN)
+    def __init__(
+        self,
+        *,
+        tau: float = 0.0,
+        steepness: float = 1.0,
+        others: Mapping[str, Policy] | None = None,
+        flaws: Mapping[str, str] | None = None,
+    ) -> None:
+        self._known: dict[str, Policy] = {**(others or {}), **BUILT_IN}
+        self._flaws = dict(flaws or {})
         for policy in (BALANCED, SHORTEST):
             self._known[policy.name] = replace(policy, tau=tau, steepness=steepness)
 
@@ -41,12 +50,16 @@ class Policies:
         try:
             return self._known[name]
         except KeyError:
+            if name in self._flaws:
+                raise InvalidRequest(
+                    f"The policy '{name}' cannot be used: {self._flaws[name]}.", hint="Mend the package it comes from."
+                ) from None
             raise InvalidRequest(
                 f"There is no policy '{name}'.", hint=f"Choose one of {', '.join(self._known)}."
             ) from None
 
     def summaries(self) -> dict[str, str]:
-        return {name: SUMMARIES.get(name, "") for name in self._known}
+        return {name: SUMMARIES.get(name, "of another package") for name in self._known}
 
     @property
     def names(self) -> Iterable[str]:

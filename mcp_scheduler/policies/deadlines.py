@@ -38,3 +38,26 @@ class EarliestDeadline:
 
 
 EDF = EarliestDeadline()
+
+
+@dataclass(frozen=True, slots=True)
+class RateMonotonic:
+    """Recurring tasks go first, the shortest period first; the others by priority. The best of all fixed orders for
+    tasks that recur on one processor; see `core.rates` for the load up to which all periods are kept."""
+
+    name: str = "rate_monotonic"
+    ages: bool = False
+    by_estimate: bool = False
+    by_deadline: bool = False
+    sharing: Sharing = Sharing.NONE
+
+    def rank(self, kind: TaskClass, since: float, _deadline: float | None, _scene: Scene) -> float:
+        return CLASS_ZERO + kind.period if kind.period else since - kind.priority * POINT
+
+    def terms(self, kind: TaskClass, since: float, _deadline: float | None, scene: Scene) -> dict[str, str]:
+        if kind.period:
+            return {"period": f"{kind.period:.3g} s: before all with a longer one, and all without"}
+        return {"waits": f"{max(0.0, scene.now - since):.0f} s", "period": "none, so it goes after those that recur"}
+
+
+RATE_MONOTONIC = RateMonotonic()

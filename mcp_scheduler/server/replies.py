@@ -89,6 +89,7 @@ def detailed(task: TaskView, now: float) -> Json:
         "started_at": moment(task.started_at),
         "ended_at": moment(task.ended_at),
         "due_at": moment(task.due),
+        "deadline": moment(task.deadline),
         "attempts": [_attempt(attempt) for attempt in task.attempts[-10:]],
     })  # fmt: skip
     if task.variables:

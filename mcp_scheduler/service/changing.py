@@ -11,6 +11,7 @@ from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Kind, Task
 from mcp_scheduler.requests import Caller, Cancel, Update, seconds
 from mcp_scheduler.service.desk import Desk, origin_of
+from mcp_scheduler.service.terms import deadline_of
 
 LONGEST: Final = 366 * 86400.0  # seconds, as of every time in a request
 
@@ -35,15 +36,11 @@ class Changing(Desk):
     async def update(self, caller: Caller, request: Update) -> views.Changed:
         """Hold, resume, retry, reprioritise; release and renew leases."""
         action = Action(request.action)
-        if action is Action.SET_DEADLINE:
-            raise errors.NotYet(
-                f"This version does not do {action} yet.",
-                hint="hold, resume, retry, release, renew, set_priority work.",
-            )
         if await self._already_told(caller) is not None:
             tasks = await self._find.members(caller, request.ids)
             return self._changed(tasks, {})
-        value = _value(action, request)
+        now = self._clock.now()
+        value = deadline_of(request.value, now) if action is Action.SET_DEADLINE else _value(action, request)
         tasks = await self._find.members(caller, request.ids)
         unchanged = {task.id: why for task in tasks if (why := _why_not(action, task))}
         wanted = [task for task in tasks if task.id not in unchanged]

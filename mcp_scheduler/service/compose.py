@@ -25,7 +25,7 @@ from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.extras import extras_of, first_occurrence, recurs
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
 from mcp_scheduler.service.sizes import size_of
-from mcp_scheduler.service.terms import chunk_terms, command_terms, function_terms, lease_terms, moment
+from mcp_scheduler.service.terms import chunk_terms, command_terms, deadline_of, function_terms, lease_terms, moment
 from mcp_scheduler.settings import Queue
 
 _TERM_FIELDS = {"needs", "retry", "timeout", "idle_timeout"}  # with none of these, terms are the function's own
@@ -152,6 +152,7 @@ class Composer:
             after=after,
             tags=tuple(spec.tags) or tuple(declared.get("tags", ())),
             start_after=moment(spec.start_after, now, "start_after"),
+            deadline=deadline_of(spec.deadline, now),
             key=spec.idempotency_key or "",
             extras=extras_of(spec, behind),
             size=size_of(plan.call, len(payload), str(plan.call.get("cwd") or plan.folder)),

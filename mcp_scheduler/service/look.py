@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_scheduler.core import leases
+from mcp_scheduler.core import leases, rates
+from mcp_scheduler.core.admission import admission, advice
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Outcome
@@ -113,7 +114,8 @@ class Look:
             why=self.why(task, status),
             reason=status.reason.value if status.reason and status.state is not State.QUEUED else None,
             error=status.error,
-            hint=HINTS.get(status.reason, "") if status.reason and status.state is State.FAILED else "",
+            hint=self._hint(task, status),
+            deadline=task.deadline if status.state not in FINAL else None,
             progress=progress.fraction if progress else None,
             progress_text=progress.text if progress else "",
             started_at=started if status.state is State.RUNNING or status.state in FINAL else None,
@@ -144,6 +146,18 @@ class Look:
         times = task.extras.cron or f"every {task.extras.every:g} s"
         why = self.why(task, task.status)
         return f"{times}; {task.id} {task.status.state}{': ' + why if why else ''}"
+
+    def _hint(self, task: Task, status: Status) -> str:
+        """What to do about its end; or what is to be feared for its deadline."""
+        if status.state is State.FAILED:
+            return HINTS.get(status.reason, "") if status.reason else ""
+        if status.state in FINAL:
+            return ""
+        if task.deadline is None:
+            return rates.told(rates.utilisation(self._cluster)) if task.extras.every else ""
+        now = self._clock.now()
+        found = admission(self._cluster, task, now)
+        return "" if found is None else advice(found, task, now)
 
     def why(self, task: Task, status: Status) -> str:
         """What a waiting task waits for, in one line; "" for one that does not wait."""

@@ -42,6 +42,8 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
             for name, room in self._cluster.rooms.items()
         )
         alerts = [told for told in (self._loop.trouble, self._cluster.paused) if told]
+        trouble = getattr(self._cluster.policy, "trouble", "")
+        alerts += [trouble] if trouble else []
         alerts += self._gpus.alerts if self._gpus is not None else ()
         return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name, things(self._cluster))
 

@@ -143,3 +143,16 @@ def moment(given: Moment | None, now: float, field: str) -> float:
     if when.tzinfo is None:
         raise errors.InvalidRequest(f"{field} is '{given}', without a zone.", hint="Add the zone: Z or +01:00.")
     return when.timestamp()
+
+
+def deadline_of(given: Moment | None, now: float) -> float | None:
+    """A deadline as seconds since the epoch; refused if it has passed already."""
+    if given is None:
+        return None
+    when = moment(given, now, "deadline")
+    if when <= now:
+        raise errors.InvalidRequest(
+            f"The deadline {given!r} has passed already.",
+            hint="Give seconds from now, a duration such as 10m, or a later time.",
+        )
+    return when

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mcp_scheduler.core.events import Action, Submitted
 from mcp_scheduler.core.policy import Scene, TaskClass
 from mcp_scheduler.core.states import State
-from mcp_scheduler.policies.catalogue import POLICIES
+from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.policies.order import FIFO, PRIORITY, Order
 from tests.core.builders import Stage, terms
 
@@ -57,4 +57,4 @@ def test_fifo_knows_no_priority():
 
 
 def test_every_policy_has_the_name_it_is_found_by():
-    assert {name: order.name for name, order in POLICIES.items()} == {name: name for name in POLICIES}
+    assert {name: order.name for name, order in BUILT_IN.items()} == {name: name for name in BUILT_IN}

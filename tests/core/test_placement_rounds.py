@@ -1,7 +1,7 @@
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_scheduler.core.changes import Launch
@@ -224,6 +224,7 @@ class Hostile:
         return self.ranks[hash((kind.terms.target, kind.priority, since, scene.now)) % len(self.ranks)]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=8),
     st.sampled_from(Sharing),
