@@ -15,7 +15,7 @@ def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
     for broken in (
         *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
-        *_lines(cluster),
+        *_lines(cluster), *_order(cluster),
     ):  # fmt: skip
         raise InvariantBroken(broken)
 
@@ -93,6 +93,32 @@ def _waiting(cluster: Cluster) -> list[str]:
             broken.append(f"{task.id} is {status.state}, and still counted as waiting for dependencies.")
         if status.state in FINAL and task.id in cluster.dependents:
             broken.append(f"{task.id} has ended, and tasks still wait for it.")
+    return broken
+
+
+def _order(cluster: Cluster) -> list[str]:
+    """What the order of the waiting is derived from fits the tasks."""
+    broken: list[str] = []
+    for task in cluster.tasks.values():
+        stands = task.status.state is State.QUEUED and task not in cluster.conflicts.blocked
+        if stands != (task.queue is not None):
+            broken.append(f"{task.id} is {task.status.state}, and its queue is {task.queue}.")
+        if task.id in cluster.blocked and task.status.state is not State.QUEUED:
+            broken.append(f"{task.id} is {task.status.state}, and has a claim.")
+    told = [task for task, _, _ in cluster.ready.waiting()]
+    if len(told) != len(cluster.ready) or len(set(told)) != len(told):
+        broken.append(f"{len(cluster.ready)} tasks stand in queues; {len(told)} are found there.")
+    for name, made in cluster.plans.items():
+        over = [one for one in made.levels if one not in cluster.tasks or cluster.tasks[one].status.is_final]
+        if over:
+            broken.append(f"The plan of {name} still has {over}, which have ended.")
+    for name, room in cluster.rooms.items():
+        slots = {slot.id for slot in cluster.slots.values() if slot.node == name}
+        if slots != room.slots.keys():
+            broken.append(f"{name} knows the slots {slots ^ room.slots.keys()} otherwise than the cluster.")
+    open_ones = {task for task in cluster.tasks.values() if task.deadline is not None and not task.status.is_final}
+    if not set(cluster.deadlines) <= open_ones:
+        broken.append(f"{set(cluster.deadlines) - open_ones} are watched for a deadline that they do not have.")
     return broken
 
 

@@ -111,6 +111,7 @@ def _note(
             devices = cluster.rooms[event.node].devices
             devices.observe(event.devices)
             cluster.peaks.note(devices.uses())
+            cluster.floor.came(cluster.rooms[event.node])
         case DeviceWithheld():
             _withhold(draft, event)
         case PolicyChosen():

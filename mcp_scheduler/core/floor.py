@@ -17,6 +17,7 @@ from mcp_scheduler.core.task import Needs
 
 FEW: Final = 8  # nodes; fewer need no index
 LOOKS: Final = 400  # nodes that are tried for one task before it is said to find no room
+_REMEMBERED: Final = 4096
 Shelf = dict[str, None]
 
 
@@ -40,11 +41,13 @@ class Floor:
         self._moved: dict[str, None] = {}  # nodes that have changed since they were put on their shelves
         self.totals: dict[str, int] = {}  # what all nodes have together
         self._is_stale = True
+        self._able: dict[Needs, bool] = {}  # whether any node could ever run them
 
     def came(self, room: Room) -> None:
-        """A node is there, or its capacity has changed."""
+        """A node is there, or what it has in all has changed."""
         room.on_change = self._note
         self._is_stale = True
+        self._able.clear()
         self._moved[room.node.name] = None
 
     def _note(self, room: Room) -> None:
@@ -56,7 +59,10 @@ class Floor:
     def has_cpus(self, least: int) -> bool:
         """Whether any node could take even a task of so few thousandths of a cpu."""
         if len(self._rooms) <= FEW:
-            return any(room.free.get("cpus", 0) >= least for room in self._rooms.values())
+            for room in self._rooms.values():  # noqa: SIM110 - asked twice for every head that is looked at
+                if room.free.get("cpus", 0) >= least:
+                    return True
+            return False
         self._settle()
         step = _step(least)
         return any(shelf and at >= step for kind in self._kinds.values() for at, shelf in kind.shelves["cpus"].items())
@@ -110,7 +116,12 @@ class Floor:
         return found[: count * 2]
 
     def could_ever_fit(self, needs: Needs) -> bool:
-        return bool(self.largest(needs, 1))
+        able = self._able.get(needs)
+        if able is None:
+            if len(self._able) >= _REMEMBERED:
+                self._able.clear()
+            able = self._able[needs] = bool(self.largest(needs, 1))
+        return able
 
     def share(self, needs: Needs) -> float:
         """The largest part of any resource of the whole cluster that these needs take: their dominant share."""

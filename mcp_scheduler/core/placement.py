@@ -22,15 +22,15 @@ from mcp_scheduler.core.slots import NOTHING, PATIENCE, WINDOW_SECONDS, Room, Sl
 from mcp_scheduler.core.task import Needs, Task, Terms
 
 ROUND: Final = 1000  # heads that find no room; a round looks at no more
-GLANCE: Final = 64  # so many in the rounds between two thorough ones
-LOOK: Final = 0.0005  # seconds between two thorough rounds, for each head that the last one looked at in vain
+GLANCE: Final = 4  # so many in the rounds between two thorough ones
+LOOK: Final = 0.001  # seconds between two thorough rounds, for each head that the last one looked at in vain
 CHOICE: Final = 4  # nodes that fit best, and nodes that are emptiest, among which the best is chosen
 
 
 class Round:
     """What one round has found out: heads passed over, claims made, and the needs for which there is no room."""
 
-    __slots__ = ("claims", "full", "looks", "parked", "too_long")
+    __slots__ = ("blocked", "claims", "full", "looks", "parked", "too_long")
 
     def __init__(self) -> None:
         self.parked: Parked = []
@@ -38,6 +38,13 @@ class Round:
         self.full: set[Needs] = set()
         self.too_long: dict[tuple[Needs, str], float] = {}  # → the shortest time that claims leave no room for
         self.looks = 0
+        self.blocked: Task | None = None  # the last one that found no room, for which nothing is kept yet
+
+    def keep(self, draft: Draft) -> None:
+        """The round goes on: keep what the last one lacks."""
+        if self.blocked is not None:
+            hold_back(draft, self.blocked, self.claims)
+            self.blocked = None
 
     def is_too_long(self, task: Task, upper: float) -> bool:
         key = (task.terms.needs, task.group)
@@ -54,16 +61,17 @@ def place(draft: Draft) -> None:
     ready.refresh(draft.now, cluster.pace.seconds)
     most = ROUND if draft.now >= cluster.thorough_at else GLANCE
     this = Round()
-    while this.looks < most:
+    while this.looks < most and len(this.parked) < ROUND:
         if not cluster.hungry and not cluster.floor.has_cpus(ready.least_cpus):
             break
+        this.keep(draft)
         task = ready.best()
         if task is None:
             break
         if not _start(draft, task, this):
-            this.looks += 1
+            this.looks += cluster.floor.could_ever_fit(task.terms.needs)
             ready.park(this.parked, whole_crowd=task.terms.needs in this.full)
-            if not cluster.floor.has_cpus(ready.least_cpus):
+            if cluster.hungry and not cluster.floor.has_cpus(ready.least_cpus):
                 break  # whatever comes next is of a lower rank and finds nothing
     if most == ROUND:
         cluster.thorough_at = draft.now + this.looks * LOOK
@@ -83,7 +91,7 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     if terms.needs not in this.full and not (this.too_long and this.is_too_long(task, upper)):
         slot = _own_place(draft, task, draft.now + upper, this)
         if slot is not None:
-            cluster.ready.take(this.parked)
+            cluster.ready.take()
             guess = cluster.estimates.seconds(terms.target)
             draft.start(task, slot, guess if guess is not None else WINDOW_SECONDS, upper)
             seconds = expected.median if expected is not None else cluster.pace.seconds
@@ -94,7 +102,7 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     if _queue_up(draft, task, this):
         return True
     if terms.needs in this.full or not this.claims:
-        hold_back(draft, task, this.claims)
+        this.blocked = task
     return False
 
 
@@ -107,7 +115,7 @@ def _queue_up(draft: Draft, task: Task, this: Round) -> bool:
     slot = _shortest(cluster, task.terms, guess, this.claims, draft.now)
     if slot is None:
         return False
-    cluster.ready.take(this.parked)
+    cluster.ready.take()
     draft.start(task, slot, guess, guess)
     if not slot.watched:
         slot.watched = True

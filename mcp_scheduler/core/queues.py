@@ -20,7 +20,7 @@ class Queue:
     comes to the head.
     """
 
-    __slots__ = ("_at", "dead", "early", "key", "kind", "line", "offered", "overtakes", "parent", "rank", "size", "top")
+    __slots__ = ("_head", "dead", "early", "key", "kind", "line", "offered", "overtakes", "parent", "rank", "size")
 
     def __init__(
         self, key: Hashable, kind: TaskClass, parent: Group, rank: Callable[[TaskClass, float, Task], float]
@@ -35,8 +35,7 @@ class Queue:
         self.dead: dict[Task, int] = {}
         self.offered: tuple[float, int] | None = None
         self.size = 0
-        self.top = 0.0  # the rank of the head
-        self._at: tuple[float, int] | None = None  # the place in the queue of which `top` is the rank
+        self._head: Head | None = None  # ranked; None where it has to be looked for
 
     def __lt__(self, other: object) -> bool:
         """As for groups."""
@@ -50,6 +49,7 @@ class Queue:
         if self.line and (place, task.seq) < self.line[-1][:2]:
             self.overtakes += 1
             heappush(self.early, (place, task.seq, self.overtakes, task))
+            self._head = None
         else:
             self.line.append((place, task.seq, task))
 
@@ -57,21 +57,18 @@ class Queue:
         """The task waits for something else from now on, or has ended."""
         self.dead[task] = self.dead.get(task, 0) + 1
         self.size -= 1
+        self._head = None
 
     def stale(self) -> None:
         """Rank the head anew when it is asked for."""
-        self._at = None
+        self._head = None
 
     def head(self) -> Head | None:
         """The first living entry, with its rank; dead ones before it are dropped for good."""
-        first = self.first()
-        if first is None:
-            return None
-        place = (first[0], first[1])
-        if place != self._at:
-            self._at = place
-            self.top = self.rank(self.kind, first[0], first[2])
-        return self.top, first[1], first[2]
+        head = self._head
+        if head is None and (first := self.first()) is not None:
+            head = self._head = (self.rank(self.kind, first[0], first[2]), first[1], first[2])
+        return head
 
     def first(self) -> Head | None:
         """The same, with its place in the queue instead of its rank."""
@@ -106,6 +103,7 @@ class Queue:
     def pop(self) -> None:
         """Take the head out."""
         self.size -= 1
+        self._head = None
         self._drop()
 
     def _drop(self) -> None:

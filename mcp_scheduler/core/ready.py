@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import merge
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from mcp_scheduler.core.estimates import Expected
 from mcp_scheduler.core.heads import Group
@@ -64,6 +64,7 @@ class Ready:
         self._turn = 0
         self._turns: dict[Account, int] = {}
         self._queues: deque[Queue] = deque()  # in the order in which they are ranked anew, where ranks change
+        self._path: list[Queue | Group] = []  # from the root to the queue whose head `best` has shown
         self._left = 0  # of them, in this pass
         self._next_slice = -math.inf
 
@@ -93,7 +94,7 @@ class Ready:
         """The member's head may be better than it was: tell those above it, as far as it makes a difference."""
         while True:
             parent = member.parent
-            head = member.head()
+            head = member.head() if parent is not None else None
             if parent is None or head is None:
                 return
             if member.offered is not None and (head[0], head[1]) >= member.offered:
@@ -169,21 +170,21 @@ class Ready:
 
     def best(self) -> Task | None:
         """The task that goes first. It stays where it is until `take` or `park`."""
-        head = self._root.head()
+        path = self._path
+        path.clear()
+        member: Queue | Group | None = self._root
+        while isinstance(member, Group):
+            path.append(member)
+            member = cast("Queue | Group | None", member.best())
+        if member is None:
+            return None
+        path.append(member)
+        head = member.head()
         return None if head is None else head[2]
 
-    def _path(self) -> list[Queue | Group]:
-        """From the root down to the queue whose head goes first."""
-        path: list[Queue | Group] = [self._root]
-        while isinstance(group := path[-1], Group):
-            best = group.best()
-            assert isinstance(best, (Queue, Group))
-            path.append(best)
-        return path
-
-    def take(self, parked: Parked) -> Task:
+    def take(self) -> Task:
         """Hand out the task that `best` has just shown."""
-        path = self._path()
+        path = self._path
         queue = path[-1]
         head = queue.head()
         assert head is not None
@@ -193,42 +194,35 @@ class Ready:
         task.queue = None
         self._size -= 1
         if self.policy.sharing is Sharing.TURNS:
-            self._turn += 1
-            for account in accounts_of(task):
-                self._turns.pop(account, None)
-                self._turns[account] = self._turn
-            while len(self._turns) > _REMEMBERED:
-                del self._turns[next(iter(self._turns))]
+            self._next_turn(task)
         for index in range(len(path) - 1, 0, -1):
             parent, member = path[index - 1], path[index]
             assert isinstance(parent, Group)
             parent.pop()
-            self._go_on(parent, member, parked)
+            head = member.head()
+            if head is not None:
+                parent.offer(member, head[0], head[1])
+            elif member.is_empty():
+                self._forget(parent, member)
         return task
 
-    def _go_on(self, parent: Group, member: Queue | Group, parked: Parked) -> None:
-        """The member's head has gone: offer its next one; forget it if it is empty; if all that is left of it is
-        parked, so is the member."""
-        head = member.head()
-        if head is not None:
-            parent.offer(member, head[0], head[1])
-        elif member.is_empty():
-            self._forget(parent, member)
-        else:
-            parked.append((parent, member))
+    def _next_turn(self, task: Task) -> None:
+        self._turn += 1
+        for account in accounts_of(task):
+            self._turns.pop(account, None)
+            self._turns[account] = self._turn
+        while len(self._turns) > _REMEMBERED:
+            del self._turns[next(iter(self._turns))]
 
     def park(self, parked: Parked, *, whole_crowd: bool) -> None:
-        """Pass over the task that `best` has just shown until `unpark`: with its queue, or with all of its needs."""
-        path = self._path()
+        """Pass over the task that `best` has just shown until `unpark`: with its queue, or with all of its needs. A
+        group of which all is parked has no head, so it is passed over as well."""
+        path = self._path
         index = len(path) - (2 if whole_crowd else 1)
-        while index > 0:
-            parent, member = path[index - 1], path[index]
-            assert isinstance(parent, Group)
-            parent.pop()
-            parked.append((parent, member))
-            if parent.best() is not None:
-                break
-            index -= 1
+        parent = path[index - 1]
+        assert isinstance(parent, Group)
+        parent.pop()
+        parked.append((parent, path[index]))
 
     def unpark(self, parked: Parked) -> None:
         """The round is over: what was passed over may be looked at again."""
@@ -239,7 +233,8 @@ class Ready:
             elif member.is_empty():
                 self._forget(parent, member)
         for parent, _ in parked:
-            self._offer(parent)
+            if parent.parent is not None:
+                self._offer(parent)
 
     def _forget(self, parent: Group, member: Queue | Group) -> None:
         if parent.members.get(member.key) is member:

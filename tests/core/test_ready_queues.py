@@ -27,7 +27,7 @@ class Line:
 
     def take(self):
         self.ready.best()
-        return self.ready.take(self.parked).id
+        return self.ready.take().id
 
     def park(self):
         self.ready.best()

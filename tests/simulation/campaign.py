@@ -35,6 +35,7 @@ class Walker:
             (5, self.submit), (3, self.cancel), (4, self.update), (12, self.deliver), (2, self.deliver_again),
             (16, self.begin), (8, self.end), (4, self.hang), (5, self.wait), (1, self.resize),
             (1, self.pause),
+            (1, self.choose),
         ]  # fmt: skip
 
     def step(self) -> None:
@@ -82,6 +83,7 @@ class Walker:
             draw.choice(("", "", "", "a", "b", "ac")),
             draw.choice((0.0, 0.0, 0.0, 0.0, 15.0)),
             draw.choice(("skip", "one", "all")),
+            draw.choice((0.0, 0.0, 0.0, 30.0)),
         )
 
     def cancel(self) -> None:
@@ -112,6 +114,9 @@ class Walker:
 
     def resize(self) -> None:
         self.do("resize", self.draw.choice((1, 2, 3, 4)), self.fate())
+
+    def choose(self) -> None:
+        self.do("choose", self.draw.randrange(1000), self.fate())
 
     def pause(self) -> None:
         self.do("pause", paused=self.draw.random() < 0.3)

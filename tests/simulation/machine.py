@@ -33,6 +33,7 @@ WANTED = st.builds(
     writes=st.sampled_from(("", "", "a", "b", "ac")),
     every=st.sampled_from((0.0, 0.0, 0.0, 15.0)),
     catch_up=st.sampled_from(("skip", "one", "all")),
+    deadline=st.sampled_from((0.0, 0.0, 0.0, 30.0)),
 )
 
 
@@ -81,6 +82,10 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.01, 0.06, 1.0, 10.0, 40.0)), fate=FATES)
     def wait(self, seconds, fate):
         self.sim.wait(seconds, fate)
+
+    @rule(pick=st.integers(0, 50), fate=FATES)
+    def choose(self, pick, fate):
+        self.sim.choose(pick, fate)
 
     @rule(paused=st.booleans())
     def pause(self, paused):

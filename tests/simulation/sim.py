@@ -25,6 +25,7 @@ from mcp_scheduler.core.events import (
     NewTask,
     NodeChanged,
     Outcome,
+    PolicyChosen,
     QueuePaused,
     Returned,
     Submitted,
@@ -34,7 +35,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Attempt, Node
 from mcp_scheduler.core.states import FINAL, Reason, State
 from mcp_scheduler.core.task import Extras, Kind, Retry, Status, Task, Terms
-from mcp_scheduler.policies.order import PRIORITY
+from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.store.memory import MemoryStore
 from tests.core.builders import needs, terms
 from tests.simulation.rivals import Rivals, nearest
@@ -75,6 +76,7 @@ class Wanted:
     writes: str = ""
     every: float = 0.0
     catch_up: str = "one"
+    deadline: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Sim:
         self.fence = 0  # of the last grant that became durable
         self.renewed: dict[str, float] = {}  # lease → when it was granted or its renewal became durable
         self.rivals = Rivals()
+        self.policy = BUILT_IN["priority"]
         self._seq = 0
         self._size = CPUS
         self._boot()
@@ -123,7 +126,7 @@ class Sim:
 
     def _boot(self) -> None:
         boot = done(self.store.open())
-        self.cluster = Cluster(PRIORITY)
+        self.cluster = Cluster(self.policy)
         self._seq = max(self._seq, boot.next_seq)
         self.cluster.load(boot.tasks, boot.attempts, self._seq, boot.latest)
         self.cluster.set_node(self._node())
@@ -237,6 +240,7 @@ class Sim:
         task = Task(
             name, seq, asked, self.now, Status(State.PENDING, self.now, held=one.hold, priority=one.priority),
             group=f"t{seq}", after=after, start_after=start, key=str(one.key or ""),
+            deadline=self.now + one.deadline if one.deadline else None,
         )  # fmt: skip
         if one.reads or one.writes or one.every:
             task.extras = Extras(tuple(one.reads), tuple(one.writes), nearest(one, siblings))
@@ -333,6 +337,11 @@ class Sim:
     def wait(self, seconds: float, fate: Fate = OK) -> None:
         self.now += seconds
         self.turn([], fate)
+
+    def choose(self, pick: int, fate: Fate = OK) -> None:
+        """Another policy orders what waits, from now on and after a restart. It is a setting, no change of a task."""
+        self.policy = list(BUILT_IN.values())[pick % len(BUILT_IN)]
+        self.turn([PolicyChosen(self.policy)], fate)
 
     def pause(self, *, paused: bool) -> None:
         """Nothing new starts, or everything may again. An engine that dies forgets it here: a setting keeps it."""
@@ -432,6 +441,9 @@ class Sim:
             if due is None:
                 break
             self.wait(max(0.0, due - self.now))
+        for task in self.store_tasks().values():
+            if task.status.reason is Reason.EXPIRED:
+                assert (task.deadline or self.now + 1) <= task.status.at, f"{task} expired too early."
         left = {name: self._stored(name) for name in self.known if not self._stored(name).is_final}
         assert not left, f"These never end: {left}"
         assert not self.world.alive, f"Nobody stops {self.world.alive}."
