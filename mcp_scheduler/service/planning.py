@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from math import inf
 from time import monotonic
 from typing import Final, NamedTuple
@@ -44,13 +46,14 @@ class Planning(Submitting):
             taken = snapshot.take(self._cluster, self._clock.now())
             await self._ask_forecasts(taken, [] if given is None else [new.task for new in given.event.tasks])
             futures = await asyncio.to_thread(_futures, taken, policies, None if given is None else given.event)
-        keys = None if given is None else given.keys
+            keys = None if given is None else given.keys
+            outcomes = await asyncio.to_thread(_outcomes, taken, futures, caller, keys)
         found = [run for run in futures[0].runs.values() if _is_told(run, caller, keys)]
         found.sort(key=lambda run: (inf if run.start is None else run.start, run.task.seq))
         page = found[request.offset : request.offset + request.limit]
         end = request.offset + len(page)
         return PlanView(
-            outcomes=tuple(self._outcome(one, taken.now, caller, keys) for one in futures),
+            outcomes=outcomes,
             tasks=tuple(self._planned(run, taken.now, futures[0], caller, keys or {}) for run in page),
             total=len(found),
             next_offset=end if end < len(found) else None,
@@ -112,41 +115,6 @@ class Planning(Submitting):
         state = None if room is None else room.devices.states.get(uuid)
         return uuid if state is None else state.seen.short
 
-    def _outcome(self, future: Forecourse, now: float, caller: Caller, keys: Mapping[str, str] | None) -> OutcomeView:
-        runs = [run for run in future.runs.values() if _is_told(run, caller, keys)]
-        ends = [run.end - now for run in runs if run.end is not None]
-        waits = [run.start - now for run in runs if run.start is not None]
-        makespan = max(ends, default=0.0)
-        return OutcomeView(
-            policy=future.policy,
-            tasks=len(ends),
-            without_end=len(runs) - len(ends),
-            makespan=makespan,
-            mean_end=sum(ends) / len(ends) if ends else 0.0,
-            longest_wait=max([0.0, *waits]),
-            utilisation=self._utilisation(future, now, makespan),
-            cut=future.cut,
-        )
-
-    def _utilisation(self, future: Forecourse, now: float, makespan: float) -> dict[str, float]:
-        """The parts of cpus and devices that are reserved within the makespan, whosever tasks they are."""
-        cpus = devices = 0.0
-        sizes = {uuid: state.seen.total or 0 for room in self._cluster.rooms.values()
-                 for uuid, state in room.devices.states.items()}  # fmt: skip
-        for run in future.runs.values():
-            if run.start is None:
-                continue
-            until = makespan if run.end is None else min(makespan, run.end - now)
-            seconds = max(0.0, until - max(0.0, run.start - now))
-            needs = run.task.terms.needs
-            cpus += seconds * dict(needs.amounts).get("cpus", 0)
-            devices += seconds * sum(_part(needs, sizes.get(uuid, 0)) for uuid in run.devices)
-        total = sum(room.total.get("cpus", 0) for room in self._cluster.rooms.values())
-        found = {"cpus": cpus / (total * makespan)} if total and makespan else {}
-        if sizes and makespan:
-            found["devices"] = devices / (len(sizes) * makespan)
-        return {name: round(share, 4) for name, share in found.items()}
-
     def _notes(self, taken: Snapshot, futures: Sequence[Forecourse], told: Sequence[Run]) -> Iterable[str]:
         """What to know before one relies on it."""
         if taken.left_out:
@@ -171,11 +139,68 @@ def _futures(taken: Snapshot, policies: Sequence[Policy], arriving: Submitted | 
     """In a thread. Each policy has its part of the time that is left."""
     found: list[Forecourse] = []
     over = monotonic() + SECONDS
-    for place, policy in enumerate(policies):
-        begin = monotonic()
-        until = begin + max(0.0, over - begin) / (len(policies) - place)
-        found.append(DryRun(taken, policy, arriving).finish(until))
+    with _uncollected():
+        for place, policy in enumerate(policies):
+            begin = monotonic()
+            until = begin + max(0.0, over - begin) / (len(policies) - place)
+            found.append(DryRun(taken, policy, arriving).finish(until))
     return found
+
+
+@contextmanager
+def _uncollected() -> Generator[None]:
+    """What a dry run makes would set off whole collections, in which the engine's loop stands still as well: a tenth of
+    a second each. They can wait for two seconds."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _outcomes(
+    taken: Snapshot, futures: Sequence[Forecourse], caller: Caller, keys: Mapping[str, str] | None
+) -> tuple[OutcomeView, ...]:
+    """In a thread: thousands of tasks are added up."""
+    return tuple(_outcome(taken, one, [run for run in one.runs.values() if _is_told(run, caller, keys)])
+                 for one in futures)  # fmt: skip
+
+
+def _outcome(taken: Snapshot, future: Forecourse, runs: Sequence[Run]) -> OutcomeView:
+    ends = [run.end - taken.now for run in runs if run.end is not None]
+    waits = [run.start - taken.now for run in runs if run.start is not None]
+    makespan = max(ends, default=0.0)
+    return OutcomeView(
+        policy=future.policy,
+        tasks=len(ends),
+        without_end=len(runs) - len(ends),
+        makespan=makespan,
+        mean_end=sum(ends) / len(ends) if ends else 0.0,
+        longest_wait=max([0.0, *waits]),
+        utilisation=_utilisation(taken, future, makespan),
+        cut=future.cut,
+    )
+
+
+def _utilisation(taken: Snapshot, future: Forecourse, makespan: float) -> dict[str, float]:
+    """The parts of cpus and devices that are reserved within the makespan, whosever tasks they are."""
+    sizes = {device.uuid: device.total or 0 for place in taken.places for device in place.devices}
+    total = sum(dict(place.node.amounts).get("cpus", 0) for place in taken.places)
+    cpus = devices = 0.0
+    for run in future.runs.values():
+        if run.start is None:
+            continue
+        until = makespan if run.end is None else min(makespan, run.end - taken.now)
+        seconds = max(0.0, until - max(0.0, run.start - taken.now))
+        needs = run.task.terms.needs
+        cpus += seconds * dict(needs.amounts).get("cpus", 0)
+        devices += seconds * sum(_part(needs, sizes.get(uuid, 0)) for uuid in run.devices)
+    found = {"cpus": cpus / (total * makespan)} if total and makespan else {}
+    if sizes and makespan:
+        found["devices"] = devices / (len(sizes) * makespan)
+    return {name: round(share, 4) for name, share in found.items()}
 
 
 def _may_see(caller: Caller, task: Task) -> bool:

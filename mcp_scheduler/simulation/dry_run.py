@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from mcp_scheduler.core.changes import Changes, Launch
@@ -24,6 +24,8 @@ from mcp_scheduler.simulation.executor import NEVER, VirtualExecutor
 from mcp_scheduler.simulation.snapshot import Snapshot, same
 
 _PATIENCE: Final = 1000  # moments in a row that bring nothing about
+_BREATH: Final = 0.003  # seconds of work, after which whoever waits for the interpreter gets it
+_PAUSE: Final = 0.0005
 _LEAST: Final = 1e-3  # seconds
 
 
@@ -77,10 +79,14 @@ class DryRun:
         self._take_over()
         self._step(self._now, () if self._arriving is None else (self._arriving,))
         idle = 0
+        breath = monotonic() + _BREATH
         while self._open and idle < _PATIENCE:
-            if monotonic() >= until:
+            if (at := monotonic()) >= until:
                 self.found.cut = True
                 break
+            if at >= breath:
+                sleep(_PAUSE)
+                breath = monotonic() + _BREATH
             if (following := self._next()) == NEVER:
                 break
             idle = 0 if self._step(max(self._now, following)) else idle + 1
