@@ -9,7 +9,10 @@ from mcp_scheduler.cli.text import Json, duration
 
 
 def contention(as_json: options.AsJson = False, home: options.Home = None) -> None:
-    """Show which named things (`reads`, `writes`) tasks wait for, since the engine started."""
+    """Show which shared things tasks wait for.
+
+    Names in `reads` and `writes`, since the engine started.
+    """
     with engine(home) as client:
         found = client.call("load", {}).get("contention", [])
     if as_json:

@@ -312,10 +312,12 @@ class Ready:
                 last = queue.rank(queue.kind, place, task) if queue.line else head[0]
                 yield Line(head[2], queue.size, head[0], max(last, head[0]))
 
-    def rank(self, task: Task) -> float:
-        """Where a queued task stands: about there, where its queue was joined in another order than it runs."""
+    def rank(self, task: Task) -> float | None:
+        """Where a queued task stands: about there, where its queue was joined in another order than it runs. None for
+        one that stands in no queue: it conflicts with another, or this moment's commit will say that it runs."""
         queue = task.queue
-        assert isinstance(queue, Queue), "it is queued"
+        if not isinstance(queue, Queue):
+            return None
         place = task.deadline if self.policy.by_deadline and task.deadline is not None else task.status.at
         return queue.rank(queue.kind, place, task)
 

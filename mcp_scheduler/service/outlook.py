@@ -125,6 +125,8 @@ class Outlook:
         if not picture.is_known:
             return None
         rank = self._cluster.ready.rank(task)
+        if rank is None:  # it waits for another task, whose end is no end of a queue; or it is being started
+            return None if task in self._cluster.conflicts.blocked else (0.0, 0.0)
         work = variance = 0.0
         for queue in picture.queues:
             count = _before(queue, rank)

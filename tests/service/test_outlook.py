@@ -3,6 +3,7 @@
 import pytest
 
 from mcp_scheduler.core.events import Action, Submitted
+from mcp_scheduler.core.task import Extras
 from mcp_scheduler.forecast.durations import Durations
 from mcp_scheduler.service.outlook import Outlook
 from tests.core.builders import Stage, needs, terms
@@ -102,3 +103,19 @@ def test_a_wide_task_waits_until_the_whole_node_is_free():
     scene.stage.submit("long", LONG)
     scene.stage.submit("wide", wide)
     assert scene.eta("wide").start == about(60)
+
+
+def test_a_task_that_waits_for_a_shared_thing_has_no_time_of_its_own():
+    scene = Scene()
+    scene.stage.submit("writer", LONG, extras=Extras(writes=("index",)))
+    scene.stage.submit("other", SHORT, extras=Extras(writes=("index",)))
+    assert scene.eta("other") is None
+
+
+def test_what_was_taken_from_its_queue_a_moment_ago_starts_now():
+    """Between a decision and its commit readers still see the task as queued."""
+    scene = Scene(cpus=1)
+    scene.stage.submit("long", LONG)
+    scene.stage.submit("next", SHORT)
+    scene.stage.task("next").queue = None
+    assert scene.eta("next").start == 0.0
