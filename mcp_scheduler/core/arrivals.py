@@ -6,6 +6,7 @@ from mcp_scheduler.core.changes import Remembered
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Submitted
 from mcp_scheduler.core.graph import enter
+from mcp_scheduler.core.rollback import expect
 from mcp_scheduler.core.states import State
 
 
@@ -26,6 +27,7 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
             draft.keys[task.terms.principal, task.key] = task.id
     if event.group is not None and cluster.policy.by_estimate:
         cluster.plan([new.task for new in event.tasks])
+    expect(cluster.rollbacks, (new.task for new in event.tasks))
     for new in event.tasks:
         enter(draft, new.task, event.outside)
     changes = draft.changes
@@ -33,7 +35,8 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
     if event.group is not None:
         changes.groups.append(event.group)
     if event.origin is not None:
-        changes.remembered.append(Remembered(event.origin, "submit", tuple(new.task.id for new in event.tasks)))
+        asked = tuple(new.task.id for new in event.tasks if not new.task.extras.undoes)
+        changes.remembered.append(Remembered(event.origin, "submit", asked))
     return None
 
 

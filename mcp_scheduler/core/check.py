@@ -6,7 +6,8 @@ from collections import Counter
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.conflicts import claims
-from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.rollback import Rollback, derived
+from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Task
 from mcp_scheduler.errors import InvariantBroken
 
@@ -15,7 +16,7 @@ def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
     for broken in (
         *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
-        *_lines(cluster), *_order(cluster),
+        *_lines(cluster), *_rollbacks(cluster), *_order(cluster),
     ):  # fmt: skip
         raise InvariantBroken(broken)
 
@@ -82,7 +83,10 @@ def _waiting(cluster: Cluster) -> list[str]:
         )
     for task in cluster.tasks.values():
         status = task.status
-        if status.state is State.PENDING:
+        if status.state is State.PENDING and task.extras.undoes:
+            if task not in cluster.rollbacks.get(task.extras.saga, Rollback()).waiting:
+                broken.append(f"{task.id} waits for a failure, and nobody knows.")
+        elif status.state is State.PENDING:
             others = (*task.after, *task.extras.behind)
             open_ones = {name for name in others if name in cluster.tasks and _is_open(cluster, name)}
             # One that is only before it in its graph, and was run again by a person, is not waited for again.
@@ -134,6 +138,23 @@ def _leases(cluster: Cluster) -> list[str]:
     ]
 
 
+def _rollbacks(cluster: Cluster) -> list[str]:
+    """What is known of rollbacks is what the tasks say, and none of them waits for nothing."""
+    broken: list[str] = []
+    told = derived(cluster.tasks.values())
+    for key, found in cluster.rollbacks.items():
+        other = told.get(key, Rollback())
+        if (found.open, found.failed, found.waiting) != (other.open, other.failed, other.waiting):
+            broken.append(f"The rollback of {key} is {found}, and by its tasks {other}.")
+        if not found.open and found.under_way is None:
+            broken.append(f"The rollback of {key} waits for nothing: {found}.")
+    held_up = {task for found in cluster.rollbacks.values() for task in found.failed}
+    for task in cluster.tasks.values():
+        if task.status.state is State.ROLLING_BACK and task not in held_up:
+            broken.append(f"{task.id} is rolling back, and nobody knows.")
+    return broken
+
+
 def _lines(cluster: Cluster) -> list[str]:
     """Nobody who runs conflicts with another who runs, and everybody stands where he has to."""
     broken: list[str] = []
@@ -164,4 +185,4 @@ def _lines(cluster: Cluster) -> list[str]:
 
 
 def _is_open(cluster: Cluster, name: str) -> bool:
-    return cluster.tasks[name].status.state not in FINAL
+    return cluster.tasks[name].status.state not in OVER

@@ -29,8 +29,9 @@ from mcp_scheduler.core.peaks import Peaks
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.ready import Ready
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
+from mcp_scheduler.core.rollback import Rollbacks, derived
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
-from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
 from mcp_scheduler.core.timers import Timer, Timers
 from mcp_scheduler.core.usage import Usage
@@ -75,6 +76,7 @@ class Cluster:
         self._forget_derived()
 
     def _forget_derived(self) -> None:
+        self.rollbacks: Rollbacks = {}
         self.plans: dict[str, Plan] = {}  # of graphs under way
         self.deadlines = Deadlines()
         self.recurring: dict[Task, None] = {}  # open tasks with a period
@@ -254,6 +256,7 @@ class Cluster:
         fact of the store, but they are there."""
         kept_warm = [slot for slot in (*self.resting.values(), *self.slots.values()) if slot.devices and slot.launched]
         self._forget_derived()
+        self.rollbacks = derived(self.tasks.values())
         for task in self.tasks.values():
             task.queue = None
             if not task.status.is_final:
@@ -263,7 +266,7 @@ class Cluster:
                     self._runs_already(task)
                 case State.SCHEDULED | State.RETRYING:
                     self.wake(task.status.due, task=task)
-                case State.PENDING | State.HELD:
+                case State.PENDING | State.HELD if not task.extras.undoes:
                     others = dict.fromkeys((*task.after, *task.extras.behind))
                     self.wait_for(task, [name for name in others if self._is_open(name)])
                 case _:
@@ -343,7 +346,7 @@ class Cluster:
             self.ready.push(task, status.priority, status.at, first=first)
 
     def _is_open(self, name: str) -> bool:
-        return (task := self.tasks.get(name)) is not None and not task.status.is_final
+        return (task := self.tasks.get(name)) is not None and task.status.state not in OVER
 
     def wait_for(self, task: Task, names: Collection[str]) -> None:
         """The task cannot go on before these others have ended: well, or, if only before it in its graph, anyhow."""

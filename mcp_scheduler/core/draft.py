@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mcp_scheduler.core import warm
+from mcp_scheduler.core import rollback, warm
 from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.cluster import MICRO, Cluster
 from mcp_scheduler.core.events import Ended
@@ -23,7 +23,7 @@ class Draft:
 
     __slots__ = (
         "_heirs", "_launches", "_settled", "changes", "cluster", "evictions", "fresh", "keys", "now", "recalls",
-        "recurred", "skipped", "stops",
+        "recurred", "skipped", "stops", "touched",
     )  # fmt: skip
 
     def __init__(self, cluster: Cluster, now: float) -> None:
@@ -37,6 +37,7 @@ class Draft:
         self.evictions: list[Evict] = []
         self.recurred: list[Task] = []  # occurrences that have ended
         self.skipped: dict[str, tuple[str, ...]] = {}  # as it came in → who was open before it in its graph
+        self.touched: dict[str, None] = {}  # rollbacks that something has happened to
         self._heirs: dict[Task, dict[str, None]] = {}  # waits for these, for whom one has waited that is gone
         self._launches: dict[str, list[AttemptId]] = {}
         self._settled: list[AttemptId] = []
@@ -81,6 +82,8 @@ class Draft:
         self.put(task, status)
         if task.extras is not NO_EXTRAS:
             self._move_extras(task, old.state, status.state)
+        if self.cluster.rollbacks:
+            rollback.moved(self, task, old.state, status.state)
         if status.state in FINAL:
             self.cluster.wait_no_more(task, () if task.extras is NO_EXTRAS else self._before(task))
             if task.deadline is not None:

@@ -30,6 +30,7 @@ class State(StrEnum):
 
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED})
+OVER: Final = FINAL | {State.ROLLING_BACK}  # nobody waits any more for what it does
 WAITING: Final = frozenset({State.PENDING, State.SCHEDULED, State.HELD, State.QUEUED, State.RETRYING})
 
 
