@@ -67,6 +67,9 @@ def submit(
     catch_up: Annotated[
         str | None, typer.Option(metavar="skip|one|all", help="What becomes of missed times. Default: one.")
     ] = None,
+    on_failure: Annotated[
+        str | None, typer.Option(metavar="JSON", help="A task that undoes it, run after its final failure.")
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Hold it back until `resume`.")] = False,
     cwd: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Working folder of a command. Default: this one.")
@@ -106,6 +109,7 @@ def submit(
         "every": every,
         "cron": cron,
         "catch_up": catch_up,
+        "on_failure": None if on_failure is None else arguments.task(on_failure, "--on-failure"),
         "hold": hold,
         "cwd": None if cwd is None else str(cwd.absolute()),
         "env": arguments.variables(env or ()),

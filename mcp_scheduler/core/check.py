@@ -83,16 +83,8 @@ def _waiting(cluster: Cluster) -> list[str]:
         )
     for task in cluster.tasks.values():
         status = task.status
-        if status.state is State.PENDING and task.extras.undoes:
-            if task not in cluster.rollbacks.get(task.extras.saga, Rollback()).waiting:
-                broken.append(f"{task.id} waits for a failure, and nobody knows.")
-        elif status.state is State.PENDING:
-            others = (*task.after, *task.extras.behind)
-            open_ones = {name for name in others if name in cluster.tasks and _is_open(cluster, name)}
-            # One that is only before it in its graph, and was run again by a person, is not waited for again.
-            open_ones -= {name for name in open_ones - {*task.after} if task not in cluster.dependents.get(name, ())}
-            if len(open_ones) != cluster.missing.get(task.id, 0) or not open_ones:
-                broken.append(f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted.")
+        if status.state is State.PENDING:
+            broken += _pending(cluster, task)
         elif status.state is not State.HELD and task.id in cluster.missing:
             broken.append(f"{task.id} is {status.state}, and still counted as waiting for dependencies.")
         if status.state in FINAL and task.id in cluster.dependents:
@@ -126,6 +118,19 @@ def _order(cluster: Cluster) -> list[str]:
     return broken
 
 
+def _pending(cluster: Cluster, task: Task) -> list[str]:
+    if task.extras.undoes:
+        waits = task in cluster.rollbacks.get(task.extras.saga, Rollback()).waiting
+        return [] if waits else [f"{task.id} waits for a failure, and nobody knows."]
+    others = (*task.after, *task.extras.behind)
+    open_ones = {name for name in others if name in cluster.tasks and _is_open(cluster, name)}
+    # One that is only before it in its graph, and was run again by a person, is not waited for again.
+    open_ones -= {name for name in open_ones - {*task.after} if task not in cluster.dependents.get(name, ())}
+    if len(open_ones) == cluster.missing.get(task.id, 0) and open_ones:
+        return []
+    return [f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted."]
+
+
 def _leases(cluster: Cluster) -> list[str]:
     held = [
         task for task in cluster.tasks.values() if task.terms.kind is Kind.LEASE and task.status.state is State.RUNNING
@@ -146,13 +151,11 @@ def _rollbacks(cluster: Cluster) -> list[str]:
         other = told.get(key, Rollback())
         if (found.open, found.failed, found.waiting) != (other.open, other.failed, other.waiting):
             broken.append(f"The rollback of {key} is {found}, and by its tasks {other}.")
-        if not found.open and found.under_way is None:
+        if not (found.open and found.waiting) and found.under_way is None:
             broken.append(f"The rollback of {key} waits for nothing: {found}.")
     held_up = {task for found in cluster.rollbacks.values() for task in found.failed}
-    for task in cluster.tasks.values():
-        if task.status.state is State.ROLLING_BACK and task not in held_up:
-            broken.append(f"{task.id} is rolling back, and nobody knows.")
-    return broken
+    lost = (task for task in cluster.tasks.values() if task.status.state is State.ROLLING_BACK and task not in held_up)
+    return broken + [f"{task.id} is rolling back, and nobody knows." for task in lost]
 
 
 def _lines(cluster: Cluster) -> list[str]:

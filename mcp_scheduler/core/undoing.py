@@ -47,7 +47,7 @@ def settle(draft: Draft) -> None:
 
 def _look(draft: Draft, key: str) -> None:
     found = draft.cluster.rollbacks.get(key)
-    if found is None or found.open or found.under_way is not None:
+    if found is None or found.under_way is not None or (found.open and found.waiting):
         return
     if found.failed and _next_turn(draft, found):
         return
@@ -107,5 +107,3 @@ def run_again(draft: Draft, task: Task) -> None:
     found = draft.cluster.rollbacks.setdefault(task.id, Rollback())
     found.waiting[undo] = None
     found.open = 1
-
-

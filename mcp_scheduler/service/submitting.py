@@ -15,6 +15,7 @@ from mcp_scheduler.requests import Caller, MapTask, SubmitGraph, SubmitMany, Tas
 from mcp_scheduler.service import mapping
 from mcp_scheduler.service.causal import conflicts_before, order
 from mcp_scheduler.service.commands import words_of
+from mcp_scheduler.service.compensation import id_of
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
 from mcp_scheduler.service.extras import recurs, refuse_recurring
@@ -25,12 +26,14 @@ _BREATH = 500  # tasks composed between two looks at what else is to be done
 
 
 class Composed(NamedTuple):
-    """A group that could be submitted: its id, the ids of its keys, what it names outside, and its tasks."""
+    """A group that could be submitted: its id, the ids of its keys, what it names outside, its tasks and what undoes
+    them."""
 
     id: str
     ids: dict[str, str]
     names: Names
     tasks: list[NewTask]
+    undoing: list[NewTask | None]  # of each task
 
 
 class Submitting(Desk):
@@ -60,14 +63,23 @@ class Submitting(Desk):
         functions = await self.composer.functions_for(caller.environment, specs)
         names = await self.composer.names(specs, {})
         new: list[NewTask] = []
+        undoing: dict[str, NewTask] = {}
         for number, spec in enumerate(specs):
             task_id = self.composer.fresh_id(spec.name or _short(spec))
             new.append(self.composer.task(caller, spec, functions, names, task_id))
+            undo = self.composer.compensation(caller, spec, functions, names, new[-1].task)
+            if undo is not None:
+                undoing[task_id] = undo
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)  # others are served while a flood is being composed
-        known = {item.task.id: task for item in new if (task := await self._known_by_key(item)) is not None}
+        known = {
+            item.task.id: task
+            for item in new
+            if (task := await self._known_by_key(item, undo=undoing.get(item.task.id))) is not None
+        }
         fresh = [item for item in new if item.task.id not in known]
         if fresh:
+            fresh += [undoing[item.task.id] for item in fresh if item.task.id in undoing]
             await self._submit(caller, Submitted(fresh, outside=names.outside, origin=origin_of(caller)), known)
         tasks = [known.get(item.task.id, item.task) for item in new]
         return tasks, tuple(task.id for task in known.values())
@@ -77,11 +89,12 @@ class Submitting(Desk):
         try:
             await self._loop.ask(event)
         except errors.DuplicateKey:
+            undoing = {item.task.extras.undoes: item for item in event.tasks if item.task.extras.undoes}
             for item in event.tasks:
-                task = await self._known_by_key(item)
+                task = await self._known_by_key(item, undo=undoing.get(item.task.id))
                 if task is not None:
                     known[item.task.id] = task
-            again = [item for item in event.tasks if item.task.id not in known]
+            again = [item for item in event.tasks if (item.task.extras.undoes or item.task.id) not in known]
             if len(again) == len(event.tasks):
                 raise
             if again:
@@ -151,13 +164,14 @@ class Submitting(Desk):
             )
         self._refuse_flood(len(specs))
         await self.environments.keep(caller.environment)
-        group_id, ids, names, new = await self._composed(caller, request, kind, specs, is_chunked=bool(chunk))
+        group_id, ids, names, new, undoing = await self._composed(caller, request, kind, specs, is_chunked=bool(chunk))
         new[0].task.key = request.idempotency_key or ""
-        known = await self._known_by_key(new[0], group=new)
+        known = await self._known_by_key(new[0], group=new, undo=undoing[0])
         if known is None:
             now = self._clock.now()
             group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
-            await self._loop.ask(Submitted(new, group, names.outside, origin_of(caller)))
+            made = [*new, *(undo for undo in undoing if undo is not None)]
+            await self._loop.ask(Submitted(made, group, names.outside, origin_of(caller)))
         tally = await self._tally_of(known.group if known else group_id)
         named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
         keys = None if known else named
@@ -193,9 +207,17 @@ class Submitting(Desk):
             )
             for key in in_order
         ]  # fmt: skip
-        return Composed(group_id, ids, names, new)
+        undoing = [
+            self.composer.compensation(
+                caller, specs[key], functions, names, item.task, group_id if kind == "graph" else ""
+            )
+            for key, item in zip(in_order, new, strict=True)
+        ]
+        return Composed(group_id, ids, names, new, undoing)
 
-    async def _known_by_key(self, new: NewTask, group: Sequence[NewTask] = ()) -> Task | None:
+    async def _known_by_key(
+        self, new: NewTask, group: Sequence[NewTask] = (), undo: NewTask | None = None
+    ) -> Task | None:
         """The task that took this key before; `DuplicateKey` where it asked for something else."""
         task = new.task
         if not task.key:
@@ -203,8 +225,12 @@ class Submitting(Desk):
         found = await self._find.by_key(task.terms.principal, task.key)
         if found is None:
             return None
-        stored = (await self._store.payloads([found.id])).get(found.id, b"")
-        unlike = differences(found, stored, task, new.payload)
+        stored = await self._store.payloads([found.id, id_of(found.id)])
+        unlike = differences(found, stored.get(found.id, b""), task, new.payload)
+        if (undo.payload if undo else b"").replace(task.id.encode(), found.id.encode()) != stored.get(
+            id_of(found.id), b""
+        ):
+            unlike.append("on_failure is not the same")
         if bool(found.group) != bool(task.group):
             unlike = ["one is a single task, the other a group"]
         elif found.group and not unlike:
