@@ -45,7 +45,8 @@ class TaskView:
     what to do about a failed one. `result` is there when it is small (≤ 1 KiB); else `result_size` and read_output. Of
     a lease that is held, `fence` is larger than that of every earlier grant, `due` is when it lapses, and a program
     that has its `variables` sees its devices. `undo` is the id of its compensation, `rollback` how that goes (running,
-    done, failed); of a compensation, `undoes` is the task that it is for."""
+    done, failed); of a compensation, `undoes` is the task that it is for. `cached_from` is the equal task whose
+    result this one was given."""
 
     id: str
     state: str
@@ -79,6 +80,7 @@ class TaskView:
     rollback: str = ""
     undo: str = ""
     undoes: str = ""
+    cached_from: str = ""
     variables: dict[str, str] | None = None
     after: tuple[str, ...] = ()
     attempts: tuple[AttemptView, ...] = ()

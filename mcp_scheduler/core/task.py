@@ -87,6 +87,8 @@ class Extras:
     `undo` names the compensation of a task, `rollback` tells how it goes: running, done, failed; "" where there was
     none. Of a compensation, `undoes` names its owner, `saga` the graph whose failure it waits for, or its owner where
     that stands alone; `turn` counts from 1 the tasks of the graph that have succeeded and could be undone.
+
+    `cached_from` names the equal task whose result is this one's: it has succeeded as it came in.
     """
 
     reads: tuple[str, ...] = ()
@@ -104,6 +106,7 @@ class Extras:
     saga: str = ""
     turn: int = 0
     rollback: str = ""
+    cached_from: str = ""
 
     @property
     def recurs(self) -> bool:
@@ -186,7 +189,7 @@ class Task:
     start_after: float = 0.0
     deadline: float | None = None
     key: str = ""  # idempotency key, "" for none; unique per principal
-    digest: str = ""  # of the content that came with the key
+    digest: str = ""  # of what makes its call equal to another; "" where no cache is asked for
     extras: Extras = NO_EXTRAS
     size: int = 0
     queue: object = None  # derived: where it stands in `Ready`, None while it does not

@@ -59,6 +59,7 @@ def brief(task: TaskView, now: float, *, result: int = BRIEF) -> Json:
         "rollback": task.rollback,
         "undo": task.undo if task.rollback else "",
         "undoes": task.undoes,
+        "cached_from": task.cached_from,
         "eta": eta(task.eta),
         "cancel_requested": task.cancel_requested or None,
         "duplicate": task.duplicate or None,

@@ -18,6 +18,7 @@ from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.ports import Clock, FunctionEntry, Store
 from mcp_scheduler.ports import Functions as FunctionsPort
 from mcp_scheduler.requests import Caller, ChunkSpec, TaskSpec
+from mcp_scheduler.service.caching import digest_of, refuse_uncacheable
 from mcp_scheduler.service.calls import Functions, refuse_later
 from mcp_scheduler.service.commands import command_call, head_of
 from mcp_scheduler.service.compensation import compensation_of, id_of, refuse_owner
@@ -40,6 +41,7 @@ class Plan:
     call: dict[str, Any]
     declared: Mapping[str, Any]
     folder: str  # where relative paths begin
+    fingerprint: str = ""  # of the function's code
 
 
 class Composer:
@@ -164,6 +166,9 @@ class Composer:
         if recurs(spec):
             task.extras = first_occurrence(spec, task.extras, task.start_after, now)
             task.start_after = task.extras.time
+        if spec.cache:
+            refuse_uncacheable(spec)
+            task.digest = digest_of(plan.terms, spec.arguments or {}, plan.fingerprint)
         if spec.on_failure is not None:
             refuse_owner(spec)
             task.extras = replace(task.extras, undo=id_of(task_id))
@@ -209,7 +214,7 @@ class Composer:
             return Plan(terms, _with_limits(chunk, spec, terms), entry.options, folder)
         functions.check(entry, spec.arguments or {})
         call = {"function": entry.name, "arguments": spec.arguments or {}}
-        return Plan(terms, _with_limits(call, spec, terms), entry.options, folder)
+        return Plan(terms, _with_limits(call, spec, terms), entry.options, folder, entry.fingerprint)
 
     def _terms(self, caller: Caller, spec: TaskSpec, entry: FunctionEntry) -> Terms:
         """Terms are shared: a thousand equal calls make them once."""

@@ -132,6 +132,7 @@ class Look:
             rollback=task.extras.rollback,
             undo=task.extras.undo,
             undoes=task.extras.undoes,
+            cached_from=task.extras.cached_from,
             cancel_requested=status.cancel_requested and status.state is State.RUNNING,
             after=task.after if detail else (),
             attempts=tuple(_attempt(row) for row in attempts or ()) if detail else (),

@@ -12,7 +12,8 @@ from mcp_scheduler import errors, views
 from mcp_scheduler.core.events import Group, NewTask, Submitted
 from mcp_scheduler.core.task import MILLI, Task
 from mcp_scheduler.requests import Caller, MapTask, SubmitGraph, SubmitMany, TaskSpec
-from mcp_scheduler.service import mapping
+from mcp_scheduler.service import caching, mapping
+from mcp_scheduler.service.calls import Functions
 from mcp_scheduler.service.causal import conflicts_before, order
 from mcp_scheduler.service.commands import words_of
 from mcp_scheduler.service.compensation import id_of
@@ -44,7 +45,8 @@ class Submitting(Desk):
         if recurs(request):
             return await self._submit_series(caller, request)
         tasks, duplicates = await self._submit_all(caller, [request])
-        return views.Submitted((self._look.task(tasks[0], duplicate=bool(duplicates)),))
+        result = (await self._store.results([tasks[0].id])).get(tasks[0].id) if tasks[0].extras.cached_from else None
+        return views.Submitted((self._look.task(tasks[0], result=result, duplicate=bool(duplicates)),))
 
     async def submit_many(self, caller: Caller, request: SubmitMany) -> views.Accepted:
         """Independent tasks, all or none. A task whose key is known already is answered with the first one."""
@@ -79,6 +81,7 @@ class Submitting(Desk):
         }
         fresh = [item for item in new if item.task.id not in known]
         if fresh:
+            await self._answer_from_cache(fresh, functions)
             fresh += [undoing[item.task.id] for item in fresh if item.task.id in undoing]
             await self._submit(caller, Submitted(fresh, outside=names.outside, origin=origin_of(caller)), known)
         tasks = [known.get(item.task.id, item.task) for item in new]
@@ -99,6 +102,12 @@ class Submitting(Desk):
                 raise
             if again:
                 await self._submit(caller, replace(event, tasks=again), known)
+
+    async def _answer_from_cache(self, new: Sequence[NewTask], functions: Functions | None) -> None:
+        asking = [item for item in new if item.task.digest]
+        if asking and functions is not None:
+            codes = {item.task.digest: functions.find(item.task.terms.target).fingerprint for item in asking}
+            await caching.answer(self._store, asking, codes)
 
     async def _submit_series(self, caller: Caller, request: TaskSpec) -> views.Submitted:
         """A task that recurs: its first occurrence, in a group that is the handle of all of them."""
@@ -170,6 +179,8 @@ class Submitting(Desk):
         if known is None:
             now = self._clock.now()
             group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
+            functions = await self.composer.functions_for(caller.environment, specs.values())
+            await self._answer_from_cache(new, functions)
             made = [*new, *(undo for undo in undoing if undo is not None)]
             await self._loop.ask(Submitted(made, group, names.outside, origin_of(caller)))
         tally = await self._tally_of(known.group if known else group_id)
