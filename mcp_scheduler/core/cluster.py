@@ -29,7 +29,7 @@ from mcp_scheduler.core.peaks import Peaks
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.ready import Ready
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
-from mcp_scheduler.core.rollback import Rollbacks, derived
+from mcp_scheduler.core.rollback import derived
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
 from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
@@ -58,8 +58,7 @@ class Cluster:
         self.forecasts: Forecasts | None = None  # without them the estimates serve
         self.footprints: Footprints | None = None
         self.sampler = Sampler()
-        self.peaks = Peaks()
-        self.pace = Pace()
+        self.peaks, self.pace = Peaks(), Pace()
         self.usage = Usage()
         self.expires = True  # whether a task that still waits at its deadline ends there
         self.warm_seconds = WARM
@@ -76,7 +75,7 @@ class Cluster:
         self._forget_derived()
 
     def _forget_derived(self) -> None:
-        self.rollbacks: Rollbacks = {}
+        self.rollbacks = derived(self.tasks.values())
         self.plans: dict[str, Plan] = {}  # of graphs under way
         self.deadlines = Deadlines()
         self.recurring: dict[Task, None] = {}  # open tasks with a period
@@ -117,9 +116,8 @@ class Cluster:
 
     def take_seq(self) -> int:
         """The arrival number of a new task. One that is not used, because a commit fails, is never given again."""
-        seq = self.next_seq
         self.next_seq += 1
-        return seq
+        return self.next_seq - 1
 
     def intern(self, terms: Terms) -> Terms:
         """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
@@ -256,7 +254,6 @@ class Cluster:
         fact of the store, but they are there."""
         kept_warm = [slot for slot in (*self.resting.values(), *self.slots.values()) if slot.devices and slot.launched]
         self._forget_derived()
-        self.rollbacks = derived(self.tasks.values())
         for task in self.tasks.values():
             task.queue = None
             if not task.status.is_final:
