@@ -9,7 +9,7 @@ Here is what is derived of that; `undoing` decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -51,25 +51,21 @@ def key_of(rollbacks: Mapping[str, Rollback], task: Task) -> str:
     return task.group if task.group in rollbacks else task.id
 
 
-def derived(tasks: Iterable[Task]) -> Rollbacks:
-    """From the facts: on boot, and after a commit that failed."""
+def derived(tasks: Collection[Task]) -> Rollbacks:
+    """From the facts: on boot, and after a commit that failed. One look at each task where there are none."""
     rollbacks: Rollbacks = {}
-    others: list[Task] = []
     for task in tasks:
-        status, extras = task.status, task.extras
-        if status.is_final:
-            continue
-        if not extras.undoes:
-            others.append(task)
+        extras = task.extras
+        if extras is NO_EXTRAS or not extras.undoes or task.status.is_final:
             continue
         found = rollbacks.setdefault(extras.saga, Rollback())
         found.turns = max(found.turns, extras.turn)
-        if status.state is State.PENDING:
+        if task.status.state is State.PENDING:
             found.waiting[task] = None
         else:
             found.under_way = task
-    for task in others if rollbacks else ():
-        found = rollback_of(rollbacks, task)
+    for task in tasks if rollbacks else ():
+        found = None if task.extras.undoes or task.status.is_final else rollback_of(rollbacks, task)
         if found is None:
             continue
         if task.status.state is State.ROLLING_BACK:
