@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from mcp_scheduler.core.events import Action, Group, Submitted, UpdateAsked
+from mcp_scheduler.core.recurring import may_rest
 from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.core.task import Extras
 from tests.core.builders import Stage, terms
@@ -182,6 +183,14 @@ def test_a_failure_with_nothing_to_undo_ends_at_once():
     assert rollback(stage, "a") == ""
     stage.turn(UpdateAsked(("a",), Action.RETRY))
     assert stage.state("a") is State.RUNNING
+
+
+def test_an_engine_may_rest_while_all_that_could_fail_is_held_back():
+    stage = Stage()
+    alone(stage, hold=True)
+    assert may_rest(stage.cluster, stage.now + 60)
+    stage.update(Action.RESUME, "work")
+    assert not may_rest(stage.cluster, stage.now + 60)
 
 
 def test_a_late_dependant_of_what_is_rolled_back_is_skipped():

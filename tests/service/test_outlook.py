@@ -3,6 +3,7 @@
 import pytest
 
 from mcp_scheduler.core.events import Action, Submitted
+from mcp_scheduler.core.task import Extras
 from mcp_scheduler.forecast.durations import Durations
 from mcp_scheduler.service.outlook import Outlook
 from tests.core.builders import Stage, needs, terms
@@ -102,3 +103,15 @@ def test_a_wide_task_waits_until_the_whole_node_is_free():
     scene.stage.submit("long", LONG)
     scene.stage.submit("wide", wide)
     assert scene.eta("wide").start == about(60)
+
+
+def test_a_compensation_has_no_time_as_long_as_nothing_has_failed():
+    scene = Scene()
+    scene.stage.turn(
+        Submitted([
+            scene.stage.new("work", LONG, extras=Extras(undo="undo")),
+            scene.stage.new("undo", SHORT, extras=Extras(undoes="work", saga="work")),
+        ])
+    )  # fmt: skip
+    assert scene.eta("work") is not None
+    assert scene.eta("undo") is None
