@@ -12,7 +12,7 @@ from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import Slot
-from mcp_scheduler.core.states import FINAL, Cause, Reason, State, advance
+from mcp_scheduler.core.states import OVER, Cause, Reason, State, advance
 from mcp_scheduler.core.task import NO_EXTRAS, Extras, Kind, Status, Task
 
 STANDING: Final = frozenset({State.QUEUED, State.RUNNING})  # who stands in the lines of its things
@@ -84,7 +84,7 @@ class Draft:
             self._move_extras(task, old.state, status.state)
         if self.cluster.rollbacks:
             rollback.moved(self, task, old.state, status.state)
-        if status.state in FINAL:
+        if status.state in OVER:
             self.cluster.wait_no_more(task, () if task.extras is NO_EXTRAS else self._before(task))
             if task.deadline is not None:
                 self.cluster.deadlines.forget(task)
@@ -101,7 +101,7 @@ class Draft:
             for other in cluster.conflicts.leave(task, self.now):
                 freed = self.status(other)
                 cluster.ready.push(other, freed.priority, freed.at)
-        if new in FINAL:
+        if new in OVER:
             if task.id in cluster.missing:
                 self._bequeath(task)
             if self.extras(task).recurs:
@@ -130,7 +130,7 @@ class Draft:
         """At the end of the batch: make durable who waits for whom, once for each heir."""
         dependents = self.cluster.dependents
         for heir, names in self._heirs.items():
-            if names and self.status(heir).state not in FINAL:
+            if names and self.status(heir).state not in OVER:
                 open_ones = (name for name in self._before(heir) if heir in dependents.get(name, ()))
                 self.set_extras(heir, replace(self.extras(heir), behind=tuple(open_ones)))
 

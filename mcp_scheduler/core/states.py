@@ -80,6 +80,7 @@ TRANSITIONS: Final[dict[tuple[State, Cause], State]] = {
             (Cause.CANCEL, State.CANCELLED),
             (Cause.SKIP, State.SKIPPED),
             (Cause.FAILURE, State.FAILED),
+            (Cause.ROLL_BACK, State.ROLLING_BACK),
         )
     },
     (State.QUEUED, Cause.START): State.RUNNING,

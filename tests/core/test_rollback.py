@@ -185,6 +185,23 @@ def test_a_failure_with_nothing_to_undo_ends_at_once():
     assert stage.state("a") is State.RUNNING
 
 
+def test_what_waits_in_vain_until_its_deadline_fails_its_graph():
+    stage = Stage(cpus=1)
+    late = stage.new("late", after="first", group="g")
+    late.task.deadline = stage.now + 10
+    first = stage.new("first", group="g", extras=Extras(undo="undo-first"))
+    undo = stage.new("undo-first", extras=Extras(undoes="first", saga="g"))
+    stage.turn(Submitted([first, late, undo], Group("g", "", "graph", "ann", 2, stage.now)))
+    stage.wait(20)
+    assert stage.states("first late undo-first") == [State.RUNNING, State.ROLLING_BACK, State.PENDING]
+    stage.end("first")
+    assert stage.running == ["undo-first"]
+    stage.end("undo-first")
+    assert stage.state("late") is State.FAILED
+    assert stage.status("late").reason is Reason.EXPIRED
+    assert rollback(stage, "late") == "done"
+
+
 def test_an_engine_may_rest_while_all_that_could_fail_is_held_back():
     stage = Stage()
     alone(stage, hold=True)
