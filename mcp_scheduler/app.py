@@ -92,7 +92,8 @@ class Engine:
         watch, payloads = Watch(), Payloads(self._store, outputs)
         # The loop is made of the effects: it is not there yet.
         effects = Effects(self._cluster, self._executor, payloads, self._clock, lambda event: self._loop.report(event))  # noqa: PLW0108
-        self._loop = Loop(self._cluster, self._store, effects, self._clock, watch)
+        apart = settings.queue.batch_seconds
+        self._loop = Loop(self._cluster, self._store, effects, self._clock, watch, batch_seconds=apart)
         self._load = LoadSampler(self._sensor, self._loop.report, pool.memory_limit)
         self._gpus = GpuFeed.of(pool.devices, self._loop.report, self._executor.tenants, path, nvidia=pool.gpus)
         self._loop.on_commit.append(lambda _: self._watch_gpus())

@@ -82,6 +82,11 @@ class Queue(Room):
     keep_days: float = Field(default=30.0, description="Days that finished tasks are kept")
     keep_tasks: int = Field(default=50_000, description="Finished tasks that are kept at most")
     timeout: float | None = Field(default=None, description="Seconds; the timeout of tasks that name none")
+    batch_seconds: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="Seconds between the beginnings of two decisions at least: what comes in meanwhile is decided and"
+        " stored together. More of it costs latency and saves disk writes; 0 decides at once",
+    )
 
 
 class Engine(Room):

@@ -44,7 +44,9 @@ class TaskView:
     """A task as its owner sees it. Times are seconds since the epoch. `why` says what a waiting task waits for, or
     what to do about a failed one. `result` is there when it is small (≤ 1 KiB); else `result_size` and read_output. Of
     a lease that is held, `fence` is larger than that of every earlier grant, `due` is when it lapses, and a program
-    that has its `variables` sees its devices."""
+    that has its `variables` sees its devices. `undo` is the id of its compensation, `rollback` how that goes (running,
+    done, failed); of a compensation, `undoes` is the task that it is for. `cached_from` is the equal task whose
+    result this one was given."""
 
     id: str
     state: str
@@ -75,6 +77,10 @@ class TaskView:
     duplicate: bool = False
     cancel_requested: bool = False
     fence: int = 0
+    rollback: str = ""
+    undo: str = ""
+    undoes: str = ""
+    cached_from: str = ""
     variables: dict[str, str] | None = None
     after: tuple[str, ...] = ()
     attempts: tuple[AttemptView, ...] = ()

@@ -74,6 +74,11 @@ def retry(text: str) -> Any:
     )
 
 
+def task(text: str, option: str) -> dict[str, Any]:
+    """A task as a JSON object, or `@FILE` with one."""
+    return _json_object(_text_of(text[1:]) if text.startswith("@") else text, option)
+
+
 def moment(text: str) -> float | str:
     """A number of seconds from now, or the text (`5m`, an ISO 8601 time) for the engine to read."""
     try:

@@ -67,6 +67,10 @@ def submit(
     catch_up: Annotated[
         str | None, typer.Option(metavar="skip|one|all", help="What becomes of missed times. Default: one.")
     ] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Take the result of an equal call, if there is one.")] = False,
+    on_failure: Annotated[
+        str | None, typer.Option(metavar="JSON", help="A task that undoes it, run after its final failure.")
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Hold it back until `resume`.")] = False,
     cwd: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Working folder of a command. Default: this one.")
@@ -106,6 +110,8 @@ def submit(
         "every": every,
         "cron": cron,
         "catch_up": catch_up,
+        "on_failure": None if on_failure is None else arguments.task(on_failure, "--on-failure"),
+        "cache": cache,
         "hold": hold,
         "cwd": None if cwd is None else str(cwd.absolute()),
         "env": arguments.variables(env or ()),

@@ -172,6 +172,8 @@ def _show_task(task: Json) -> None:
         ("reason", task.get("reason")),
         ("error", task.get("error", "").rstrip()),
         ("hint", one_line(for_people(task.get("hint", "")))),
+        *((name, task.get(name)) for name in ("undo", "undoes", "rollback")),
+        ("result of", task.get("cached_from")),
         ("result", _result(task)),
     ]
     _show_facts(facts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mcp_scheduler.core.changes import Remembered
 from mcp_scheduler.core.draft import Draft
-from mcp_scheduler.core.events import Submitted
+from mcp_scheduler.core.events import NewTask, Submitted
 from mcp_scheduler.core.graph import enter
+from mcp_scheduler.core.rollback import expect
 from mcp_scheduler.core.states import State
 
 
@@ -18,23 +19,32 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
     for new in event.tasks:
         task = new.task
         task.terms = cluster.intern(task.terms)
-        task.status.state = State.HELD if task.status.held else State.PENDING
+        task.status.state = _first_state(new)
         task.status.at = draft.now
         draft.fresh[task.id] = task
         cluster.watch_times(task)
         if task.key:
             draft.keys[task.terms.principal, task.key] = task.id
     if event.group is not None and cluster.policy.by_estimate:
-        cluster.plan([new.task for new in event.tasks])
-    for new in event.tasks:
-        enter(draft, new.task, event.outside)
+        cluster.plan([new.task for new in event.tasks if not new.result_of])
+    entering = [new.task for new in event.tasks if not new.result_of]
+    expect(cluster.rollbacks, entering)
+    for task in entering:
+        enter(draft, task, event.outside)
     changes = draft.changes
     changes.added += event.tasks
     if event.group is not None:
         changes.groups.append(event.group)
     if event.origin is not None:
-        changes.remembered.append(Remembered(event.origin, "submit", tuple(new.task.id for new in event.tasks)))
+        asked = tuple(new.task.id for new in event.tasks if not new.task.extras.undoes)
+        changes.remembered.append(Remembered(event.origin, "submit", asked))
     return None
+
+
+def _first_state(new: NewTask) -> State:
+    if new.result_of:
+        return State.SUCCEEDED
+    return State.HELD if new.task.status.held else State.PENDING
 
 
 def _clash(draft: Draft, event: Submitted) -> str | None:

@@ -6,7 +6,8 @@ from collections import Counter
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.conflicts import claims
-from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.rollback import Rollback, derived
+from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Task
 from mcp_scheduler.errors import InvariantBroken
 
@@ -15,7 +16,7 @@ def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
     for broken in (
         *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
-        *_lines(cluster), *_order(cluster),
+        *_lines(cluster), *_rollbacks(cluster), *_order(cluster),
     ):  # fmt: skip
         raise InvariantBroken(broken)
 
@@ -83,12 +84,7 @@ def _waiting(cluster: Cluster) -> list[str]:
     for task in cluster.tasks.values():
         status = task.status
         if status.state is State.PENDING:
-            others = (*task.after, *task.extras.behind)
-            open_ones = {name for name in others if name in cluster.tasks and _is_open(cluster, name)}
-            # One that is only before it in its graph, and was run again by a person, is not waited for again.
-            open_ones -= {name for name in open_ones - {*task.after} if task not in cluster.dependents.get(name, ())}
-            if len(open_ones) != cluster.missing.get(task.id, 0) or not open_ones:
-                broken.append(f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted.")
+            broken += _pending(cluster, task)
         elif status.state is not State.HELD and task.id in cluster.missing:
             broken.append(f"{task.id} is {status.state}, and still counted as waiting for dependencies.")
         if status.state in FINAL and task.id in cluster.dependents:
@@ -122,6 +118,19 @@ def _order(cluster: Cluster) -> list[str]:
     return broken
 
 
+def _pending(cluster: Cluster, task: Task) -> list[str]:
+    if task.extras.undoes:
+        waits = task in cluster.rollbacks.get(task.extras.saga, Rollback()).waiting
+        return [] if waits else [f"{task.id} waits for a failure, and nobody knows."]
+    others = (*task.after, *task.extras.behind)
+    open_ones = {name for name in others if name in cluster.tasks and _is_open(cluster, name)}
+    # One that is only before it in its graph, and was run again by a person, is not waited for again.
+    open_ones -= {name for name in open_ones - {*task.after} if task not in cluster.dependents.get(name, ())}
+    if len(open_ones) == cluster.missing.get(task.id, 0) and open_ones:
+        return []
+    return [f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted."]
+
+
 def _leases(cluster: Cluster) -> list[str]:
     held = [
         task for task in cluster.tasks.values() if task.terms.kind is Kind.LEASE and task.status.state is State.RUNNING
@@ -132,6 +141,21 @@ def _leases(cluster: Cluster) -> list[str]:
         for task in held
         if first is None or first > task.status.due
     ]
+
+
+def _rollbacks(cluster: Cluster) -> list[str]:
+    """What is known of rollbacks is what the tasks say, and none of them waits for nothing."""
+    broken: list[str] = []
+    told = derived(cluster.tasks.values())
+    for key, found in cluster.rollbacks.items():
+        other = told.get(key, Rollback())
+        if (found.open, found.failed, found.waiting) != (other.open, other.failed, other.waiting):
+            broken.append(f"The rollback of {key} is {found}, and by its tasks {other}.")
+        if not (found.open and found.waiting) and found.under_way is None:
+            broken.append(f"The rollback of {key} waits for nothing: {found}.")
+    held_up = {task for found in cluster.rollbacks.values() for task in found.failed}
+    lost = (task for task in cluster.tasks.values() if task.status.state is State.ROLLING_BACK and task not in held_up)
+    return broken + [f"{task.id} is rolling back, and nobody knows." for task in lost]
 
 
 def _lines(cluster: Cluster) -> list[str]:
@@ -164,4 +188,4 @@ def _lines(cluster: Cluster) -> list[str]:
 
 
 def _is_open(cluster: Cluster, name: str) -> bool:
-    return cluster.tasks[name].status.state not in FINAL
+    return cluster.tasks[name].status.state not in OVER

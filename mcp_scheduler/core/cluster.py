@@ -29,8 +29,9 @@ from mcp_scheduler.core.peaks import Peaks
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.ready import Ready
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
+from mcp_scheduler.core.rollback import derived
 from mcp_scheduler.core.slots import PATIENCE, Room, Slot
-from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
 from mcp_scheduler.core.timers import Timer, Timers
 from mcp_scheduler.core.usage import Usage
@@ -57,8 +58,7 @@ class Cluster:
         self.forecasts: Forecasts | None = None  # without them the estimates serve
         self.footprints: Footprints | None = None
         self.sampler = Sampler()
-        self.peaks = Peaks()
-        self.pace = Pace()
+        self.peaks, self.pace = Peaks(), Pace()
         self.usage = Usage()
         self.expires = True  # whether a task that still waits at its deadline ends there
         self.warm_seconds = WARM
@@ -75,6 +75,7 @@ class Cluster:
         self._forget_derived()
 
     def _forget_derived(self) -> None:
+        self.rollbacks = derived(self.tasks.values())
         self.plans: dict[str, Plan] = {}  # of graphs under way
         self.deadlines = Deadlines()
         self.recurring: dict[Task, None] = {}  # open tasks with a period
@@ -115,9 +116,8 @@ class Cluster:
 
     def take_seq(self) -> int:
         """The arrival number of a new task. One that is not used, because a commit fails, is never given again."""
-        seq = self.next_seq
         self.next_seq += 1
-        return seq
+        return self.next_seq - 1
 
     def intern(self, terms: Terms) -> Terms:
         """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
@@ -263,7 +263,7 @@ class Cluster:
                     self._runs_already(task)
                 case State.SCHEDULED | State.RETRYING:
                     self.wake(task.status.due, task=task)
-                case State.PENDING | State.HELD:
+                case State.PENDING | State.HELD if not task.extras.undoes:
                     others = dict.fromkeys((*task.after, *task.extras.behind))
                     self.wait_for(task, [name for name in others if self._is_open(name)])
                 case _:
@@ -343,7 +343,7 @@ class Cluster:
             self.ready.push(task, status.priority, status.at, first=first)
 
     def _is_open(self, name: str) -> bool:
-        return (task := self.tasks.get(name)) is not None and not task.status.is_final
+        return (task := self.tasks.get(name)) is not None and task.status.state not in OVER
 
     def wait_for(self, task: Task, names: Collection[str]) -> None:
         """The task cannot go on before these others have ended: well, or, if only before it in its graph, anyhow."""

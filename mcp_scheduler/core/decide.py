@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core import arrivals, endings, leases, recurring, warm, wishes
+from mcp_scheduler.core import arrivals, endings, leases, recurring, undoing, warm, wishes
 from mcp_scheduler.core.changes import Changes, Effect, Recall
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -65,6 +65,7 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
     for timer in cluster.timers.due(now):
         _fire(draft, timer)
     expire(draft)
+    undoing.settle(draft)
     for task in recurring.successors(draft):
         settle_waiting(draft, task)
     draft.settle_heirs()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mcp_scheduler.core import warm
+from mcp_scheduler.core import rollback, warm
 from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
 from mcp_scheduler.core.cluster import MICRO, Cluster
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import Slot
-from mcp_scheduler.core.states import FINAL, Cause, Reason, State, advance
+from mcp_scheduler.core.states import OVER, Cause, Reason, State, advance
 from mcp_scheduler.core.task import NO_EXTRAS, Extras, Kind, Status, Task
 
 STANDING: Final = frozenset({State.QUEUED, State.RUNNING})  # who stands in the lines of its things
@@ -23,7 +23,7 @@ class Draft:
 
     __slots__ = (
         "_heirs", "_launches", "_settled", "changes", "cluster", "evictions", "fresh", "keys", "now", "recalls",
-        "recurred", "skipped", "stops",
+        "recurred", "skipped", "stops", "touched",
     )  # fmt: skip
 
     def __init__(self, cluster: Cluster, now: float) -> None:
@@ -37,6 +37,7 @@ class Draft:
         self.evictions: list[Evict] = []
         self.recurred: list[Task] = []  # occurrences that have ended
         self.skipped: dict[str, tuple[str, ...]] = {}  # as it came in → who was open before it in its graph
+        self.touched: dict[str, None] = {}  # rollbacks that something has happened to
         self._heirs: dict[Task, dict[str, None]] = {}  # waits for these, for whom one has waited that is gone
         self._launches: dict[str, list[AttemptId]] = {}
         self._settled: list[AttemptId] = []
@@ -81,7 +82,9 @@ class Draft:
         self.put(task, status)
         if task.extras is not NO_EXTRAS:
             self._move_extras(task, old.state, status.state)
-        if status.state in FINAL:
+        if self.cluster.rollbacks:
+            rollback.moved(self, task, old.state, status.state)
+        if status.state in OVER:
             self.cluster.wait_no_more(task, () if task.extras is NO_EXTRAS else self._before(task))
             if task.deadline is not None:
                 self.cluster.deadlines.forget(task)
@@ -98,7 +101,7 @@ class Draft:
             for other in cluster.conflicts.leave(task, self.now):
                 freed = self.status(other)
                 cluster.ready.push(other, freed.priority, freed.at)
-        if new in FINAL:
+        if new in OVER:
             if task.id in cluster.missing:
                 self._bequeath(task)
             if self.extras(task).recurs:
@@ -127,7 +130,7 @@ class Draft:
         """At the end of the batch: make durable who waits for whom, once for each heir."""
         dependents = self.cluster.dependents
         for heir, names in self._heirs.items():
-            if names and self.status(heir).state not in FINAL:
+            if names and self.status(heir).state not in OVER:
                 open_ones = (name for name in self._before(heir) if heir in dependents.get(name, ()))
                 self.set_extras(heir, replace(self.extras(heir), behind=tuple(open_ones)))
 

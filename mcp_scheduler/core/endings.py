@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcp_scheduler.core import charging
+from mcp_scheduler.core import charging, undoing
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.graph import release_dependents
@@ -12,7 +12,7 @@ from mcp_scheduler.core.growth import larger_claim
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import learn, with_device_peak
 from mcp_scheduler.core.retry import judge
-from mcp_scheduler.core.states import FINAL, Cause, Reason
+from mcp_scheduler.core.states import OVER, Cause, Reason
 
 
 def ended(draft: Draft, event: Ended) -> None:
@@ -36,7 +36,10 @@ def ended(draft: Draft, event: Ended) -> None:
     verdict = judge(task.terms, draft.status(task), attempt, outcome, can_claim_more=claim is not None)
     if claim is not None and verdict.memory_retries > draft.status(task).memory_retries:
         draft.changes.terms[task.id] = cluster.intern(replace(task.terms, needs=claim))
-    status = draft.move(task, verdict.cause)
+    cause = undoing.final_cause(draft, task) if verdict.cause is Cause.FAILURE else verdict.cause
+    if cause is Cause.SUCCESS and task.extras.undo:
+        undoing.succeeded(draft, task)
+    status = draft.move(task, cause)
     status.failures, status.losses, status.crashes = verdict.failures, verdict.losses, verdict.crashes
     status.memory_retries = verdict.memory_retries
     status.reason = verdict.reason
@@ -45,7 +48,7 @@ def ended(draft: Draft, event: Ended) -> None:
     if verdict.cause is Cause.BACKOFF:
         status.due = draft.now + verdict.delay
         cluster.wake(status.due, task=task)
-    elif status.state in FINAL:
+    elif status.state in OVER:
         release_dependents(draft, task)
 
 

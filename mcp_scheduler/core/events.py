@@ -48,11 +48,13 @@ class Outcome:
 @dataclass(slots=True)
 class NewTask:
     """A task on its way in, with its payload: the normalised submission as JSON text, which the core never reads.
-    With `like` it has the payload of that task: the store knows it."""
+    With `like` it has the payload of that task: the store knows it. With `result_of` it has succeeded as it comes in,
+    and has the result of that task."""
 
     task: Task
     payload: bytes
     like: str = ""
+    result_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

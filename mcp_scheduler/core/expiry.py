@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mcp_scheduler.core import undoing
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.graph import release_dependents
-from mcp_scheduler.core.states import WAITING, Cause, Reason
+from mcp_scheduler.core.states import WAITING, Reason
 
 
 def expire(draft: Draft) -> None:
@@ -12,6 +13,6 @@ def expire(draft: Draft) -> None:
     for task in draft.cluster.deadlines.passed(draft.now):
         if not draft.cluster.expires or draft.status(task).state not in WAITING:
             continue
-        status = draft.move(task, Cause.FAILURE)
+        status = draft.move(task, undoing.final_cause(draft, task))
         status.reason, status.error = Reason.EXPIRED, "Its deadline passed before it could start."
         release_dependents(draft, task)

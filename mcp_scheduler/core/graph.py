@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.recurring import put_off
-from mcp_scheduler.core.states import FINAL, Cause, State, advance
+from mcp_scheduler.core.states import OVER, Cause, State, advance
 from mcp_scheduler.core.task import Task
 
 BROKEN_DEPENDENCY = "Its dependency {} did not succeed ({})."
@@ -18,12 +18,15 @@ def enter(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
 
     `outside` tells how dependencies ended that are no longer in memory. One that nobody knows has not succeeded.
     """
+    if task.extras.undoes:
+        settle_waiting(draft, task)
+        return
     before = _open_before(draft, task)
     open_ones: list[str] = []
     for name in dict.fromkeys(task.after):
         other = draft.task(name)
         state = draft.status(other).state if other is not None else outside.get(name, State.SKIPPED)
-        if state not in FINAL:
+        if state not in OVER:
             open_ones.append(name)
         elif state is not State.SUCCEEDED:
             draft.skipped[task.id] = before
@@ -40,7 +43,7 @@ def _open_before(draft: Draft, task: Task) -> tuple[str, ...]:
     before: dict[str, None] = {}
     for name in task.extras.behind:
         other = draft.task(name)
-        if other is not None and draft.status(other).state not in FINAL:
+        if other is not None and draft.status(other).state not in OVER:
             before[name] = None
         else:
             before.update(dict.fromkeys(draft.skipped.get(name, ())))
@@ -56,7 +59,7 @@ def settle_waiting(draft: Draft, task: Task) -> None:
     due = max(task.start_after, status.due)
     if status.held:
         cause = Cause.HOLD
-    elif task.id in cluster.missing:
+    elif task.id in cluster.missing or waits_for_a_failure(draft, task):
         cause = Cause.WAIT_DEPENDENCIES
     elif due > draft.now:
         cause = Cause.WAIT_TIME
@@ -70,6 +73,12 @@ def settle_waiting(draft: Draft, task: Task) -> None:
     if cause is Cause.WAIT_TIME:
         moved.due = due
         cluster.wake(due, task=task)
+
+
+def waits_for_a_failure(draft: Draft, task: Task) -> bool:
+    """Whether it is a compensation whose turn has not come."""
+    found = draft.cluster.rollbacks.get(task.extras.saga) if task.extras.undoes else None
+    return found is not None and task in found.waiting
 
 
 def release_dependents(draft: Draft, task: Task) -> None:

@@ -144,7 +144,8 @@ def _add(draft: Draft, old: Task, extras: Extras) -> Task:
 def may_rest(cluster: Cluster, until: float) -> bool:
     """Whether nothing is to be done before `until`: all that is unfinished is held back, or recurs and is not due."""
     waiting = cluster.counts[State.SCHEDULED]
-    if cluster.unfinished > cluster.counts[State.HELD] + waiting:
+    asleep = sum(len(found.waiting) for found in cluster.rollbacks.values())  # compensations of what is unfinished
+    if cluster.unfinished > cluster.counts[State.HELD] + waiting + asleep:
         return False
     return waiting == 0 or all(
         task.extras.recurs and task.status.due > until

@@ -30,6 +30,7 @@ class State(StrEnum):
 
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED})
+OVER: Final = FINAL | {State.ROLLING_BACK}  # nobody waits any more for what it does
 WAITING: Final = frozenset({State.PENDING, State.SCHEDULED, State.HELD, State.QUEUED, State.RETRYING})
 
 
@@ -79,6 +80,7 @@ TRANSITIONS: Final[dict[tuple[State, Cause], State]] = {
             (Cause.CANCEL, State.CANCELLED),
             (Cause.SKIP, State.SKIPPED),
             (Cause.FAILURE, State.FAILED),
+            (Cause.ROLL_BACK, State.ROLLING_BACK),
         )
     },
     (State.QUEUED, Cause.START): State.RUNNING,

@@ -5,7 +5,7 @@ The call's arguments are not here: the core decides without them, so that a mill
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -83,6 +83,12 @@ class Extras:
     times come from that line, and `every` is their usual distance. `catch_up` tells what becomes of missed times: skip,
     one, all. `occurrence` counts from 1, `time` is the one it stands for (no earlier one is looked at again), `paused`:
     the next one shall be held back.
+
+    `undo` names the compensation of a task, `rollback` tells how it goes: running, done, failed; "" where there was
+    none. Of a compensation, `undoes` names its owner, `saga` the graph whose failure it waits for, or its owner where
+    that stands alone; `turn` counts from 1 the tasks of the graph that have succeeded and could be undone.
+
+    `cached_from` names the equal task whose result is this one's: it has succeeded as it came in.
     """
 
     reads: tuple[str, ...] = ()
@@ -95,11 +101,21 @@ class Extras:
     time: float = 0.0
     paused: bool = False
     over: bool = False
+    undo: str = ""
+    undoes: str = ""
+    saga: str = ""
+    turn: int = 0
+    rollback: str = ""
+    cached_from: str = ""
 
     @property
     def recurs(self) -> bool:
         """Whether another occurrence follows when this one has ended."""
         return self.every > 0 and not self.over
+
+    def with_rollback(self, word: str) -> Extras:
+        """The same, with how the rollback goes."""
+        return replace(self, rollback=word)
 
 
 NO_EXTRAS: Final = Extras()
@@ -173,7 +189,7 @@ class Task:
     start_after: float = 0.0
     deadline: float | None = None
     key: str = ""  # idempotency key, "" for none; unique per principal
-    digest: str = ""  # of the content that came with the key
+    digest: str = ""  # of what makes its call equal to another; "" where no cache is asked for
     extras: Extras = NO_EXTRAS
     size: int = 0
     queue: object = None  # derived: where it stands in `Ready`, None while it does not

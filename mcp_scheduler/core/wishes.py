@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
-from mcp_scheduler.core import leases
+from mcp_scheduler.core import leases, undoing
 from mcp_scheduler.core.changes import Remembered
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
-from mcp_scheduler.core.graph import enter, release_dependents, settle_waiting
+from mcp_scheduler.core.graph import enter, release_dependents, settle_waiting, waits_for_a_failure
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.recurring import end_series, present
 from mcp_scheduler.core.states import FINAL, WAITING, Cause, State
 from mcp_scheduler.core.task import Task
+
+RETRIABLE: Final = frozenset({State.FAILED, State.CANCELLED, State.SKIPPED})
 
 
 def cancel(draft: Draft, event: CancelAsked) -> None:
@@ -59,7 +62,7 @@ def _update(draft: Draft, task: Task, event: UpdateAsked) -> None:
         case Action.HOLD | Action.RESUME if status.state is State.RUNNING and draft.extras(task).recurs:
             # This one runs on; the word is for the next one of its series.
             draft.set_extras(task, replace(draft.extras(task), paused=event.action is Action.HOLD))
-        case Action.HOLD if status.state in WAITING and not status.held:
+        case Action.HOLD if status.state in WAITING and not status.held and not waits_for_a_failure(draft, task):
             held = status.copy()
             held.held = True
             draft.put(task, held)
@@ -69,7 +72,7 @@ def _update(draft: Draft, task: Task, event: UpdateAsked) -> None:
             free.held = False
             draft.put(task, free)
             settle_waiting(draft, task)
-        case Action.RETRY if status.state in (State.FAILED, State.CANCELLED, State.SKIPPED):
+        case Action.RETRY if status.state in RETRIABLE and undoing.may_run_again(draft, task):
             _retry(draft, task, event.outside)
         case Action.RELEASE if leases.is_held(draft, task):
             leases.release(draft, task)
@@ -94,6 +97,7 @@ def _retry(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
         draft.changes.deadlines[task.id] = None
     draft.put(task, fresh)
     draft.move(task, Cause.RETRY)
+    undoing.run_again(draft, task)
     enter(draft, task, outside)
 
 

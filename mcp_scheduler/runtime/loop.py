@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from mcp_scheduler import errors
@@ -44,7 +45,16 @@ _RETRY_SECONDS = 1.0  # after a commit that failed: reports wait so long for the
 class Loop:
     """Owns the cluster. Everything that changes it goes through `ask` (and waits) or `report` (and does not)."""
 
-    def __init__(self, cluster: Cluster, store: Store, effects: Effects, clock: Clock, watch: Watch) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        effects: Effects,
+        clock: Clock,
+        watch: Watch,
+        *,
+        batch_seconds: float = 0.0,
+    ) -> None:
         self.cluster = cluster
         self.progress: dict[str, Progress] = {}
         self.trouble = ""  # why the store cannot be written just now
@@ -52,6 +62,8 @@ class Loop:
         self._effects = effects
         self._clock = clock
         self._watch = watch
+        self._batch_seconds = batch_seconds
+        self._next_turn = -math.inf  # by the event loop's own time
         self._inbox: list[tuple[Event, asyncio.Future[None] | None]] = []
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +106,7 @@ class Loop:
         while not last:
             self._set_timer()
             await self._wake.wait()
+            await self._gather()
             self._wake.clear()
             last = self._stopping
             batch, self._inbox = self._inbox, []
@@ -103,6 +116,13 @@ class Loop:
                     return
                 self._set_timer(_RETRY_SECONDS)
                 await self._wake.wait()
+
+    async def _gather(self) -> None:
+        """Where a time between two turns was asked for, let what comes meanwhile join the next one."""
+        if self._batch_seconds and not self._stopping:
+            clock = asyncio.get_running_loop()
+            await asyncio.sleep(max(0.0, self._next_turn - clock.time()))
+            self._next_turn = clock.time() + self._batch_seconds
 
     def stop(self) -> None:
         """Finish what is in the inbox, take nothing more."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.events import Action, CancelAsked, UpdateAsked
-from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import Kind, Task
 from mcp_scheduler.requests import Caller, Cancel, Update, seconds
 from mcp_scheduler.service.desk import Desk, origin_of
@@ -25,8 +25,8 @@ class Changing(Desk):
             tasks = self._find.by_tag(caller, request.tag)
         else:
             tasks = await self._find.members(caller, request.ids)
-        wanted = [task for task in tasks if task.status.state not in FINAL]
-        unchanged = {task.id: _has_ended(task) for task in tasks if task.status.state in FINAL}
+        wanted = [task for task in tasks if task.status.state not in OVER]
+        unchanged = {task.id: _has_ended(task) for task in tasks if task.status.state in OVER}
         if wanted:
             # Who names an occurrence means that one; who names its series, or a tag, means what follows, too.
             whole = frozenset(task.id for task in wanted).difference(request.ids)
@@ -45,11 +45,19 @@ class Changing(Desk):
         unchanged = {task.id: why for task in tasks if (why := _why_not(action, task))}
         wanted = [task for task in tasks if task.id not in unchanged]
         if wanted:
-            revived = tuple(task for task in wanted if task.id not in self._cluster.tasks)
+            revived = tuple(task for task in await self._with_compensations(action, wanted) if self._is_gone(task))
             names = tuple(task.id for task in wanted)
             outside = await self._ended_dependencies(wanted) if action is Action.RETRY else {}
             await self._loop.ask(UpdateAsked(names, action, value, revived, outside, origin_of(caller)))
         return self._changed([self._cluster.tasks.get(task.id, task) for task in wanted], unchanged)
+
+    def _is_gone(self, task: Task) -> bool:
+        return task.id not in self._cluster.tasks
+
+    async def _with_compensations(self, action: Action, tasks: list[Task]) -> list[Task]:
+        """What is run again can be undone again."""
+        names = [task.extras.undo for task in tasks if task.extras.undo] if action is Action.RETRY else []
+        return [*tasks, *(await self._store.tasks(names)).values()] if names else tasks
 
     async def _ended_dependencies(self, tasks: Sequence[Task]) -> dict[str, State]:
         """How those dependencies ended that have left memory."""
@@ -67,18 +75,23 @@ def _why_not(action: Action, task: Task) -> str:
     if action in (Action.RELEASE, Action.RENEW):
         return _why_no_lease(action, task)
     if action is Action.RETRY:
-        return (
-            ""
-            if state in (State.FAILED, State.CANCELLED, State.SKIPPED)
-            else f"is {state}, only ended tasks are retried"
-        )
-    if state in FINAL:
+        return _why_no_retry(task)
+    if state in OVER:
         return _has_ended(task)
     follows = state is State.RUNNING and task.extras.recurs
     if action is Action.HOLD and state is State.RUNNING and not follows:
         return f"is running; {'release' if task.terms.kind is Kind.LEASE else 'cancel'} it instead"
     if action is Action.RESUME and not task.status.held and not (follows and task.extras.paused):
         return f"is not held back; it is {state}"
+    return ""
+
+
+def _why_no_retry(task: Task) -> str:
+    state = task.status.state
+    if state not in (State.FAILED, State.CANCELLED, State.SKIPPED):
+        return f"is {state}, only ended tasks are retried"
+    if task.extras.rollback:
+        return "was rolled back; submit it anew"
     return ""
 
 
@@ -114,6 +127,8 @@ def _seconds(request: Update) -> float:
 
 
 def _has_ended(task: Task) -> str:
+    if task.status.state is State.ROLLING_BACK:
+        return "has failed and is being rolled back; what can be cancelled is its compensation"
     series = f"; its series goes by {task.group}" if task.extras.occurrence else ""
     return f"has already ended: {task.status.state}{series}"
 

@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp_scheduler import errors
@@ -18,8 +18,10 @@ from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.ports import Clock, FunctionEntry, Store
 from mcp_scheduler.ports import Functions as FunctionsPort
 from mcp_scheduler.requests import Caller, ChunkSpec, TaskSpec
+from mcp_scheduler.service.caching import digest_of, refuse_uncacheable
 from mcp_scheduler.service.calls import Functions, refuse_later
 from mcp_scheduler.service.commands import command_call, head_of
+from mcp_scheduler.service.compensation import compensation_of, id_of, refuse_owner
 from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.extras import extras_of, first_occurrence, recurs
@@ -39,6 +41,7 @@ class Plan:
     call: dict[str, Any]
     declared: Mapping[str, Any]
     folder: str  # where relative paths begin
+    fingerprint: str = ""  # of the function's code
 
 
 class Composer:
@@ -65,7 +68,8 @@ class Composer:
 
     async def functions_for(self, environment: str, specs: Iterable[TaskSpec]) -> Functions | None:
         """The environment's functions, where one of the specs calls one: a command alone starts no worker."""
-        return await self.functions(environment) if any(spec.function is not None for spec in specs) else None
+        called = any(spec.function is not None or "function" in (spec.on_failure or ()) for spec in specs)
+        return await self.functions(environment) if called else None
 
     async def functions(self, environment: str) -> Functions:
         """What the environment offers, as last described."""
@@ -87,6 +91,8 @@ class Composer:
         wanted: set[str] = set()
         for spec in specs:
             wanted |= names_in(spec)
+            undo = compensation_of(spec)
+            wanted |= names_in(undo) if undo is not None else set()
         unknown = [name for name in wanted if not names.knows(name) and name not in self._cluster.tasks]
         found = await self._store.tasks(unknown) if unknown else {}
         for name in unknown:
@@ -160,7 +166,33 @@ class Composer:
         if recurs(spec):
             task.extras = first_occurrence(spec, task.extras, task.start_after, now)
             task.start_after = task.extras.time
+        if spec.cache:
+            refuse_uncacheable(spec)
+            task.digest = digest_of(plan.terms, spec.arguments or {}, plan.fingerprint)
+        if spec.on_failure is not None:
+            refuse_owner(spec)
+            task.extras = replace(task.extras, undo=id_of(task_id))
         return NewTask(task, payload)
+
+    def compensation(
+        self,
+        caller: Caller,
+        spec: TaskSpec,
+        functions: Functions | None,
+        names: Names,
+        owner: Task,
+        graph: str = "",
+    ) -> NewTask | None:
+        """The task that undoes what `owner` did, where its spec names one. `graph`: what fails or succeeds as a whole
+        with it. What it refers to must not have succeeded: where it has not, null stands in the place of its result."""
+        undo = compensation_of(spec)
+        if undo is None:
+            return None
+        new = self.task(caller, undo, functions, names, id_of(owner.id))
+        new.task.name = new.task.name or f"undo {owner.name or owner.id}"
+        new.task.tags = new.task.tags or owner.tags
+        new.task.extras = replace(new.task.extras, undoes=owner.id, saga=graph or owner.id)
+        return new
 
     def _plan(self, caller: Caller, spec: TaskSpec, functions: Functions | None) -> Plan:
         if spec.command is not None:
@@ -182,7 +214,7 @@ class Composer:
             return Plan(terms, _with_limits(chunk, spec, terms), entry.options, folder)
         functions.check(entry, spec.arguments or {})
         call = {"function": entry.name, "arguments": spec.arguments or {}}
-        return Plan(terms, _with_limits(call, spec, terms), entry.options, folder)
+        return Plan(terms, _with_limits(call, spec, terms), entry.options, folder, entry.fingerprint)
 
     def _terms(self, caller: Caller, spec: TaskSpec, entry: FunctionEntry) -> Terms:
         """Terms are shared: a thousand equal calls make them once."""

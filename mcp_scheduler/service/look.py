@@ -29,6 +29,10 @@ from mcp_scheduler.views import AttemptView, TaskView
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
 _KEPT: Final = 20_000
 _SHOWN: Final = 3  # names in a sentence
+_PLAIN: Final = {
+    State.HELD: "held back; update_task resume lets it go on",
+    State.ROLLING_BACK: "has failed; its rollback is under way",
+}
 LEASE_VARIABLE: Final = "MCP_SCHEDULER_LEASE"  # tells what a process uses of a device from a stranger's use
 
 HINTS: Final[dict[Reason, str]] = {
@@ -125,6 +129,10 @@ class Look:
             eta=None if status.state in FINAL else self.outlook.of(task),
             **_result(result, status),
             duplicate=duplicate,
+            rollback=task.extras.rollback,
+            undo=task.extras.undo,
+            undoes=task.extras.undoes,
+            cached_from=task.extras.cached_from,
             cancel_requested=status.cancel_requested and status.state is State.RUNNING,
             after=task.after if detail else (),
             attempts=tuple(_attempt(row) for row in attempts or ()) if detail else (),
@@ -163,11 +171,7 @@ class Look:
         """What a waiting task waits for, in one line; "" for one that does not wait."""
         match status.state:
             case State.PENDING:
-                open_ones = [name for name in task.after if self._is_open(name)]
-                if not open_ones:
-                    return why_behind(task, self._cluster)
-                more = f" and {len(open_ones) - _SHOWN} more" if len(open_ones) > _SHOWN else ""
-                return f"waits for {', '.join(open_ones[:_SHOWN])}{more}"
+                return self._why_pending(task)
             case State.SCHEDULED:
                 return f"starts in {max(0.0, status.due - self._clock.now()):.0f} s"
             case State.RETRYING:
@@ -175,8 +179,8 @@ class Look:
                 return (
                     f"attempt {status.number + 1} in {wait:.1f} s, after {status.reason}: {_first_line(status.error)}"
                 )
-            case State.HELD:
-                return "held back; update_task resume lets it go on"
+            case State.ROLLING_BACK | State.HELD:
+                return _PLAIN[status.state]
             case State.QUEUED:
                 return why_blocked(task, self._cluster) or self._why_queued(task)
             case State.RUNNING if status.cancel_requested:
@@ -185,6 +189,15 @@ class Look:
                 return "the next one of its series will be held back"
             case _:
                 return ""
+
+    def _why_pending(self, task: Task) -> str:
+        if task.extras.undoes:
+            return f"runs only if {task.extras.saga} fails"
+        open_ones = [name for name in task.after if self._is_open(name)]
+        if not open_ones:
+            return why_behind(task, self._cluster)
+        more = f" and {len(open_ones) - _SHOWN} more" if len(open_ones) > _SHOWN else ""
+        return f"waits for {', '.join(open_ones[:_SHOWN])}{more}"
 
     def _why_queued(self, task: Task) -> str:
         if self._cluster.paused:

@@ -79,7 +79,7 @@ class Outlook:
                 start = self._start(task)
             case State.SCHEDULED | State.RETRYING:
                 start = (max(0.0, task.status.due - self._clock.now()),) * 2
-            case State.PENDING:
+            case State.PENDING if not task.extras.undoes:  # who knows whether anything fails
                 start = self._after(task, steps)
             case _:
                 start = None

@@ -12,9 +12,11 @@ from mcp_scheduler import errors, views
 from mcp_scheduler.core.events import Group, NewTask, Submitted
 from mcp_scheduler.core.task import MILLI, Task
 from mcp_scheduler.requests import Caller, MapTask, SubmitGraph, SubmitMany, TaskSpec
-from mcp_scheduler.service import mapping
+from mcp_scheduler.service import caching, mapping
+from mcp_scheduler.service.calls import Functions
 from mcp_scheduler.service.causal import conflicts_before, order
 from mcp_scheduler.service.commands import words_of
+from mcp_scheduler.service.compensation import id_of
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
 from mcp_scheduler.service.extras import recurs, refuse_recurring
@@ -25,12 +27,14 @@ _BREATH = 500  # tasks composed between two looks at what else is to be done
 
 
 class Composed(NamedTuple):
-    """A group that could be submitted: its id, the ids of its keys, what it names outside, and its tasks."""
+    """A group that could be submitted: its id, the ids of its keys, what it names outside, its tasks and what undoes
+    them."""
 
     id: str
     ids: dict[str, str]
     names: Names
     tasks: list[NewTask]
+    undoing: list[NewTask | None]  # of each task
 
 
 class Submitting(Desk):
@@ -41,7 +45,8 @@ class Submitting(Desk):
         if recurs(request):
             return await self._submit_series(caller, request)
         tasks, duplicates = await self._submit_all(caller, [request])
-        return views.Submitted((self._look.task(tasks[0], duplicate=bool(duplicates)),))
+        result = (await self._store.results([tasks[0].id])).get(tasks[0].id) if tasks[0].extras.cached_from else None
+        return views.Submitted((self._look.task(tasks[0], result=result, duplicate=bool(duplicates)),))
 
     async def submit_many(self, caller: Caller, request: SubmitMany) -> views.Accepted:
         """Independent tasks, all or none. A task whose key is known already is answered with the first one."""
@@ -60,14 +65,24 @@ class Submitting(Desk):
         functions = await self.composer.functions_for(caller.environment, specs)
         names = await self.composer.names(specs, {})
         new: list[NewTask] = []
+        undoing: dict[str, NewTask] = {}
         for number, spec in enumerate(specs):
             task_id = self.composer.fresh_id(spec.name or _short(spec))
             new.append(self.composer.task(caller, spec, functions, names, task_id))
+            undo = self.composer.compensation(caller, spec, functions, names, new[-1].task)
+            if undo is not None:
+                undoing[task_id] = undo
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)  # others are served while a flood is being composed
-        known = {item.task.id: task for item in new if (task := await self._known_by_key(item)) is not None}
+        known = {
+            item.task.id: task
+            for item in new
+            if (task := await self._known_by_key(item, undo=undoing.get(item.task.id))) is not None
+        }
         fresh = [item for item in new if item.task.id not in known]
         if fresh:
+            await self._answer_from_cache(fresh, functions)
+            fresh += [undoing[item.task.id] for item in fresh if item.task.id in undoing]
             await self._submit(caller, Submitted(fresh, outside=names.outside, origin=origin_of(caller)), known)
         tasks = [known.get(item.task.id, item.task) for item in new]
         return tasks, tuple(task.id for task in known.values())
@@ -77,15 +92,22 @@ class Submitting(Desk):
         try:
             await self._loop.ask(event)
         except errors.DuplicateKey:
+            undoing = {item.task.extras.undoes: item for item in event.tasks if item.task.extras.undoes}
             for item in event.tasks:
-                task = await self._known_by_key(item)
+                task = await self._known_by_key(item, undo=undoing.get(item.task.id))
                 if task is not None:
                     known[item.task.id] = task
-            again = [item for item in event.tasks if item.task.id not in known]
+            again = [item for item in event.tasks if (item.task.extras.undoes or item.task.id) not in known]
             if len(again) == len(event.tasks):
                 raise
             if again:
                 await self._submit(caller, replace(event, tasks=again), known)
+
+    async def _answer_from_cache(self, new: Sequence[NewTask], functions: Functions | None) -> None:
+        asking = [item for item in new if item.task.digest]
+        if asking and functions is not None:
+            codes = {item.task.digest: functions.find(item.task.terms.target).fingerprint for item in asking}
+            await caching.answer(self._store, asking, codes)
 
     async def _submit_series(self, caller: Caller, request: TaskSpec) -> views.Submitted:
         """A task that recurs: its first occurrence, in a group that is the handle of all of them."""
@@ -151,13 +173,16 @@ class Submitting(Desk):
             )
         self._refuse_flood(len(specs))
         await self.environments.keep(caller.environment)
-        group_id, ids, names, new = await self._composed(caller, request, kind, specs, is_chunked=bool(chunk))
+        group_id, ids, names, new, undoing = await self._composed(caller, request, kind, specs, is_chunked=bool(chunk))
         new[0].task.key = request.idempotency_key or ""
-        known = await self._known_by_key(new[0], group=new)
+        known = await self._known_by_key(new[0], group=new, undo=undoing[0])
         if known is None:
             now = self._clock.now()
             group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
-            await self._loop.ask(Submitted(new, group, names.outside, origin_of(caller)))
+            functions = await self.composer.functions_for(caller.environment, specs.values())
+            await self._answer_from_cache(new, functions)
+            made = [*new, *(undo for undo in undoing if undo is not None)]
+            await self._loop.ask(Submitted(made, group, names.outside, origin_of(caller)))
         tally = await self._tally_of(known.group if known else group_id)
         named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
         keys = None if known else named
@@ -193,9 +218,17 @@ class Submitting(Desk):
             )
             for key in in_order
         ]  # fmt: skip
-        return Composed(group_id, ids, names, new)
+        undoing = [
+            self.composer.compensation(
+                caller, specs[key], functions, names, item.task, group_id if kind == "graph" else ""
+            )
+            for key, item in zip(in_order, new, strict=True)
+        ]
+        return Composed(group_id, ids, names, new, undoing)
 
-    async def _known_by_key(self, new: NewTask, group: Sequence[NewTask] = ()) -> Task | None:
+    async def _known_by_key(
+        self, new: NewTask, group: Sequence[NewTask] = (), undo: NewTask | None = None
+    ) -> Task | None:
         """The task that took this key before; `DuplicateKey` where it asked for something else."""
         task = new.task
         if not task.key:
@@ -203,8 +236,12 @@ class Submitting(Desk):
         found = await self._find.by_key(task.terms.principal, task.key)
         if found is None:
             return None
-        stored = (await self._store.payloads([found.id])).get(found.id, b"")
-        unlike = differences(found, stored, task, new.payload)
+        stored = await self._store.payloads([found.id, id_of(found.id)])
+        unlike = differences(found, stored.get(found.id, b""), task, new.payload)
+        if (undo.payload if undo else b"").replace(task.id.encode(), found.id.encode()) != stored.get(
+            id_of(found.id), b""
+        ):
+            unlike.append("on_failure is not the same")
         if bool(found.group) != bool(task.group):
             unlike = ["one is a single task, the other a group"]
         elif found.group and not unlike:

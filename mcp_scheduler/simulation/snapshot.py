@@ -19,7 +19,7 @@ from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
 from mcp_scheduler.core.seen import GpuSeen
 from mcp_scheduler.core.slots import Room, Slot
-from mcp_scheduler.core.states import FINAL
+from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Task, Terms
 from mcp_scheduler.core.usage import Usage
 
@@ -137,7 +137,7 @@ def take(cluster: Cluster, now: float, most: int = MOST) -> Snapshot:
 
 def _chosen(cluster: Cluster, most: int) -> list[Task]:
     if cluster.unfinished <= most:
-        return [task for task in cluster.tasks.values() if task.status.state not in FINAL]
+        return [task for task in cluster.tasks.values() if _is_to_end(cluster, task)]
     running = (cluster.tasks[attempt.task] for attempt in cluster.attempts)
     chosen = {task.id: task for task in running}  # all of them: they hold what the others wait for
     for task in islice(cluster.ready.in_order(), max(0, most - len(chosen))):
@@ -145,9 +145,18 @@ def _chosen(cluster: Cluster, most: int) -> list[Task]:
     for task in islice(cluster.tasks.values(), _LOOKS):
         if len(chosen) >= most:
             break
-        if task.status.state not in FINAL and task.id not in chosen and _can_go_on(cluster, task, chosen):
+        if _is_to_end(cluster, task) and task.id not in chosen and _can_go_on(cluster, task, chosen):
             chosen[task.id] = task
     return sorted(chosen.values(), key=lambda task: task.seq)
+
+
+def _is_to_end(cluster: Cluster, task: Task) -> bool:
+    """Whether the task has an end to come. A compensation has none as long as nothing has failed, and here nothing
+    will."""
+    if task.extras.undoes and task.status.state is State.PENDING:
+        found = cluster.rollbacks.get(task.extras.saga)
+        return found is not None and bool(found.failed)
+    return task.status.state not in FINAL
 
 
 def _can_go_on(cluster: Cluster, task: Task, chosen: dict[str, Task]) -> bool:

@@ -103,7 +103,9 @@ class MemoryStore:
             status = new.task.status
             task = replace(new.task, name=storable(new.task.name), status=replace(status, error=storable(status.error)))
             payload = self._rows[new.like].payload if new.like else bytes(new.payload)
-            self._rows[task.id] = _Row(task, payload)
+            row = self._rows[task.id] = _Row(task, payload)
+            if new.result_of:
+                row.result = self._rows[new.result_of].result
             self._seqs.add(task.seq)
             self._next_seq = max(self._next_seq, task.seq + 1)
             if task.key:
@@ -152,6 +154,17 @@ class MemoryStore:
 
     async def members(self, group: str) -> list[Task]:
         return [replace(row.task) for row in self._in_order() if group and row.task.group == group]
+
+    async def equal(self, fingerprints: Mapping[str, str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for row in self._in_order():
+            task = row.task
+            run = row.runs.get(task.status.number)
+            if not task.digest or task.digest not in fingerprints or run is None:
+                continue
+            if task.status.state is State.SUCCEEDED and run.row.fingerprint == fingerprints[task.digest]:
+                found[task.digest] = task.id
+        return found
 
     async def by_key(self, principal: str, key: str) -> Task | None:
         self._check_open()
@@ -278,6 +291,9 @@ class _Guard:
         told = [one.origin for one in changes.remembered]
         for like in (new.like for new in changes.added if new.like):
             _demand(like in self.rows or like in names, f"A task is like {like}, which is unknown.")
+        for source in (new.result_of for new in changes.added if new.result_of):
+            has_one = source in self.rows and self.rows[source].task.status.state is State.SUCCEEDED
+            _demand(has_one, f"A task has the result of {source}, which has none.")
         _demand(_all_new(names, self.rows), "A task of this id is there already.")
         _demand(_all_new([task.seq for task in tasks], self.seqs), "A task of this arrival number is there already.")
         _demand(_all_new(keys, self.keys), "A task of this key is there already.")

@@ -161,7 +161,9 @@ _THIRD: Final = (
     "ALTER TABLE groups ADD COLUMN chunk INTEGER DEFAULT 0 NOT NULL",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD)
+_FOURTH: Final = ("CREATE INDEX tasks_digest ON tasks (digest) WHERE digest != ''",)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 def version_of(connection: Connection) -> int:

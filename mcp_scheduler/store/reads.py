@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, ColumnElement, Executable, bindparam, event, func, select
+from sqlalchemy import URL, ColumnElement, Executable, and_, bindparam, event, func, literal_column, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -52,6 +52,14 @@ _ATTEMPTS: Final = (
     .join_from(attempts, tasks, tasks.c.seq == attempts.c.task)
     .where(tasks.c.id == bindparam("task"))
     .order_by(attempts.c.number)
+)
+_EQUAL: Final = (
+    select(tasks.c.digest, tasks.c.id, attempts.c.fingerprint)
+    .join_from(tasks, attempts, and_(attempts.c.task == tasks.c.seq, attempts.c.number == tasks.c.number))
+    .where(
+        tasks.c.digest.in_(_IDS), tasks.c.digest != literal_column("''"), tasks.c.state == STATE_TEXT[State.SUCCEEDED]
+    )
+    .order_by(tasks.c.seq)
 )
 _COUNTS: Final = select(tasks.c.state, func.count()).group_by(tasks.c.state)
 _GROUP: Final = select(
@@ -112,6 +120,10 @@ class Reads:
     async def by_key(self, principal: str, key: str) -> Task | None:
         found = await self._tasks(_BY_KEY, principal=principal, name=key)
         return found[0] if found else None
+
+    async def equal(self, fingerprints: Mapping[str, str]) -> dict[str, str]:
+        rows = await self._rows(_EQUAL, ids=json.dumps(list(fingerprints)))
+        return {digest: name for digest, name, fingerprint in rows if fingerprint == fingerprints[digest]}
 
     async def remembered(self, origin: Origin) -> Remembered | None:
         rows = await self._rows(_REMEMBERED, door=origin.door, request=origin.request)

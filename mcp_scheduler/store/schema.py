@@ -73,6 +73,7 @@ tasks = Table(
 )
 Index("tasks_id", tasks.c.id, unique=True)
 Index("tasks_key", tasks.c.principal, tasks.c.key, unique=True, sqlite_where=tasks.c.key != "")
+Index("tasks_digest", tasks.c.digest, sqlite_where=tasks.c.digest != "")
 Index("tasks_group", tasks.c.group_id, sqlite_where=tasks.c.group_id != "")
 Index("tasks_unfinished", tasks.c.seq, sqlite_where=tasks.c.ended_at.is_(None))
 Index("tasks_depending", tasks.c.seq, sqlite_where=tasks.c.ended_at.is_(None) & tasks.c.after.is_not(None))

@@ -118,6 +118,9 @@ class SqliteStore:
     async def by_key(self, principal: str, key: str) -> Task | None:
         return await self._reading().by_key(principal, key)
 
+    async def equal(self, fingerprints: Mapping[str, str]) -> dict[str, str]:
+        return await self._reading().equal(fingerprints)
+
     async def remembered(self, origin: Origin) -> Remembered | None:
         return await self._reading().remembered(origin)
 

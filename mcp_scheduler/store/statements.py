@@ -129,6 +129,18 @@ def _set_of_task(name: str) -> Block:
     return Block(f"id {name}", build)
 
 
+def _copy_results() -> Block:
+    """The result of another task that has succeeded."""
+
+    def build(v: CTE) -> Any:
+        source = tasks.alias("source")
+        given = {name: source.c[name] for name in ("result", "result_file", "result_size")}
+        is_there = and_(source.c.id == v.c.source, source.c.state == literal_column(f"'{State.SUCCEEDED.value}'"))
+        return update(tasks).values(given).where(tasks.c.id == v.c.id, is_there)
+
+    return Block("id source", build)
+
+
 def _copy_payloads() -> Block:
     """The payload of another task, without its way through the program."""
 
@@ -143,6 +155,7 @@ def _copy_payloads() -> Block:
 INSERT_GROUPS: Final = _insert(groups, "id name kind principal size submitted_at items chunk")
 INSERT_PAYLOADS: Final = _insert(payloads, "task body")
 COPY_PAYLOADS: Final = _copy_payloads()
+COPY_RESULTS: Final = _copy_results()
 INSERT_TAGS: Final = _insert(task_tags, "tag task")
 INSERT_REMEMBERED: Final = _insert(remembered, "door request verb tasks at")
 

@@ -90,6 +90,12 @@ def _add(connection: Connection, added: Sequence[NewTask], book: TermsBook) -> l
         [(new.task.seq, new.like) for new in added if new.like],
         "A task was added like one that the store does not know.",
     )
+    _all(
+        connection,
+        statements.COPY_RESULTS,
+        [(new.task.id, new.result_of) for new in added if new.result_of],
+        "A task was added with the result of one that the store does not know.",
+    )
     statements.INSERT_TAGS.run(
         connection, [(tag, new.task.seq) for new in added if new.task.tags for tag in dict.fromkeys(new.task.tags)]
     )

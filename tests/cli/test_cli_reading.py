@@ -87,6 +87,13 @@ def test_show_tells_the_story_of_a_task(cli, standin):
     assert standin.asked("get") == [{"id": "x", "detail": True}]
 
 
+def test_show_tells_what_undoes_a_task_and_whose_result_it_has(cli, standin):
+    standin.answers["get"] = task("x", "failed", undo="x-undo", rollback="done")
+    assert {"undo       x-undo", "rollback   done"} <= set(cli("show", "x").out.splitlines())
+    standin.answers["get"] = task("y", "succeeded", cached_from="z")
+    assert "result of  z" in cli("show", "y").out.splitlines()
+
+
 def test_show_tells_a_group_by_its_counts_and_failures(cli, standin):
     standin.answers["get"] = {
         "id": "g", "kind": "graph", "state": "failed", "submitted_at": 1.7e9, "size": 3,

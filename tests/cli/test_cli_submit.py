@@ -55,12 +55,13 @@ def test_every_option_reaches_its_field(submitted, tmp_path):
         "t.f", "--needs", "cpus=2,memory=4GiB", "--needs", "licence=1", "--after", "a-1", "--after", "b-2",
         "--priority", "0", "--retry", "3", "--timeout", "90s", "--idle-timeout", "5m", "--start-after", "10",
         "--deadline", "2h", "--name", "n", "--tag", "x", "--tag", "y", "--key", "k", "--reads", "r", "--writes", "w",
-        "--hold", "--cwd", tmp_path, "--env", "A=1=2",
+        "--on-failure", '{"function": "t.g"}', "--cache", "--hold", "--cwd", tmp_path, "--env", "A=1=2",
     )  # fmt: skip
     assert request == {
         "function": "t.f", "arguments": {}, "needs": {"cpus": 2, "memory": "4GiB", "licence": 1},
         "after": ["a-1", "b-2"], "priority": 0, "retry": 3, "timeout": "90s", "idle_timeout": "5m", "start_after": 10.0,
         "deadline": "2h", "name": "n", "tags": ["x", "y"], "idempotency_key": "k", "reads": ["r"], "writes": ["w"],
+        "on_failure": {"function": "t.g"}, "cache": True,
         "hold": True, "cwd": str(tmp_path), "env": {"A": "1=2"},
     }  # fmt: skip
 

@@ -213,3 +213,12 @@ def test_a_waiting_task_that_is_cancelled_ends_at_once(state):
     assert stage.stopped == []
     stage.wait(3600)
     assert stage.state(name) is State.CANCELLED
+
+
+def test_what_comes_in_with_a_result_has_succeeded_and_starts_nothing():
+    stage = Stage(cpus=1)
+    known, follows = stage.new("known"), stage.new("follows", after="known")
+    known.result_of = "earlier"
+    stage.turn(Submitted([known, follows], Group("g", "", "graph", "ann", 2, stage.now)))
+    assert stage.states("known follows") == [State.SUCCEEDED, State.RUNNING]
+    assert stage.launched == ["follows.1"]

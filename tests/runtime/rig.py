@@ -83,7 +83,13 @@ class Files:
 class Rig:
     """`async with Rig() as rig`: an engine without doors."""
 
-    def __init__(self, cpus: float = 2, script: Callable[[AttemptId, bytes], Outcome | None] | None = None) -> None:
+    def __init__(
+        self,
+        cpus: float = 2,
+        script: Callable[[AttemptId, bytes], Outcome | None] | None = None,
+        *,
+        batch_seconds: float = 0.0,
+    ) -> None:
         self.clock, self.disk, self.files = Clock(), Disk(), Files()
         self.cluster = Cluster(PRIORITY)
         self.executor = ScriptedExecutor(self.clock, script) if script else ScriptedExecutor(self.clock)
@@ -96,7 +102,7 @@ class Rig:
             lambda event: self.loop.report(event),  # noqa: PLW0108 - the loop is made of the effects
         )
         self.watch = Watch()
-        self.loop = Loop(self.cluster, self.disk, self.effects, self.clock, self.watch)
+        self.loop = Loop(self.cluster, self.disk, self.effects, self.clock, self.watch, batch_seconds=batch_seconds)
         self._cpus = cpus
         self._seq = 0
 

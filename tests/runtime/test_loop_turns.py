@@ -48,6 +48,17 @@ async def test_what_comes_while_a_commit_is_under_way_becomes_the_next_one():
         assert [len(changes.added) for changes in rig.disk.commits] == [1, 50]
 
 
+@pytest.mark.parametrize(("seconds", "batches"), [(0.0, [1, 1, 1]), (0.2, [1, 2])])
+async def test_a_time_between_two_turns_lets_more_come_together(seconds, batches):
+    async with Rig(batch_seconds=seconds) as rig:
+        await rig.submit("first")
+        second = asyncio.create_task(rig.submit("second"))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await asyncio.gather(second, rig.submit("third"))
+        assert [len(changes.added) for changes in rig.disk.commits if changes.added] == batches
+
+
 async def test_nothing_is_answered_seen_or_done_before_it_is_durable():
     async with Rig() as rig:
         rig.disk.free.clear()

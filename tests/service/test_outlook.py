@@ -119,3 +119,15 @@ def test_what_was_taken_from_its_queue_a_moment_ago_starts_now():
     scene.stage.submit("next", SHORT)
     scene.stage.task("next").queue = None
     assert scene.eta("next").start == 0.0
+
+
+def test_a_compensation_has_no_time_as_long_as_nothing_has_failed():
+    scene = Scene()
+    scene.stage.turn(
+        Submitted([
+            scene.stage.new("work", LONG, extras=Extras(undo="undo")),
+            scene.stage.new("undo", SHORT, extras=Extras(undoes="work", saga="work")),
+        ])
+    )  # fmt: skip
+    assert scene.eta("work") is not None
+    assert scene.eta("undo") is None

@@ -84,6 +84,7 @@ class Walker:
             draw.choice((0.0, 0.0, 0.0, 0.0, 15.0)),
             draw.choice(("skip", "one", "all")),
             draw.choice((0.0, 0.0, 0.0, 30.0)),
+            draw.random() < 0.3,
         )
 
     def cancel(self) -> None:

@@ -6,7 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from mcp_scheduler.core import conflicts, decide, draft, endings, graph, leases, recurring, retry, slots, wishes
+from mcp_scheduler.core import (
+    cluster,
+    conflicts,
+    decide,
+    draft,
+    endings,
+    graph,
+    leases,
+    recurring,
+    retry,
+    slots,
+    undoing,
+    wishes,
+)
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.states import State
 
@@ -152,6 +165,37 @@ def occurrence_before_its_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recurring, "next_time", next_time)
 
 
+def undone_while_others_still_run(patch: pytest.MonkeyPatch) -> None:
+    real = undoing._look
+
+    def look(draft, key):
+        found = draft.cluster.rollbacks.get(key)
+        if found is not None and found.failed:
+            found.open = 0
+        real(draft, key)
+
+    patch.setattr(undoing, "_look", look)
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
+def undone_in_the_order_of_the_ends(patch: pytest.MonkeyPatch) -> None:
+    real = undoing._in_order
+    patch.setattr(undoing, "_in_order", lambda draft, found: real(draft, found)[::-1])
+
+
+def the_order_of_the_ends_is_not_stored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(undoing, "succeeded", lambda *_: None)
+
+
+def failed_without_undoing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(undoing, "_next_turn", lambda *_: False)
+
+
+def rollbacks_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cluster, "derived", lambda _tasks: {})
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -174,4 +218,9 @@ FAULTS: tuple[Plant, ...] = (
     occurrence_doubled,
     series_ends_by_itself,
     occurrence_before_its_time,
+    undone_while_others_still_run,
+    undone_in_the_order_of_the_ends,
+    the_order_of_the_ends_is_not_stored,
+    failed_without_undoing,
+    rollbacks_forgotten_at_boot,
 )

@@ -34,6 +34,7 @@ WANTED = st.builds(
     every=st.sampled_from((0.0, 0.0, 0.0, 15.0)),
     catch_up=st.sampled_from(("skip", "one", "all")),
     deadline=st.sampled_from((0.0, 0.0, 0.0, 30.0)),
+    undo=st.booleans(),
 )
 
 

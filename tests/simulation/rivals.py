@@ -10,7 +10,7 @@ from typing import Any
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.events import Event, Returned
 from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.states import FINAL, State
+from mcp_scheduler.core.states import OVER, State
 from mcp_scheduler.core.task import Status, Task
 
 
@@ -64,7 +64,7 @@ class Rivals:
             assert asked_for, f"{name} is started at {now}, before its time {extras.time}."
             for other in self.before.get(name, ()):
                 known = other in added or other in stored
-                free = not known or after(other).state in FINAL or {name, other} & self.again
+                free = not known or after(other).state in OVER or {name, other} & self.again
                 assert free, f"{name} is started before {other}, which comes first in its graph."
             queued = stored[name].status if name in stored else None
             since = queued.at if queued is not None and queued.state is State.QUEUED else now

@@ -39,6 +39,7 @@ from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.store.memory import MemoryStore
 from tests.core.builders import needs, terms
 from tests.simulation.rivals import Rivals, nearest
+from tests.simulation.undos import Undos, undoing_extras
 from tests.simulation.world import Past, World
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class Wanted:
     every: float = 0.0
     catch_up: str = "one"
     deadline: float = 0.0
+    undo: bool = False  # has a compensation
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Sim:
         self.renewed: dict[str, float] = {}  # lease → when it was granted or its renewal became durable
         self.rivals = Rivals()
         self.policy = BUILT_IN["priority"]
+        self.undos = Undos()
         self._seq = 0
         self._size = CPUS
         self._boot()
@@ -161,6 +164,7 @@ class Sim:
         self.fresh |= {new.task.id: new.task for new in decision.changes.added if new.like}
         self._look_at_starts(decision.changes.started, events)
         self.rivals.look(decision.changes, self.store_tasks(), events, self.now)
+        self.undos.look(decision.changes, self.store_tasks(), set_back=self.rivals.set_back > 0)
         if decision.changes:
             done(self.store.commit(decision.changes))
         for new in decision.changes.added:
@@ -212,6 +216,7 @@ class Sim:
             if one.key:
                 asked[key] = new.task.id
             event.tasks.append(new)
+        self._add_compensations(event)
         self.fresh = {new.task.id: new.task for new in event.tasks}
         event.outside = self._outside(name for new in event.tasks for name in new.task.after)
         names = [new.task.id for new in event.tasks]
@@ -223,6 +228,24 @@ class Sim:
         self.keys |= asked
         for new in event.tasks:
             self.world.past.setdefault(new.task.id, Past(new.task.terms, free_at=new.task.start_after))
+
+    def _add_compensations(self, event: Submitted) -> None:
+        """Those with one are undone together with all that was submitted with them, as a graph is."""
+        owners = [new.task for new in event.tasks if new.task.extras.undo]
+        members = [new.task for new in event.tasks if not new.task.extras.every]
+        saga = f"g{self.cluster.take_seq()}" if len(members) > 1 else owners[0].id if owners else ""
+        for task in members if owners else ():
+            task.group = saga
+        for owner in owners:
+            seq = self.cluster.take_seq()
+            self._seq = max(self._seq, seq + 1)
+            asked = SHAPES[seq % 6]
+            task = Task(owner.extras.undo, seq, asked, self.now, Status(State.PENDING, self.now))
+            task.extras = undoing_extras(owner, saga)
+            self.world.past[task.id] = Past(asked)
+            event.tasks.append(NewTask(task, b"{}"))
+        if owners:
+            self.undos.know(saga, members, [new.task for new in event.tasks if new.task.extras.undoes])
 
     def store_tasks(self) -> dict[str, Task]:
         """Every task that is durable, acknowledged or not."""
@@ -249,6 +272,8 @@ class Sim:
             task.extras = replace(
                 task.extras, every=one.every, catch_up=one.catch_up, occurrence=1, time=task.start_after
             )
+        if one.undo and not one.every and asked.kind is not Kind.LEASE:
+            task.extras = replace(task.extras, undo=f"{name}-undo")
         self.rivals.know(task, siblings)
         return NewTask(task, b"{}")
 
@@ -274,7 +299,12 @@ class Sim:
         revived, outside = (), {}
         if action is Action.RETRY:
             names = tuple(name for name in names if stored[name].status.state in FINAL - {State.SUCCEEDED})
-            revived = tuple(replace(stored[name]) for name in names if name not in self.cluster.tasks)
+            with_them = done(self.store.tasks(self.undos.run_again(names)))
+            for name, undo in with_them.items():
+                if undo.status.state is State.SKIPPED:
+                    self.ended.pop(name, None)
+            wanted = {**with_them, **{name: stored[name] for name in names}}
+            revived = tuple(replace(task) for name, task in wanted.items() if name not in self.cluster.tasks)
             outside = self._outside(other for name in names for other in stored[name].after)
             before = {name: self.world.past[name] for name in names}
             self.rivals.again.update(names)
@@ -404,6 +434,7 @@ class Sim:
         """The promises, as far as they can be seen at this moment."""
         stored = done(self.store.tasks(self.known))
         self.rivals.check(stored, self.world.alive)
+        self.undos.check(stored, self.cancelled)
         assert set(stored) == set(self.known), f"Acknowledged, and gone: {set(self.known) - set(stored)}."
         for name, task in stored.items():
             status = task.status
@@ -450,4 +481,5 @@ class Sim:
         room = self.cluster.rooms[LOCAL]
         assert room.free == room.total, f"Reserved for nothing: {room.free} of {room.total}."
         self.figures["tasks"] += len(self.known)
+        self.figures["rolled back"] += sum(bool(task.extras.rollback) for task in self.store_tasks().values())
         self.figures.update(self._stored(name).state.value for name in self.known)

@@ -9,8 +9,10 @@ from store_parts import TERMS, added, finish, moved, new, started
 
 from mcp_scheduler.core.changes import Changes, Remembered
 from mcp_scheduler.core.events import Group, Origin
-from mcp_scheduler.core.states import State
-from mcp_scheduler.ports import Pruned, Store, TaskQuery
+from mcp_scheduler.core.states import Reason, State
+from mcp_scheduler.core.task import Status
+from mcp_scheduler.errors import InvariantBroken
+from mcp_scheduler.ports import Pruned, Result, Store, TaskQuery
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +60,32 @@ async def test_the_old_and_the_too_many_are_forgotten_oldest_first(store: Store)
     assert await store.prune(ended_before=0.0, keep=2, limit=2) == Pruned(("t4",))
     assert await store.prune(ended_before=0.0, keep=2, limit=2) == Pruned()
     assert await names(store, TaskQuery()) == ["t7", "t6", "t5"]
+
+
+async def test_equal_calls_are_found_by_their_digest_and_the_code_that_ran(store: Store) -> None:
+    await store.commit(added(*(new(name, digest="d") for name in ("a", "b", "c", "failed")), new("open", digest="e")))
+    await finish(store, "a", fingerprint="now")
+    await finish(store, "b", fingerprint="now")
+    await finish(store, "c", fingerprint="before")
+    await finish(store, "failed", fingerprint="now", reason=Reason.ERROR)
+    assert await store.equal({"d": "now", "e": "now"}) == {"d": "b"}
+    assert await store.equal({"d": "later"}) == {}
+    assert await store.equal({"": ""}) == {}
+
+
+async def test_a_task_comes_in_with_the_result_of_another(store: Store) -> None:
+    await store.commit(added(new("a"), new("b")))
+    await finish(store, "a", result_file="f" * 64, result_size=9)
+    later = new("later", status=Status(State.SUCCEEDED, 40.0))
+    later.result_of = "a"
+    await store.commit(added(later))
+    assert await store.results(["later"]) == {"later": Result(None, "f" * 64, 9)}
+    orphan = new("orphan", status=Status(State.SUCCEEDED, 40.0))
+    orphan.result_of = "b"
+    with pytest.raises(InvariantBroken):
+        await store.commit(added(orphan))
+    assert await store.tasks(["orphan"]) == {}
+    assert await store.prune(ended_before=35.0, keep=9) == Pruned(("a",), ())  # its file is still wanted
 
 
 async def test_what_belongs_to_a_forgotten_task_goes_with_it(store: Store) -> None:

@@ -184,7 +184,7 @@ async def test_next_tells_each_end_once_and_in_pages(scheduler: Scheduler) -> No
         ({"function": "add", "arguments": {"a": 1, "bb": 2}}, errors.BadArguments, "did you mean 'b'"),
         ({"function": "add", "arguments": {"a": 1}, "needs": {"cpus": 9999}}, errors.Unsatisfiable, "9999 asked"),
         ({"function": "add", "arguments": {"a": 1}, "after": ["nobody"]}, errors.UnknownDependency, "nobody"),
-        ({"function": "add", "arguments": {"a": 1}, "cache": True}, errors.NotYet, "cache"),
+        ({"function": "add", "arguments": {"a": 1}, "hedge": True}, errors.NotYet, "hedge"),
         ({"function": "add", "arguments": {"a": 1}, "cwd": "/"}, errors.InvalidRequest, "belongs to a command"),
         ({"function": "add", "arguments": {"a": 1}, "tags": ["\ud800"]}, errors.InvalidRequest, "surrogate|string"),
         ({"function": "add", "arguments": {"a": 1}, "start_after": "tomorrow"}, errors.InvalidRequest, "duration"),

@@ -1,0 +1,85 @@
+"""A graph that fails is undone, over a real engine in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from mcp_scheduler import Scheduler, errors, views
+from mcp_scheduler.scheduler import TaskFailed
+
+FUNCTIONS = Path(__file__).parent / "python_door_functions.py"
+LIMIT = 30.0
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def scheduler() -> AsyncIterator[Scheduler]:
+    with TemporaryDirectory(prefix="undo-") as home:
+        async with Scheduler.open(home, functions=[FUNCTIONS], principal="tester") as opened:
+            yield opened
+
+
+def noting(file: Path, line: object) -> dict[str, object]:
+    return {"function": "note", "arguments": {"path": str(file), "line": line}}
+
+
+async def test_what_a_failed_graph_has_done_is_undone_with_what_it_returned(
+    scheduler: Scheduler, tmp_path: Path
+) -> None:
+    file = tmp_path / "notes"
+    group = await scheduler.submit_graph({
+        "create": {**noting(file, "create"), "on_failure": noting(file, {"$result": "create"})},
+        "fill": {**noting(file, "fill"), "after": ["create"], "on_failure": noting(file, "unfill")},
+        "check": {"function": "fail", "arguments": {"text": "no"}, "after": ["fill"]},
+    })  # fmt: skip
+    view = await group.wait(LIMIT)
+    assert isinstance(view, views.GroupView)
+    assert (view.state, view.size) == ("failed", 3)
+    assert file.read_text().splitlines() == ["create", "fill", "unfill", "create"]
+    (failure,) = view.failures
+    assert (failure.reason, failure.rollback) == ("error", "done")
+
+
+async def test_a_failed_task_ends_when_it_is_undone(scheduler: Scheduler, tmp_path: Path) -> None:
+    file = tmp_path / "notes"
+    options = {"on_failure": noting(file, "undone"), "idempotency_key": "once"}
+    handle = await scheduler.submit("fail", options=options, text="no")
+    with pytest.raises(TaskFailed, match="no") as failed:
+        await handle.result(LIMIT)
+    assert failed.value.task.rollback == "done"
+    assert file.read_text() == "undone\n"
+    again = await scheduler.submit("fail", options=options, text="no")
+    assert again.id == handle.id
+    with pytest.raises(errors.DuplicateKey, match="on_failure"):
+        await scheduler.submit("fail", options={**options, "on_failure": noting(file, "other")}, text="no")
+    with pytest.raises(errors.DuplicateKey, match="on_failure"):
+        await scheduler.submit("fail", options={"idempotency_key": "once"}, text="no")
+    changed = await scheduler.update([handle.id], "retry")
+    assert "was rolled back" in changed.unchanged[handle.id]
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ({"on_failure": {"function": "note", "arguments": {}}}, "'path' and 'line' is missing"),
+        ({"on_failure": {"function": "nothing"}}, "no function 'nothing'"),
+        ({"on_failure": {}}, "exactly one of"),
+        ({"on_failure": {"function": "add", "arguments": {"a": 1}, "hold": True}}, "`hold` cannot stand in on_failure"),
+        ({"on_failure": {"function": "add", "arguments": {"a": 1}}, "every": 5}, "not for a task that recurs"),
+    ],
+)
+async def test_a_compensation_is_checked_as_every_task(
+    scheduler: Scheduler, task: dict[str, object], words: str
+) -> None:
+    with pytest.raises(errors.InvalidRequest, match=words):
+        await scheduler.submit("add", options=task, a=1)
