@@ -176,4 +176,4 @@ class Task:
     digest: str = ""  # of the content that came with the key
     extras: Extras = NO_EXTRAS
     size: int = 0
-    queue: object = None  # derived: where it stands in `Ready`, None while it does not
+    queue: object = field(default=None, init=False, repr=False)  # derived: where it stands in `Ready`, if it does
