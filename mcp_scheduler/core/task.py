@@ -192,4 +192,4 @@ class Task:
     digest: str = ""  # of what makes its call equal to another; "" where no cache is asked for
     extras: Extras = NO_EXTRAS
     size: int = 0
-    queue: object = None  # derived: where it stands in `Ready`, None while it does not
+    queue: object = field(default=None, init=False, repr=False)  # derived: where it stands in `Ready`, if it does
