@@ -190,7 +190,7 @@ class Cluster:
 
     def revive(self, task: Task) -> None:
         """An ended task that had left memory is wanted again. It comes as the store knows it: that is a fact."""
-        task.terms = self.intern(task.terms)
+        task.terms, task.queue = self.intern(task.terms), None
         self.gone[task.status.state] -= 1
         self._admit(task)
 
