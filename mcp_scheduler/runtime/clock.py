@@ -6,18 +6,20 @@ import time
 
 
 class SystemClock:
-    """Wall time as it was when the engine started, carried on by the monotonic clock.
+    """Wall time as it was when the engine started, carried on by the time since boot.
 
-    A wall clock that is set a day ahead or back expires no attempt and wakes no task too early. `drift` tells how far
-    the two have parted; `follow` adopts the wall clock again, for the times that people have named.
+    A wall clock that is set a day ahead or back expires no attempt and wakes no task too early; the next engine starts
+    from the clock as it is then. Time in which the machine sleeps counts, as it does in shims: what became due meanwhile
+    is due when it wakes.
     """
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()  # noqa: TID251 - this file is where time is read
+        self._offset = time.time() - _since_boot()  # noqa: TID251 - this file is where time is read
 
     def now(self) -> float:
-        return self._offset + time.monotonic()
+        return self._offset + _since_boot()
 
-    def drift(self) -> float:
-        """Seconds by which the wall clock is ahead of `now`."""
-        return time.time() - self.now()  # noqa: TID251 - this file is where time is read
+
+def _since_boot() -> float:
+    """Seconds, those of suspension included where the system tells them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -39,6 +39,7 @@ from mcp_scheduler.runtime.watch import Watch
 log = logging.getLogger("mcp_scheduler.loop")
 
 Request = Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld | PolicyChosen | QueuePaused
+LONGEST_WAIT = 30.0  # seconds; the event loop's own timers stand still while the machine sleeps, the clock does not
 _RETRY_SECONDS = 1.0  # after a commit that failed: reports wait so long for the next try
 
 
@@ -137,7 +138,7 @@ class Loop:
             due = self.cluster.next_due()
             if due is None:
                 return
-            delay = max(0.0, due - self._clock.now())
+            delay = min(max(0.0, due - self._clock.now()), LONGEST_WAIT)
         self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
 
     async def _turn(self, batch: list[tuple[Event, asyncio.Future[None] | None]]) -> bool:
