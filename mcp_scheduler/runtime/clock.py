@@ -9,8 +9,8 @@ class SystemClock:
     """Wall time as it was when the engine started, carried on by the time since boot.
 
     A wall clock that is set a day ahead or back expires no attempt and wakes no task too early; the next engine starts
-    from the clock as it is then. Time in which the machine sleeps counts, as it does in shims: what becomes due then, is
-    due when it wakes.
+    from the clock as it is then. Time in which the machine sleeps counts, as it does in shims: what becomes due in it,
+    is due when the machine wakes.
     """
 
     def __init__(self) -> None:
