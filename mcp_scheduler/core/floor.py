@@ -68,13 +68,15 @@ class Floor:
         return any(shelf and at >= step for kind in self._kinds.values() for at, shelf in kind.shelves["cpus"].items())
 
     def candidates(self, needs: Needs) -> Iterator[Room]:
-        """Nodes that may have room, the best first: for devices those on which least is left over, else in turn those
-        that fit best and those that are emptiest."""
+        """Nodes that may have room, the best first: those on which the least of the devices is left over; for work
+        without devices those without free ones."""
         if len(self._rooms) <= FEW:
             yield from self._rooms.values()
             return
         self._settle()
         measure, step = _measure(needs)
+        if not needs.has_devices:
+            measure, step = "spare", 0
         kinds = [kind for kind in self._kinds.values() if _answers(kind.sample, needs)]
         steps = sorted({at for kind in kinds for at in kind.shelves.get(measure, ()) if at >= step})
         looks = 0
@@ -180,10 +182,21 @@ class Floor:
 
 def _places(room: Room) -> Iterator[tuple[str, int]]:
     yield "cpus", _step(max(0, room.free.get("cpus", 0)))
+    yield "spare", round(spare(room) * 8)
     states = room.devices.ordered
     if states:
         yield "whole", sum(state.is_open_whole for state in states)
         yield from {("shared", _step(state.open_bytes)): None for state in states if state.open_bytes > 0}
+
+
+def spare(room: Room) -> float:
+    """The part of a node's devices that is free, 0 to 1: what work without devices makes useless when it takes the
+    node's CPUs."""
+    states = room.devices.ordered
+    free = sum(
+        1.0 if state.is_open_whole else max(0, state.open_bytes) / (state.seen.total or 1) for state in states
+    )
+    return free / len(states) if states else 0.0
 
 
 def _measure(needs: Needs) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mcp_scheduler.core.floor import spare
 from mcp_scheduler.core.slots import Room, lane_of
 from mcp_scheduler.core.task import Kind, Task
 
@@ -20,6 +21,7 @@ LEAST_WEIGHT: Final = 5.0
 COLD: Final = 0.5  # seconds until a worker without devices has loaded what it calls
 COLD_ON_DEVICES: Final = 10.0
 LEFT_OVER: Final = 0.05  # of the time that the task takes: what a node loses that is left with pieces
+STRANDED: Final = 2.0  # the same, for free devices of a node whose CPUs are taken by work without devices
 
 
 class Score(NamedTuple):
@@ -41,12 +43,8 @@ def score(cluster: Cluster, room: Room, task: Task) -> Score:
     label = _label(room, task)
     expected = cluster.expected(task, label)
     takes = expected.median if expected is not None else cluster.pace.seconds
-    left = _left_over(room, task)
-    return (
-        Score(_cold(cluster, room, task), takes, weight(room, task), LEFT_OVER * takes * left)
-        if needs.has_devices
-        else Score(_cold(cluster, room, task), takes, weight(room, task), 0.0)
-    )
+    left = LEFT_OVER * _left_over(room, task) if needs.has_devices else STRANDED * spare(room)
+    return Score(_cold(cluster, room, task), takes, weight(room, task), takes * left)
 
 
 def weight(room: Room, task: Task | None = None) -> float:
