@@ -24,7 +24,7 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
         cluster.watch_times(task)
         if task.key:
             draft.keys[task.terms.principal, task.key] = task.id
-    if event.group is not None and cluster.policy.by_estimate:
+    if event.group is not None and cluster.policy.by_graph:
         cluster.plan([new.task for new in event.tasks])
     for new in event.tasks:
         enter(draft, new.task, event.outside)
