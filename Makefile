@@ -14,7 +14,7 @@ help:  ## what there is
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . pytest hypothesis
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . pytest pytest-xdist hypothesis
 	touch $@
 
 $(LINT_STAMP): $(STAMP)
@@ -24,8 +24,8 @@ $(LINT_STAMP): $(STAMP)
 demo: $(STAMP)  ## a real MCP client, a real graph, a kill -9 in the middle
 	$(BIN)/mcp-scheduler demo
 
-test: $(STAMP)  ## every test; under ten minutes on two cores
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)  ## every test, in two processes; under ten minutes on two cores (JOBS=2 ARGS="tests/core -q")
+	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 lint: $(LINT_STAMP)  ## ruff, pyright (strict), import-linter
 	$(BIN)/ruff check .

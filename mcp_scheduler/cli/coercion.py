@@ -1,7 +1,7 @@
 """Words of the command line → values of a verb's parameters, without pydantic.
 
 Typer builds a pydantic adapter for every parameter of a verb: 150 ms, three times what the verb itself takes. Our
-parameters are texts, whole numbers, paths and choices; they are read here. Where a version of Typer does not ask
+parameters are texts, numbers, paths and choices; they are read here. Where a version of Typer does not ask
 (`get_runtime_param`), it reads them itself, with the same result.
 """
 
@@ -23,7 +23,7 @@ def read_plainly(parameters: list[Any]) -> list[Any]:
 
 
 class Plain:
-    """How one parameter reads its words: str, int, Path, a Literal of texts, or a list of these."""
+    """How one parameter reads its words: str, int, float, Path, a Literal of texts, or a list of these."""
 
     def __init__(self, annotation: Any) -> None:
         self._kind = get_args(annotation)[0] if get_origin(annotation) is list else annotation
@@ -43,22 +43,22 @@ class Plain:
             raise typer.BadParameter(str(error), ctx=ctx, param=param) from None
 
 
-def _read(kind: Any, word: Any, least: int | None, most: int | None) -> Any:
+def _read(kind: Any, word: Any, least: float | None, most: float | None) -> Any:
     if not isinstance(word, str):
         return word  # a default
     if kind is Path:
         return Path(word)
     if get_origin(kind) is Literal and word not in get_args(kind):
         raise ValueError(f"'{word}' is none of {', '.join(get_args(kind))}.")
-    return _whole(word, least, most) if kind is int else word
+    return _number(kind, word, least, most) if kind in (int, float) else word
 
 
-def _whole(word: str, least: int | None, most: int | None) -> int:
+def _number(kind: type[float], word: str, least: float | None, most: float | None) -> float:
     try:
-        number = int(word)
+        number = kind(word)
     except ValueError:
-        raise ValueError(f"'{word}' is no whole number.") from None
-    if (least is not None and number < least) or (most is not None and number > most):
+        raise ValueError(f"'{word}' is no {'whole ' if kind is int else ''}number.") from None
+    if (least is not None and not number >= least) or (most is not None and not number <= most):
         raise ValueError(
             f"{number} is not in the range {'' if least is None else least}..{'' if most is None else most}."
         )

@@ -104,7 +104,7 @@ class Cluster:
         """Another policy from now on: what waits is ranked by it."""
         waiting = sorted(self.ready.waiting(), key=lambda one: (one[2], one[0].seq))
         self.policy = policy
-        if policy.by_estimate:
+        if policy.by_graph:
             self._plan_again()
         self.ready = self._new_ready()
         for task, priority, since in waiting:
@@ -268,7 +268,7 @@ class Cluster:
                     self.wait_for(task, [name for name in others if self._is_open(name)])
                 case _:
                     pass
-        if self.policy.by_estimate:
+        if self.policy.by_graph:
             self._plan_again()
         self._queue_again()
         for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.at):

@@ -193,9 +193,7 @@ def spare(room: Room) -> float:
     """The part of a node's devices that is free, 0 to 1: what work without devices makes useless when it takes the
     node's CPUs."""
     states = room.devices.ordered
-    free = sum(
-        1.0 if state.is_open_whole else max(0, state.open_bytes) / (state.seen.total or 1) for state in states
-    )
+    free = sum(1.0 if state.is_open_whole else max(0, state.open_bytes) / (state.seen.total or 1) for state in states)
     return free / len(states) if states else 0.0
 
 

@@ -54,15 +54,18 @@ class TaskClass:
 
 
 class Policy(Protocol):
-    """An order. `ages`: ranks change as time passes, so heads are ranked anew now and then. `by_estimate`: tasks of
-    about the same length stand in one queue; `by_deadline`: so do those with a deadline, the earliest first."""
+    """An order. `ages`: ranks change as time passes, so heads are ranked anew now and then. `by_graph`: it looks at the
+    graph that a task belongs to. `by_deadline`: tasks with a deadline stand in queues of their own, the earliest first.
+
+    Whatever the policy, tasks of about the same expected length stand in one queue: whether they fit before somebody's
+    reservation is a question of that."""
 
     @property
     def name(self) -> str: ...
     @property
     def ages(self) -> bool: ...
     @property
-    def by_estimate(self) -> bool: ...
+    def by_graph(self) -> bool: ...
     @property
     def by_deadline(self) -> bool: ...
     @property

@@ -56,8 +56,8 @@ class Ready:
         self.scene = Scene()
         self.least_cpus = 0  # no waiting task needs fewer thousandths of a cpu: lets a full node end the round early
         self._share = share
-        self._expect = expect if policy.by_estimate else None
-        self._plans: dict[str, Plan] = {} if plans is None or not policy.by_estimate else plans
+        self._expect = expect
+        self._plans: dict[str, Plan] = {} if plans is None or not policy.by_graph else plans
         self._usage = usage or Usage()
         self._root = Group("", None)
         self._size = 0
@@ -329,5 +329,5 @@ def accounts_of(task: Task) -> tuple[Account, Account]:
 
 
 def _size_of(seconds: float) -> int:
-    """Equal for about equal times: the exponent of two."""
-    return math.frexp(seconds)[1]
+    """Equal for about equal times: the exponent of two, in steps of a half."""
+    return round(math.log2(max(seconds, 1e-9)) * 2)

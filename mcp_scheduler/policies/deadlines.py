@@ -17,7 +17,7 @@ class EarliestDeadline:
 
     name: str = "edf"
     ages: bool = True  # a deadline that can be met becomes one that cannot
-    by_estimate: bool = True
+    by_graph: bool = False
     by_deadline: bool = True
     sharing: Sharing = Sharing.NONE
 
@@ -47,7 +47,7 @@ class RateMonotonic:
 
     name: str = "rate_monotonic"
     ages: bool = False
-    by_estimate: bool = False
+    by_graph: bool = False
     by_deadline: bool = False
     sharing: Sharing = Sharing.NONE
 

@@ -8,7 +8,7 @@ from mcp_scheduler.core.policy import Policy, Scene, Sharing, TaskClass
 from mcp_scheduler.core.task import Kind, Terms
 from mcp_scheduler.policies.order import PRIORITY
 
-_PARTS: Final = {"ages": bool, "by_estimate": bool, "by_deadline": bool, "sharing": Sharing}
+_PARTS: Final = {"ages": bool, "by_graph": bool, "by_deadline": bool, "sharing": Sharing}
 
 
 class Guarded:
@@ -18,7 +18,7 @@ class Guarded:
         self._policy = policy
         self.name = policy.name
         self.ages = policy.ages
-        self.by_estimate = policy.by_estimate
+        self.by_graph = policy.by_graph
         self.by_deadline = policy.by_deadline
         self.sharing = policy.sharing
         self.trouble = ""

@@ -20,7 +20,7 @@ class Order:
     ageing: float
     sharing: Sharing = Sharing.NONE
     ages: bool = False  # linear ageing has the same order at every moment: a rank is computed once
-    by_estimate: bool = False
+    by_graph: bool = False
     by_deadline: bool = False
 
     def rank(self, kind: TaskClass, since: float, _deadline: float | None, _scene: Scene) -> float:

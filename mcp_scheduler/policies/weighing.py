@@ -41,7 +41,7 @@ class Weighing:
     deadlines: bool = True
     sharing: Sharing = Sharing.NONE
     ages: bool = True
-    by_estimate: bool = True
+    by_graph: bool = True
 
     @property
     def by_deadline(self) -> bool:

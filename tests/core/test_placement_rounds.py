@@ -216,7 +216,7 @@ class Hostile:
     ranks: tuple[float, ...]
     name: str = "hostile"
     ages: bool = True
-    by_estimate: bool = True
+    by_graph: bool = True
     by_deadline: bool = True
     sharing: Sharing = Sharing.NONE
 

@@ -208,7 +208,7 @@ def test_late_tasks_run_where_that_is_wanted():
 
 class Newest:
     name = "newest"
-    ages = by_estimate = by_deadline = False
+    ages = by_graph = by_deadline = False
     sharing = Sharing.NONE
 
     def rank(self, kind, since, deadline, scene):
