@@ -25,19 +25,12 @@ def submitted(draft: Draft, event: Submitted) -> tuple[str, str] | None:
         cluster.watch_times(task)
         if task.key:
             draft.keys[task.terms.principal, task.key] = task.id
-<<<<<<< HEAD
-    if event.group is not None and cluster.policy.by_estimate:
+    if event.group is not None and cluster.policy.by_graph:
         cluster.plan([new.task for new in event.tasks if not new.result_of])
     entering = [new.task for new in event.tasks if not new.result_of]
     expect(cluster.rollbacks, entering)
     for task in entering:
         enter(draft, task, event.outside)
-=======
-    if event.group is not None and cluster.policy.by_graph:
-        cluster.plan([new.task for new in event.tasks])
-    for new in event.tasks:
-        enter(draft, new.task, event.outside)
->>>>>>> policy
     changes = draft.changes
     changes.added += event.tasks
     if event.group is not None:
