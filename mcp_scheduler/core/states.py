@@ -71,7 +71,8 @@ TRANSITIONS: Final[dict[tuple[State, Cause], State]] = {
     # A waiting task moves between its kinds of waiting as what it lacks changes.
     **{
         (state, cause): target
-        for state in WAITING
+        for state in State
+        if state in WAITING
         for cause, target in (
             (Cause.READY, State.QUEUED),
             (Cause.WAIT_DEPENDENCIES, State.PENDING),
