@@ -1,4 +1,4 @@
-"""While the adaptive policy is in force: remember what has ended, and ask now and then which order would have been best."""
+"""While the adaptive policy is in force: remember what has ended, and ask which order would have been best."""
 
 from __future__ import annotations
 
