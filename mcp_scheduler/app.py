@@ -48,6 +48,7 @@ from mcp_scheduler.server.stdio import guest_of, serve_stdio
 from mcp_scheduler.server.tokens import read_or_make_token, token_authenticator
 from mcp_scheduler.server.tools import Toolbox
 from mcp_scheduler.service import Service
+from mcp_scheduler.service.adapting import Adapting
 from mcp_scheduler.settings import Pool, Settings, load
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
@@ -99,6 +100,8 @@ class Engine:
         self._loop.on_commit.append(lambda _: self._watch_gpus())
         self._at_work = (0, 0)
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._clock, settings.queue)
+        self._adapting = Adapting(self._cluster, self._loop, policies)
+        self._loop.on_commit.append(self._adapting.committed)
         self._tasks: list[asyncio.Task[None]] = []
         self.service = Service(
             loop=self._loop,
@@ -156,6 +159,7 @@ class Engine:
         self._tasks = [
             asyncio.create_task(self._guarded(self._loop.run()), name="loop"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
+            asyncio.create_task(self._adapting.run(), name="adapting"),
             asyncio.create_task(self._lessons.run(), name="lessons"),
             asyncio.create_task(self._load.run(), name="load"),
             asyncio.create_task(

@@ -61,7 +61,7 @@ class Queue(Room):
     policy: str = Field(
         default="balanced",
         description="Order of the waiting tasks: balanced, fifo, round_robin, priority, load_aware, shortest, edf,"
-        " rate_monotonic, fair_share, or one of another package; `mcp-scheduler policy NAME` chooses at run time",
+        " rate_monotonic, fair_share, adaptive, or one of another package; `mcp-scheduler policy` chooses at run time",
     )
     ageing: Annotated[float, Field(ge=0)] = Field(
         default=0.0,

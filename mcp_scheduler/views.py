@@ -356,6 +356,7 @@ class PolicyView:
     name: str
     chosen_by: str
     choices: dict[str, str]
+    note: str = ""  # what it follows, or what is wrong with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ def policy(
         out.as_json(found)
         return
     out.line(f"{found['name']}, chosen by {found['chosen_by']}")
+    if found.get("note"):
+        out.line(one_line(found["note"]))
     if name is None:
         out.line()
         tables.show((Column("POLICY"), Column("ORDER", cut=True)), list(found["choices"].items()))

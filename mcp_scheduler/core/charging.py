@@ -32,6 +32,9 @@ def end(cluster: Cluster, task: Task, attempt: AttemptId, seconds: float, now: f
 
 
 def _charge(cluster: Cluster, task: Task, amount: float, now: float) -> None:
-    for account in accounts_of(task):
-        cluster.usage.charge(account, amount, now)
-    cluster.ready.charged(task)
+    """To the principal; to the tag where turns go by use."""
+    whole, tag = accounts_of(task)
+    cluster.usage.charge(whole, amount, now)
+    if cluster.policy.sharing is Sharing.USAGE:
+        cluster.usage.charge(tag, amount, now)
+        cluster.ready.charged(task)

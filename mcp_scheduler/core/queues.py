@@ -20,7 +20,20 @@ class Queue:
     comes to the head.
     """
 
-    __slots__ = ("_head", "dead", "early", "key", "kind", "line", "offered", "overtakes", "parent", "rank", "size")
+    __slots__ = (
+        "_head",
+        "dead",
+        "early",
+        "has_deadlines",
+        "key",
+        "kind",
+        "line",
+        "offered",
+        "overtakes",
+        "parent",
+        "rank",
+        "size",
+    )
 
     def __init__(
         self, key: Hashable, kind: TaskClass, parent: Group, rank: Callable[[TaskClass, float, Task], float]
@@ -35,6 +48,7 @@ class Queue:
         self.dead: dict[Task, int] = {}
         self.offered: tuple[float, int] | None = None
         self.size = 0
+        self.has_deadlines = False  # whether it is ordered by them
         self._head: Head | None = None  # ranked; None where it has to be looked for
 
     def __lt__(self, other: object) -> bool:

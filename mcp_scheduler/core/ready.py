@@ -65,6 +65,7 @@ class Ready:
         self._turns: dict[Account, int] = {}
         self._queues: deque[Queue] = deque()  # in the order in which they are ranked anew, where ranks change
         self._path: list[Queue | Group] = []  # from the root to the queue whose head `best` has shown
+        self._latest: Queue | None = None  # the one into which the last task was put
         self._left = 0  # of them, in this pass
         self._next_slice = -math.inf
 
@@ -111,6 +112,9 @@ class Ready:
 
     def _queue_of(self, task: Task, priority: int) -> Queue:
         expected = self._expect(task) if self._expect is not None else None
+        latest = self._latest
+        if latest is not None and self._is_alike(latest, task, priority, expected):
+            return latest
         plan = self._plans.get(task.group) if task.group and self._plans else None
         level = plan.levels.get(task.id, 0.0) if plan is not None else 0.0
         crowd = self._crowd_of(task)
@@ -126,11 +130,30 @@ class Ready:
         if queue is None:
             kind = TaskClass(task.terms, priority, expected, crowd.share, plan, level, task.extras.every)
             queue = crowd.members[key] = Queue(key, kind, crowd, self._rank)
+            queue.has_deadlines = self.policy.by_deadline and task.deadline is not None
             if self.policy.ages:
                 self._queues.append(queue)
         assert isinstance(queue, Queue)
         queue.kind.expected = expected
+        self._latest = queue
         return queue
+
+    def _is_alike(self, queue: Queue, task: Task, priority: int, expected: Expected | None) -> bool:
+        """Whether the task belongs into the queue that the last one went to: equal ones come in rows, and to find their
+        queue by all that it is keyed by is what costs here. An empty queue may be forgotten already."""
+        kind = queue.kind
+        return (
+            task.terms is kind.terms
+            and queue.size > 0
+            and priority == kind.priority
+            and expected == kind.expected
+            and task.deadline is None
+            and not queue.has_deadlines
+            and not task.group
+            and kind.plan is None
+            and task.extras.every == kind.period
+            and self.policy.sharing is Sharing.NONE
+        )
 
     def _crowd_of(self, task: Task) -> Group:
         party = self._root if self.policy.sharing is Sharing.NONE else self._party_of(task)

@@ -8,6 +8,7 @@ from typing import Final
 
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.policies.adaptive import Adaptive
 from mcp_scheduler.policies.deadlines import EDF, RATE_MONOTONIC
 from mcp_scheduler.policies.order import FAIR_SHARE, FIFO, LOAD_AWARE, PRIORITY, ROUND_ROBIN
 from mcp_scheduler.policies.weighing import BALANCED, SHORTEST
@@ -21,12 +22,15 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "shortest": "the shortest expected task first, with ageing",
     "edf": "the earliest deadline first, as long as it can be met",
     "rate_monotonic": "recurring tasks first, the shortest period first",
+    "adaptive": "as the one that would have served the recent past best; begins with balanced",
     "fair_share": "the principal, and tag, that has used least of late goes first",
 }
 BUILT_IN: Final[Mapping[str, Policy]] = {
     policy.name: policy
-    for policy in (BALANCED, FIFO, ROUND_ROBIN, PRIORITY, LOAD_AWARE, SHORTEST, EDF, RATE_MONOTONIC, FAIR_SHARE)
-}
+    for policy in (
+        BALANCED, FIFO, ROUND_ROBIN, PRIORITY, LOAD_AWARE, SHORTEST, EDF, RATE_MONOTONIC, FAIR_SHARE, Adaptive(BALANCED),
+    )
+}  # fmt: skip
 
 
 class Policies:
@@ -45,6 +49,7 @@ class Policies:
         self._flaws = dict(flaws or {})
         for policy in (BALANCED, SHORTEST):
             self._known[policy.name] = replace(policy, tau=tau, steepness=steepness)
+        self._known["adaptive"] = Adaptive(self._known["balanced"])
 
     def find(self, name: str) -> Policy:
         try:

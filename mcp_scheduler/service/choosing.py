@@ -8,6 +8,9 @@ from typing import Final
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.events import PolicyChosen
 from mcp_scheduler.core.explain import Explanation, explain
+from mcp_scheduler.core.policy import Policy
+from mcp_scheduler.policies.adaptive import Adaptive
+from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, ChoosePolicy, GetTask
 from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.groups import Tally
@@ -44,6 +47,7 @@ class Choosing(Desk):
             name=self._cluster.policy.name,
             chosen_by="its owner" if chosen else "the settings",
             choices=self._policies.summaries(),
+            note=_note(self._cluster.policy),
         )
 
     async def explain(self, caller: Caller, request: GetTask) -> views.ExplanationView:
@@ -60,6 +64,13 @@ class Choosing(Desk):
             why=self._look.why(found, found.status),
             lines=lines_of(told, now),
         )
+
+
+def _note(policy: Policy) -> str:
+    """What else there is to say of it."""
+    if isinstance(policy, Adaptive):
+        return f"orders as {policy.inner.name}: {policy.why}"
+    return policy.trouble if isinstance(policy, Guarded) else ""
 
 
 def lines_of(told: Explanation, now: float) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from mcp_scheduler._version import __version__
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
+from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
 from mcp_scheduler.service.changing import Changing
 from mcp_scheduler.service.choosing import Choosing
@@ -42,7 +43,8 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
             for name, room in self._cluster.rooms.items()
         )
         alerts = [told for told in (self._loop.trouble, self._cluster.paused) if told]
-        trouble = getattr(self._cluster.policy, "trouble", "")
+        policy = self._cluster.policy
+        trouble = policy.trouble if isinstance(policy, Guarded) else ""
         alerts += [trouble] if trouble else []
         alerts += self._gpus.alerts if self._gpus is not None else ()
         return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name, things(self._cluster))
