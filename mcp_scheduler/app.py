@@ -49,7 +49,7 @@ from mcp_scheduler.server.tokens import read_or_make_token, token_authenticator
 from mcp_scheduler.server.tools import Toolbox
 from mcp_scheduler.service import Service
 from mcp_scheduler.service.adapting import Adapting
-from mcp_scheduler.settings import Pool, Settings, load
+from mcp_scheduler.settings import Pool, Queue, Settings, load
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor
@@ -77,11 +77,9 @@ class Engine:
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool, path)
-        others, flaws = found_policies()
-        queue = settings.queue
-        policies = Policies(tau=queue.ageing, steepness=queue.steepness, others=others, flaws=flaws)
-        self._cluster = Cluster(policies.find(queue.policy))
-        self._cluster.expires = queue.expire
+        policies = _policies(settings.queue)
+        self._cluster = Cluster(policies.find(settings.queue.policy))
+        self._cluster.expires = settings.queue.expire
         self._lessons = Lessons(self._store, _furnish(self._cluster, pool))
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(
@@ -93,8 +91,7 @@ class Engine:
         watch, payloads = Watch(), Payloads(self._store, outputs)
         # The loop is made of the effects: it is not there yet.
         effects = Effects(self._cluster, self._executor, payloads, self._clock, lambda event: self._loop.report(event))  # noqa: PLW0108
-        apart = settings.queue.batch_seconds
-        self._loop = Loop(self._cluster, self._store, effects, self._clock, watch, batch_seconds=apart)
+        self._loop = Loop(self._cluster, self._store, effects, self._clock, watch, settings.queue.batch_seconds)
         self._load = LoadSampler(self._sensor, self._loop.report, pool.memory_limit)
         self._gpus = GpuFeed.of(pool.devices, self._loop.report, self._executor.tenants, path, nvidia=pool.gpus)
         self._loop.on_commit.append(lambda _: self._watch_gpus())
@@ -221,6 +218,12 @@ def _limits(pool: Pool) -> Limits:
 
 def _folders(home: Home, path: Path) -> Folders:
     return Folders(path / "attempts", path / "results", Path(home.socket_folder()) / "run", path / "tasks")
+
+
+def _policies(queue: Queue) -> Policies:
+    """All that can be chosen, those of other packages included."""
+    others, flaws = found_policies()
+    return Policies(tau=queue.ageing, steepness=queue.steepness, others=others, flaws=flaws)
 
 
 def _furnish(cluster: Cluster, pool: Pool) -> dict[str, Book]:

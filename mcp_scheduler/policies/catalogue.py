@@ -28,7 +28,8 @@ SUMMARIES: Final[Mapping[str, str]] = {
 BUILT_IN: Final[Mapping[str, Policy]] = {
     policy.name: policy
     for policy in (
-        BALANCED, FIFO, ROUND_ROBIN, PRIORITY, LOAD_AWARE, SHORTEST, EDF, RATE_MONOTONIC, FAIR_SHARE, Adaptive(BALANCED),
+        BALANCED, FIFO, ROUND_ROBIN, PRIORITY, LOAD_AWARE, SHORTEST, EDF, RATE_MONOTONIC, FAIR_SHARE,
+        Adaptive(BALANCED),
     )
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ def test_a_file_that_was_replaced_between_open_and_lock_is_not_the_homes_lock(tm
 
 
 def test_a_short_path_keeps_its_socket_at_home():
-    assert Home("/tmp/x").engine_address() == "/tmp/x/engine.sock"
+    with tempfile.TemporaryDirectory(prefix="x") as short:
+        assert Home(short).engine_address() == f"{short}/engine.sock"
 
 
 def test_a_long_path_has_its_socket_in_the_runtime_folder_whatever_the_doors_variables_say(tmp_path, monkeypatch):

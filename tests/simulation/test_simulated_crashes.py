@@ -6,6 +6,7 @@ from mcp_scheduler.errors import InvariantBroken
 from tests.simulation.campaign import walk
 from tests.simulation.faults import FAULTS, ignored_backoff, no_capacity_check, no_fencing
 from tests.simulation.machine import Machine
+from tests.simulation.sim import Fate, Sim, Wanted
 
 GATE = settings(
     max_examples=150,
@@ -27,7 +28,23 @@ def test_a_random_walk_breaks_no_promise(episode):
     walk(f"gate/{episode}")
 
 
+def a_timed_call_hangs_and_the_disk_is_full():
+    """Steps that chance alone puts in this order once in a thousand walks."""
+    sim = Sim()
+    sim.submit([Wanted(shape=4)])
+    sim.begin([0])
+    sim.deliver(10)
+    sim.hang(0)
+    sim.submit([Wanted()], Fate("disk"))
+    sim.drain()
+
+
+def test_a_timed_call_that_hangs_is_stopped_though_a_commit_failed_meanwhile():
+    a_timed_call_hangs_and_the_disk_is_full()
+
+
 def walk_many(episodes):
+    a_timed_call_hangs_and_the_disk_is_full()
     for episode in range(episodes):
         walk(f"x/{episode}", 60)
 
