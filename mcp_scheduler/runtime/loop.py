@@ -53,7 +53,6 @@ class Loop:
         effects: Effects,
         clock: Clock,
         watch: Watch,
-        *,
         batch_seconds: float = 0.0,
     ) -> None:
         self.cluster = cluster
