@@ -67,7 +67,7 @@ def instrument(stages: Stages) -> None:
     """The stages of a task's way, in its order."""
     from mcp_scheduler.core import decide as decide_module  # noqa: PLC0415
     from mcp_scheduler.core.cluster import Cluster  # noqa: PLC0415
-    from mcp_scheduler.executors.local import executor, worker  # noqa: PLC0415
+    from mcp_scheduler.executors.local import executor, settling, worker  # noqa: PLC0415
     from mcp_scheduler.executors.local.links import FrameLink  # noqa: PLC0415
     from mcp_scheduler.runtime import effects, loop  # noqa: PLC0415
     from mcp_scheduler.runtime.watch import Watch  # noqa: PLC0415
@@ -86,7 +86,7 @@ def instrument(stages: Stages) -> None:
     stages.wrap(executor.LocalExecutor, "launch", "executor: launch")
     stages.wrap(executor.LocalExecutor, "settle", "executor: settle")
     stages.wrap(executor.LocalExecutor, "_flush", "executor: send calls")
-    stages.wrap(executor.LocalExecutor, "_flush_acks", "executor: acknowledge")
+    stages.wrap(settling.Settling, "flush", "executor: acknowledge")
     stages.wrap(FrameLink, "data_received", "executor: split and decode frames")
     stages.wrap(worker.Worker, "_heard", "executor: hear workers")
     stages.wrap(executor.LocalExecutor, "ended", "executor: make outcomes")
