@@ -130,7 +130,7 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
     graph = task.group if task.group in cluster.plans else ""
     beside = _beside(when, room, needs)
     claims.add(room.node.name, Claim(task, when.at, beside, frozenset(blocked.lacked), when.devices, graph))
-    cluster.look_again(max(when.at, draft.now + _LEAST_WAIT, draft.now + (draft.now - blocked.since) / 8))
+    cluster.look_again(max(when.at, draft.now + _LEAST_WAIT, draft.now + (draft.now - blocked.since) / 2))
 
 
 def _first_time(draft: Draft, task: Task, at: float) -> Blocked:
