@@ -23,7 +23,7 @@ from mcp_scheduler.core.task import Needs, Task, Terms
 ROUND: Final = 1000  # heads that find no room; a round looks at no more
 GLANCE: Final = 4  # so many in the rounds between two thorough ones
 LOOK: Final = 0.001  # seconds between two thorough rounds, for each head that the last one looked at in vain
-CHOICE: Final = 4  # nodes that fit best, and nodes that are emptiest, among which the best is chosen
+CHOICE: Final = 8  # nodes that fit best, and nodes that are emptiest, among which the best is chosen
 
 
 class Round:
