@@ -89,7 +89,7 @@ def _left_over(room: Room, task: Task) -> float:
 
 
 def _starved(room: Room, task: Task) -> float:
-    """By how much more of the node's devices than of its CPUs are free when the task has its own: those are of no use to
+    """By how much more of the node's devices than of its CPUs is free when the task has its own: that is of no use to
     work that needs both."""
     total = room.total.get("cpus", 0)
     if not total:
