@@ -79,8 +79,7 @@ class Engine:
         self._sensor = HostSensor(pool, path)
         policies = _policies(settings.queue)
         self._cluster = Cluster(policies.find(settings.queue.policy))
-        self._cluster.expires = settings.queue.expire
-        self._lessons = Lessons(self._store, _furnish(self._cluster, pool))
+        self._lessons = Lessons(self._store, _furnish(self._cluster, settings))
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(
             folders,
@@ -98,7 +97,6 @@ class Engine:
         self._at_work = (0, 0)
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._clock, settings.queue)
         self._adapting = Adapting(self._cluster, self._loop, policies)
-        self._loop.on_commit.append(self._adapting.committed)
         self._tasks: list[asyncio.Task[None]] = []
         self.service = Service(
             loop=self._loop,
@@ -118,6 +116,7 @@ class Engine:
             books=self._lessons.books,
         )
         self.service.on_stop = self.over.set
+        self._loop.on_commit.append(self._adapting.committed)
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
@@ -205,6 +204,11 @@ class Engine:
         self._lock.release()
 
 
+def _policies(queue: Queue) -> Policies:
+    others, flaws = found_policies()
+    return Policies(tau=queue.ageing, steepness=queue.steepness, others=others, flaws=flaws)
+
+
 def _limits(pool: Pool) -> Limits:
     return Limits(
         grace=pool.grace,
@@ -220,15 +224,10 @@ def _folders(home: Home, path: Path) -> Folders:
     return Folders(path / "attempts", path / "results", Path(home.socket_folder()) / "run", path / "tasks")
 
 
-def _policies(queue: Queue) -> Policies:
-    """All that can be chosen, those of other packages included."""
-    others, flaws = found_policies()
-    return Policies(tau=queue.ageing, steepness=queue.steepness, others=others, flaws=flaws)
-
-
-def _furnish(cluster: Cluster, pool: Pool) -> dict[str, Book]:
-    """Give the cluster what it does not make itself: a time to keep warm, a calendar, and books to learn into."""
-    cluster.warm_seconds = pool.idle_workers
+def _furnish(cluster: Cluster, settings: Settings) -> dict[str, Book]:
+    """Give the cluster what it does not make itself: what the settings say, a calendar, and books to learn into."""
+    cluster.warm_seconds = settings.pool.idle_workers
+    cluster.expires = settings.queue.expire
     cluster.calendar = CronCalendar()
     durations, footprints = Durations(), MemoryFootprints()
     cluster.forecasts, cluster.footprints = durations, footprints

@@ -93,9 +93,13 @@ class Claims:
     def devices(self, node: str) -> frozenset[str]:
         return NOTHING.union(*(claim.devices for claim in self._by_node.get(node, ())))
 
-    def covers(self, node: str, names: set[str]) -> bool:
-        """Whether any of these is kept for somebody already."""
-        return any(not claim.lacked.isdisjoint(names) for claim in self._by_node.get(node, ()))
+    def covers(self, room: Room, needs: Needs) -> bool:
+        """Whether any of what these needs lack there is kept for somebody already."""
+        claims = self._by_node.get(room.node.name)
+        if not claims:
+            return False
+        short = set(room.missing(needs)) or {name for name, _ in needs.amounts}
+        return any(not claim.lacked.isdisjoint(short) for claim in claims)
 
 
 def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
@@ -118,19 +122,18 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
         key=lambda one: one[0].at,
     )
     when, room = found
-    short = set(room.missing(needs)) or {name for name, _ in needs.amounts}
-    if claims.covers(room.node.name, short):
+    if claims.covers(room, needs):
         return
     if blocked is None:
         blocked = _first_time(draft, task, when.at)
-    blocked.lacked |= short
+    blocked.lacked |= set(room.missing(needs)) or {name for name, _ in needs.amounts}
     blocked.node, blocked.at = room.node.name, when.at
     claims.count += 1
     _make_room(draft, room, needs, claims)
     graph = task.group if task.group in cluster.plans else ""
     beside = _beside(when, room, needs)
     claims.add(room.node.name, Claim(task, when.at, beside, frozenset(blocked.lacked), when.devices, graph))
-    cluster.look_again(max(when.at, draft.now + _LEAST_WAIT, draft.now + (draft.now - blocked.since) / 8))
+    cluster.look_again(max(when.at, draft.now + _LEAST_WAIT, draft.now + (draft.now - blocked.since) / 2))
 
 
 def _first_time(draft: Draft, task: Task, at: float) -> Blocked:

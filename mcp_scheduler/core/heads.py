@@ -30,7 +30,7 @@ class Group:
     """Members by their heads. `cpus` (thousandths) and the dominant `share` belong to a group of equal needs, a crowd.
     A group with a `turn` is ranked by that instead of by its head: it is the party of a principal, or of a tag."""
 
-    __slots__ = ("cpus", "heap", "key", "members", "offered", "parent", "share", "turn")
+    __slots__ = ("_head", "cpus", "heap", "key", "members", "offered", "parent", "share", "turn")
 
     def __init__(self, key: Hashable, parent: Group | None) -> None:
         self.key = key
@@ -39,6 +39,7 @@ class Group:
         self.heap: list[tuple[float, int, Member]] = []
         self.offered: tuple[float, int] | None = None
         self.turn: Callable[[], float] | None = None
+        self._head: Head | None = None  # None where it has to be looked for
         self.cpus = 0
         self.share = 1.0
 
@@ -52,6 +53,7 @@ class Group:
     def offer(self, member: Member, rank: float, seq: int) -> None:
         """Let the member be found at this place."""
         member.offered = (rank, seq)
+        self.stale()
         heap = self.heap
         heappush(heap, (rank, seq, member))
         if len(heap) > 4 * len(self.members) + _SLACK:
@@ -82,12 +84,23 @@ class Group:
         return None
 
     def head(self) -> Head | None:
-        best = self.best()
-        head = None if best is None else best.head()
-        if head is None or self.turn is None:
-            return head
-        return (self.turn(), head[1], head[2])
+        head = self._head
+        if head is None:
+            best = self.best()
+            head = None if best is None else best.head()
+            if head is not None and self.turn is not None:
+                head = (self.turn(), head[1], head[2])
+            self._head = head
+        return head
+
+    def stale(self) -> None:
+        """Something below has changed: look for the head anew, here and above."""
+        group: Group | None = self
+        while group is not None:
+            group._head = None  # noqa: SLF001 - its own kind
+            group = group.parent
 
     def pop(self) -> None:
         """Take out the entry of the member that `best` has just shown."""
         heappop(self.heap)[2].offered = None
+        self.stale()

@@ -14,7 +14,6 @@ from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.estimates import upper_of
-from mcp_scheduler.core.floor import FEW
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.ready import Parked
 from mcp_scheduler.core.scoring import score
@@ -24,15 +23,16 @@ from mcp_scheduler.core.task import Needs, Task, Terms
 ROUND: Final = 1000  # heads that find no room; a round looks at no more
 GLANCE: Final = 4  # so many in the rounds between two thorough ones
 LOOK: Final = 0.001  # seconds between two thorough rounds, for each head that the last one looked at in vain
-CHOICE: Final = 4  # nodes that fit best, and nodes that are emptiest, among which the best is chosen
+CHOICE: Final = 8  # nodes that fit best, and nodes that are emptiest, among which the best is chosen
 
 
 class Round:
     """What one round has found out: heads passed over, claims made, and the needs for which there is no room."""
 
-    __slots__ = ("blocked", "claims", "full", "looks", "parked", "too_long")
+    __slots__ = ("blocked", "claims", "full", "looks", "only", "parked", "too_long")
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: Cluster) -> None:
+        self.only = next(iter(cluster.rooms.values())) if len(cluster.rooms) == 1 else None  # the one node there is
         self.parked: Parked = []
         self.claims = Claims()
         self.full: set[Needs] = set()
@@ -42,9 +42,21 @@ class Round:
 
     def keep(self, draft: Draft) -> None:
         """The round goes on: keep what the last one lacks."""
-        if self.blocked is not None:
-            hold_back(draft, self.blocked, self.claims)
-            self.blocked = None
+        task, self.blocked = self.blocked, None
+        if task is None:
+            return
+        if self.only is not None and self.claims and self.claims.covers(self.only, task.terms.needs):
+            return
+        hold_back(draft, task, self.claims)
+
+    def finds_nothing(self, needs: Needs) -> bool:
+        """Whether there is no room at all for them, as far as that is known or seen at once."""
+        if needs in self.full:
+            return True
+        if self.only is None or self.only.has_amounts(needs):
+            return False
+        self.full.add(needs)
+        return True
 
     def is_too_long(self, task: Task, upper: float) -> bool:
         key = (task.terms.needs, task.group)
@@ -60,7 +72,7 @@ def place(draft: Draft) -> None:
     ready = cluster.ready
     ready.refresh(draft.now, cluster.pace.seconds)
     most = ROUND if draft.now >= cluster.thorough_at else GLANCE
-    this = Round()
+    this = Round(cluster)
     while this.looks < most and len(this.parked) < ROUND:
         if not cluster.hungry and not cluster.floor.has_cpus(ready.least_cpus):
             break
@@ -86,9 +98,14 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     so that no free place stays empty."""
     cluster = draft.cluster
     terms = task.terms
+    if this.finds_nothing(terms.needs):
+        if cluster.hungry and _queue_up(draft, task, this):
+            return True
+        this.blocked = task
+        return False
     expected = cluster.expected(task)
     upper = upper_of(expected, terms)
-    if terms.needs not in this.full and not (this.too_long and this.is_too_long(task, upper)):
+    if not (this.too_long and this.is_too_long(task, upper)):
         slot = _own_place(draft, task, draft.now + upper, this)
         if slot is not None:
             cluster.ready.take()
@@ -124,14 +141,12 @@ def _queue_up(draft: Draft, task: Task, this: Round) -> bool:
 
 
 def _own_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | None:
-    cluster = draft.cluster
-    if len(cluster.rooms) <= FEW and len(cluster.rooms) < 2:  # noqa: PLR2004 - there is nothing to choose
-        for room in cluster.rooms.values():
-            slot, is_full = _try(draft, task, room, until, this.claims)
-            if slot is None:
-                _remember(task, until - draft.now, this, is_full=is_full)
-            return slot
-    return _best_place(draft, task, until, this)
+    if this.only is None:
+        return _best_place(draft, task, until, this)
+    slot, is_full = _try(draft, task, this.only, until, this.claims)
+    if slot is None:
+        _remember(task, until - draft.now, this, is_full=is_full)
+    return slot
 
 
 def _remember(task: Task, upper: float, this: Round, *, is_full: bool) -> None:

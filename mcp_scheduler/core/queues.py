@@ -63,7 +63,7 @@ class Queue:
         if self.line and (place, task.seq) < self.line[-1][:2]:
             self.overtakes += 1
             heappush(self.early, (place, task.seq, self.overtakes, task))
-            self._head = None
+            self.stale()
         else:
             self.line.append((place, task.seq, task))
 
@@ -71,11 +71,12 @@ class Queue:
         """The task waits for something else from now on, or has ended."""
         self.dead[task] = self.dead.get(task, 0) + 1
         self.size -= 1
-        self._head = None
+        self.stale()
 
     def stale(self) -> None:
-        """Rank the head anew when it is asked for."""
+        """Look for the head anew, and rank it, when it is asked for."""
         self._head = None
+        self.parent.stale()
 
     def head(self) -> Head | None:
         """The first living entry, with its rank; dead ones before it are dropped for good."""
@@ -117,7 +118,7 @@ class Queue:
     def pop(self) -> None:
         """Take the head out."""
         self.size -= 1
-        self._head = None
+        self.stale()
         self._drop()
 
     def _drop(self) -> None:

@@ -299,6 +299,7 @@ class Ready:
             inner = party.members.get(account)
             if not isinstance(inner, Group):
                 return  # nothing of theirs waits
+            inner.stale()
             head = inner.head()
             if inner.offered is not None and head is not None:
                 party.offer(inner, head[0], head[1])

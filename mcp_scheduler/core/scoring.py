@@ -43,7 +43,7 @@ def score(cluster: Cluster, room: Room, task: Task) -> Score:
     label = _label(room, task)
     expected = cluster.expected(task, label)
     takes = expected.median if expected is not None else cluster.pace.seconds
-    left = LEFT_OVER * _left_over(room, task) if needs.has_devices else STRANDED * spare(room)
+    left = LEFT_OVER * (_left_over(room, task) + _starved(room, task)) if needs.has_devices else STRANDED * spare(room)
     return Score(_cold(cluster, room, task), takes, weight(room, task), takes * left)
 
 
@@ -86,3 +86,16 @@ def _left_over(room: Room, task: Task) -> float:
         return 1.0
     best = min(fitting, key=lambda state: state.open_bytes)
     return (best.open_bytes - size) / max(1, best.seen.total or 1)
+
+
+def _starved(room: Room, task: Task) -> float:
+    """By how much more of the node's devices than of its CPUs is free when the task has its own: that is of no use to
+    work that needs both."""
+    total = room.total.get("cpus", 0)
+    if not total:
+        return 0.0
+    states = room.devices.ordered
+    needs = task.terms.needs
+    cpus = next((amount for name, amount in needs.amounts if name == "cpus"), 0)
+    size = needs.gpus if not needs.gpu_memory else needs.gpu_memory / max(1, states[0].seen.total or 1)
+    return max(0.0, spare(room) - size / len(states) - (room.free.get("cpus", 0) - cpus) / total)

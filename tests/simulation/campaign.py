@@ -29,18 +29,20 @@ class Walker:
 
     def __init__(self, seed: str) -> None:
         self.draw = random.Random(seed)
+        self.aside = random.Random(f"aside/{seed}")  # what it draws leaves the other draws as they are
         self.sim = Sim()
         self.story: list[str] = []
         self.verbs: list[tuple[int, Callable[[], None]]] = [
             (5, self.submit), (3, self.cancel), (4, self.update), (12, self.deliver), (2, self.deliver_again),
             (16, self.begin), (8, self.end), (4, self.hang), (5, self.wait), (1, self.resize),
             (1, self.pause),
-            (1, self.choose),
         ]  # fmt: skip
 
     def step(self) -> None:
         weights = [weight for weight, _ in self.verbs]
         _, verb = self.draw.choices(self.verbs, weights)[0]
+        if self.aside.random() < 0.02:
+            self.choose()
         verb()
         self.sim.check()
 
@@ -83,7 +85,7 @@ class Walker:
             draw.choice(("", "", "", "a", "b", "ac")),
             draw.choice((0.0, 0.0, 0.0, 0.0, 15.0)),
             draw.choice(("skip", "one", "all")),
-            draw.choice((0.0, 0.0, 0.0, 30.0)),
+            60.0 if self.aside.random() < 0.05 else 0.0,
             draw.random() < 0.3,
         )
 
@@ -117,7 +119,7 @@ class Walker:
         self.do("resize", self.draw.choice((1, 2, 3, 4)), self.fate())
 
     def choose(self) -> None:
-        self.do("choose", self.draw.randrange(1000), self.fate())
+        self.do("choose", self.aside.randrange(1000))
 
     def pause(self) -> None:
         self.do("pause", paused=self.draw.random() < 0.3)

@@ -456,7 +456,7 @@ class Sim:
         series = tuple(name for name, task in self.store_tasks().items() if task.extras.recurs)
         self.rivals.over.update(task.group for task in self.store_tasks().values() if task.extras.recurs)
         self.turn([CancelAsked(series, for_good=frozenset(series))], OK)
-        for _ in range(60):
+        for _ in range(300):  # looks at reservations among them
             if held := [name for name in self.known if self._stored(name).state is State.HELD]:
                 self.turn([UpdateAsked(tuple(held), Action.RESUME)], OK)
             for _ in range(40):
