@@ -27,7 +27,8 @@ from campaigns import raw
 from campaigns.house import House, opened, strike
 from campaigns.judge import Verdict, defects, table
 from campaigns.trouble import Course
-from mcp_scheduler.app import Engine, attend
+from mcp_scheduler.app import attend
+from mcp_scheduler.engine import Engine
 from mcp_scheduler.hello import capture_environment
 from mcp_scheduler.home import EngineLock, Home
 from mcp_scheduler.runtime.watch import Waiter

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from campaigns.judge import FINAL, Stored, stored
-from mcp_scheduler.app import Engine
+from mcp_scheduler.engine import Engine
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.executors.local import ends
 from mcp_scheduler.home import EngineLock, Home

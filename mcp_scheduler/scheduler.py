@@ -344,7 +344,8 @@ def _own_paths() -> set[str]:
 
 @asynccontextmanager
 async def _engine_here(home: Home, lock: EngineLock, captured: dict[str, Any], name: str) -> AsyncGenerator[Scheduler]:
-    from mcp_scheduler.app import Engine, attend  # noqa: PLC0415 - clients of another engine do not need it
+    from mcp_scheduler.app import attend  # noqa: PLC0415 - clients of another engine do not need it
+    from mcp_scheduler.engine import Engine  # noqa: PLC0415
     from mcp_scheduler.server.tools import Toolbox  # noqa: PLC0415
 
     async with await Engine.open(home, lock, embedded=True) as engine:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
-from mcp_scheduler.core import warm
+from mcp_scheduler.core import rebuilding
 from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.conflicts import Conflicts
@@ -30,7 +30,7 @@ from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.ready import Ready
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
 from mcp_scheduler.core.rollback import derived
-from mcp_scheduler.core.slots import PATIENCE, Room, Slot
+from mcp_scheduler.core.slots import Room, Slot
 from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
 from mcp_scheduler.core.timers import Timer, Timers
@@ -72,9 +72,10 @@ class Cluster:
         self._latest_terms: Terms | None = None
         self._newest = 0  # the highest arrival number that was ever seen here
         self._sure_above = 0  # of the tasks with higher arrival numbers none is missing, and they came in this order
-        self._forget_derived()
+        self.forget_derived()
 
-    def _forget_derived(self) -> None:
+    def forget_derived(self) -> None:
+        """Be as if nothing were queued, running or awaited: what follows derives it again."""
         self.rollbacks = derived(self.tasks.values())
         self.plans: dict[str, Plan] = {}  # of graphs under way
         self.deadlines = Deadlines()
@@ -105,7 +106,7 @@ class Cluster:
         waiting = sorted(self.ready.waiting(), key=lambda one: (one[2], one[0].seq))
         self.policy = policy
         if policy.by_graph:
-            self._plan_again()
+            rebuilding.plan_again(self)
         self.ready = self._new_ready()
         for task, priority, since in waiting:
             self.ready.push(task, priority, since)
@@ -250,32 +251,8 @@ class Cluster:
         self.floor.came(room)
 
     def rebuild(self) -> None:
-        """Derive queues, slots and timers from the facts: on boot, and after a commit that failed. Warm workers are no
-        fact of the store, but they are there."""
-        kept_warm = [slot for slot in (*self.resting.values(), *self.slots.values()) if slot.devices and slot.launched]
-        self._forget_derived()
-        for task in self.tasks.values():
-            task.queue = None
-            if not task.status.is_final:
-                self.watch_times(task)
-            match task.status.state:
-                case State.RUNNING:
-                    self._runs_already(task)
-                case State.SCHEDULED | State.RETRYING:
-                    self.wake(task.status.due, task=task)
-                case State.PENDING | State.HELD if not task.extras.undoes:
-                    others = dict.fromkeys((*task.after, *task.extras.behind))
-                    self.wait_for(task, [name for name in others if self._is_open(name)])
-                case _:
-                    pass
-        if self.policy.by_graph:
-            self._plan_again()
-        self._queue_again()
-        for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.at):
-            self._reserve_again(attempt)
-        for slot in kept_warm:
-            if slot.id not in self.slots:
-                warm.rest_again(self, slot)
+        """Derive queues, slots and timers from the facts: on boot, and after a commit that failed."""
+        rebuilding.rebuild(self)
 
     def watch_times(self, task: Task) -> None:
         """The task has come: know its deadline, and whether it recurs."""
@@ -283,21 +260,6 @@ class Cluster:
             self.deadlines.watch(task)
         if task.extras.every:
             self.recurring[task] = None
-
-    def _queue_again(self) -> None:
-        """Everything that could run, in the order in which it was queued."""
-        queued = [task for task in self.tasks.values() if task.status.state is State.QUEUED]
-        queued.sort(key=lambda task: task.status.at)
-        for task in queued:
-            self.stand(task, task.status)
-
-    def _plan_again(self) -> None:
-        groups: dict[str, list[Task]] = {}
-        for task in self.tasks.values():
-            if task.group and not task.status.is_final:
-                groups.setdefault(task.group, []).append(task)
-        for members in groups.values():
-            self.plan(sorted(members, key=lambda task: task.seq))
 
     def plan(self, members: Sequence[Task]) -> None:
         """Tasks of one graph have come, dependencies first: know how urgent each is for the end of the graph."""
@@ -309,40 +271,13 @@ class Cluster:
         expected = self.expected(task)
         return expected.median if expected is not None else self.pace.seconds
 
-    def _runs_already(self, task: Task) -> None:
-        """It stands before everybody who waits for its things; a lease lapses at its time."""
-        if task.extras is not NO_EXTRAS:
-            self.conflicts.join(task, task.status.at)
-        if task.terms.kind is Kind.LEASE:
-            self.wake(task.status.due, task=task)
-
-    def _reserve_again(self, attempt: Attempt) -> None:
-        task = self.tasks[attempt.id.task]
-        terms = task.terms
-        slot = self.slots.get(attempt.slot)
-        if slot is None:
-            slot = self.slots[attempt.slot] = Slot(attempt.slot, attempt.node, terms, attempt.devices, launched=True)
-            slot.share = self.floor.share(terms.needs)
-            self.rooms[attempt.node].slots[slot.id] = slot
-            self.rooms[attempt.node].seize(terms.needs)
-            self.rooms[attempt.node].devices.seize(slot.id, terms.needs, attempt.devices)
-        elif not slot.watched:
-            slot.watched = True
-            self.wake(slot.since + PATIENCE, slot=slot.id)
-        expected = self.expected(task)
-        upper = expected.upper if expected is not None else math.inf
-        slot.add(attempt.id, self.estimates.seconds(terms.target) or 0.0, attempt.at, upper)
-        self.slot_of[attempt.id] = slot.id
-        began = self.began.get(attempt.id)
-        if began is not None and terms.timeout is not None:
-            self.wake(began + terms.timeout, attempt=attempt.id)
-
     def stand(self, task: Task, status: Status, *, first: bool = False) -> None:
         """The task is queued: it can be found, unless it conflicts with one that became queued earlier."""
         if task.extras is NO_EXTRAS or first or self.conflicts.join(task, status.at):
             self.ready.push(task, status.priority, status.at, first=first)
 
-    def _is_open(self, name: str) -> bool:
+    def is_open(self, name: str) -> bool:
+        """Whether this task is here and has not ended."""
         return (task := self.tasks.get(name)) is not None and task.status.state not in OVER
 
     def wait_for(self, task: Task, names: Collection[str]) -> None:
