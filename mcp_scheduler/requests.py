@@ -53,6 +53,10 @@ Text = Annotated[str, Field(max_length=200)]
 Word = str | dict[str, Any]  # of a command: a text, or {"$result": …}
 
 
+_CALLS: Final = ("function", "command", "chat", "tool", "lease")
+_OTHER_CALLS: Final = frozenset(_CALLS) - {"function"}
+
+
 class Request(BaseModel):
     """A strict, frozen message."""
 
@@ -140,8 +144,9 @@ class TaskSpec(Request):
 
     @model_validator(mode="after")
     def _says_what_to_run(self) -> TaskSpec:
-        calls = ("function", "command", "chat", "tool", "lease")
-        named = [name for name in calls if getattr(self, name) not in (None, False)]
+        if self.function is not None and not self.model_fields_set & _OTHER_CALLS:
+            return self  # by far most of them
+        named = [name for name in _CALLS if getattr(self, name) not in (None, False)]
         if len(named) != 1:
             given = " and ".join(named) or "none of them"
             raise ValueError(f"Give exactly one of function, command, chat, tool, lease; there is {given}.")

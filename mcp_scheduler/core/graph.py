@@ -8,7 +8,7 @@ from dataclasses import replace
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.recurring import put_off
 from mcp_scheduler.core.states import OVER, Cause, State, advance
-from mcp_scheduler.core.task import Task
+from mcp_scheduler.core.task import NO_EXTRAS, Task
 
 BROKEN_DEPENDENCY = "Its dependency {} did not succeed ({})."
 
@@ -18,6 +18,8 @@ def enter(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
 
     `outside` tells how dependencies ended that are no longer in memory. One that nobody knows has not succeeded.
     """
+    if task.extras is NO_EXTRAS and not task.after and _goes_on_at_once(draft, task):
+        return
     if task.extras.undoes:
         settle_waiting(draft, task)
         return
@@ -35,6 +37,17 @@ def enter(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
             return
     draft.cluster.wait_for(task, list(dict.fromkeys((*open_ones, *before))))
     settle_waiting(draft, task)
+
+
+def _goes_on_at_once(draft: Draft, task: Task) -> bool:
+    """A newcomer that waits for nothing, as most do, is queued without further questions; nobody else sees its status
+    before the commit."""
+    status = task.status
+    if status.held or task.start_after > draft.now or task.id not in draft.fresh or draft.cluster.rollbacks:
+        return False
+    status.state = advance(status.state, Cause.READY, task.id)
+    draft.cluster.ready.push(task, status.priority, status.at)
+    return True
 
 
 def _open_before(draft: Draft, task: Task) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _LATER = (
     "chat", "tool", "replicas", "hedge", "inputs",
 )  # fmt: skip
-_LATER_SET = frozenset(_LATER)
+_OF_COMMANDS = ("cwd", "env", "stdin")
+_LOOKED_AT = frozenset(_LATER) | frozenset(_OF_COMMANDS)
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -33,9 +34,11 @@ _TELLS_NOTHING = {"type", "title", "description", "default"}  # keywords beside 
 def refuse_later(spec: TaskSpec) -> None:
     """`NotYet` for fields of the task language that this version knows and does not carry out."""
     given = spec.model_fields_set
-    named = [name for name in _LATER if name in given and _asks(getattr(spec, name))] if given & _LATER_SET else []
+    if not given & _LOOKED_AT:
+        return
+    named = [name for name in _LATER if name in given and _asks(getattr(spec, name))]
     if spec.command is None:
-        misplaced = [name for name in ("cwd", "env", "stdin") if name in spec.model_fields_set and getattr(spec, name)]
+        misplaced = [name for name in _OF_COMMANDS if name in given and getattr(spec, name)]
         if misplaced:
             raise errors.InvalidRequest(
                 f"`{'`, `'.join(misplaced)}` belongs to a command.", hint="Pass it to a function as an argument."

@@ -31,6 +31,10 @@ from mcp_scheduler.service.terms import chunk_terms, command_terms, deadline_of,
 from mcp_scheduler.settings import Queue
 
 _TERM_FIELDS = {"needs", "retry", "timeout", "idle_timeout"}  # with none of these, terms are the function's own
+_PLAIN_FIELDS = {"function", "arguments", "name", "tags", "idempotency_key", "priority", "hold", *_TERM_FIELDS}
+_TEXT_FIELDS = {"name", "idempotency_key", "tags", "reads", "writes"}
+_as_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_SUPPLY = 64  # ids for which chance is drawn at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Composer:
         self._known: dict[str, Functions] = {}
         self._plain_terms: dict[tuple[str, str, str, str], Terms] = {}
         self.absent: Callable[[], str] = str  # why there are no GPUs
+        self._supply = b""  # of chance
 
     async def functions_for(self, environment: str, specs: Iterable[TaskSpec]) -> Functions | None:
         """The environment's functions, where one of the specs calls one: a command alone starts no worker."""
@@ -121,9 +126,16 @@ class Composer:
 
     def fresh_id(self, name: str) -> str:
         """An id that no task in memory has; the store's primary key stands behind it."""
-        while (found := make_id(name, os.urandom(SUFFIX_LENGTH))) in self._cluster.tasks:
+        while (found := make_id(name, self._chance())) in self._cluster.tasks:
             pass
         return found
+
+    def _chance(self) -> bytes:
+        """Random bytes for one id, of a supply: the way to the kernel costs more than all the rest of an id."""
+        if not self._supply:
+            self._supply = os.urandom(_SUPPLY * SUFFIX_LENGTH)
+        drawn, self._supply = self._supply[:SUFFIX_LENGTH], self._supply[SUFFIX_LENGTH:]
+        return drawn
 
     def task(
         self,
@@ -148,21 +160,28 @@ class Composer:
         declared = plan.declared
         priority = spec.priority if spec.priority is not None else int(declared.get("priority", 0))
         task = Task(
-            id=task_id,
-            seq=self._cluster.take_seq(),
-            terms=plan.terms,
-            submitted_at=now,
-            status=Status(State.PENDING, now, held=spec.hold, priority=priority),
-            name=spec.name or "",
-            group=group,
-            after=after,
-            tags=tuple(spec.tags) or tuple(declared.get("tags", ())),
-            start_after=moment(spec.start_after, now, "start_after"),
-            deadline=deadline_of(spec.deadline, now),
+            task_id,
+            self._cluster.take_seq(),
+            plan.terms,
+            now,
+            Status(State.PENDING, now, held=spec.hold, priority=priority),
+            spec.name or "",
+            group,
+            after,
+            tuple(spec.tags) or tuple(declared.get("tags", ())),
             key=spec.idempotency_key or "",
-            extras=extras_of(spec, behind),
-            size=size_of(plan.call, len(payload), str(plan.call.get("cwd") or plan.folder)),
+            size=size_of(plan.call, len(payload), plan.folder),
         )
+        if not spec.model_fields_set <= _PLAIN_FIELDS or behind:
+            self._say_more(task, spec, plan, behind)
+        return NewTask(task, payload)
+
+    def _say_more(self, task: Task, spec: TaskSpec, plan: Plan, behind: tuple[str, ...]) -> None:
+        """What few tasks ask for: times, things they share, what is to happen if they fail."""
+        now = task.submitted_at
+        task.start_after = moment(spec.start_after, now, "start_after")
+        task.deadline = deadline_of(spec.deadline, now)
+        task.extras = extras_of(spec, behind)
         if recurs(spec):
             task.extras = first_occurrence(spec, task.extras, task.start_after, now)
             task.start_after = task.extras.time
@@ -171,8 +190,7 @@ class Composer:
             task.digest = digest_of(plan.terms, spec.arguments or {}, plan.fingerprint)
         if spec.on_failure is not None:
             refuse_owner(spec)
-            task.extras = replace(task.extras, undo=id_of(task_id))
-        return NewTask(task, payload)
+            task.extras = replace(task.extras, undo=id_of(task.id))
 
     def compensation(
         self,
@@ -199,7 +217,8 @@ class Composer:
             environment = self._environments.get(caller.environment)
             call = command_call(caller, spec, environment)
             terms = self._checked(command_terms(caller, spec, head_of(call["command"]), self._limits.timeout))
-            return Plan(terms, _with_limits(call, spec, terms), {}, environment.cwd)
+            folder = str(call.get("cwd") or environment.cwd)
+            return Plan(terms, _with_limits(call, spec, terms), {}, folder)
         if spec.lease:
             return Plan(self._checked(lease_terms(caller, spec)), {"lease": True}, {}, "")
         assert functions is not None, "a submission with functions has a catalogue"
@@ -250,7 +269,7 @@ class Composer:
 
     def _payload(self, call: Mapping[str, Any]) -> bytes:
         try:
-            payload = json.dumps(call, separators=(",", ":"), allow_nan=False).encode()
+            payload = _as_json(call).encode()
         except (ValueError, UnicodeEncodeError) as error:
             raise errors.BadArguments(f"The call is not JSON: {error}.") from None
         if len(payload) > self._limits.max_arguments:
@@ -263,6 +282,8 @@ class Composer:
 
 def _refuse_broken_text(spec: TaskSpec) -> None:
     """Half of a surrogate pair is no text: it could not be stored, and would take the whole commit with it."""
+    if not spec.model_fields_set & _TEXT_FIELDS:
+        return
     for text in (spec.name, spec.idempotency_key, *spec.tags, *spec.reads, *spec.writes):
         if text and not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise errors.InvalidRequest(f"{text!r} is no valid text: it holds half of a surrogate pair.")

@@ -13,6 +13,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.requests import TaskSpec
 
 RESULT: Final = "$result"
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 MARK: Final = b'"$result"'  # in the JSON of a call without it there is no reference
 
 
@@ -39,6 +40,16 @@ def has_reference(value: Any) -> bool:
     return False
 
 
+def is_flat(arguments: Mapping[str, Any] | None) -> bool:
+    """Whether nothing can stand in these arguments but plain values: the usual case, seen at once."""
+    if not arguments:
+        return True
+    for value in arguments.values():  # noqa: SIM110 - a generator would cost twice as much, for every task
+        if value.__class__ not in _PLAIN:
+            return False
+    return RESULT not in arguments
+
+
 def references(value: Any) -> Iterable[dict[str, Any]]:
     """Every `{"$result": …}` in the value."""
     if isinstance(value, dict):
@@ -60,7 +71,9 @@ def spoken(spec: TaskSpec) -> Any:
 def names_in(spec: TaskSpec) -> set[str]:
     """Every task, group or key that the request names: in `after`, and in references."""
     parts = spoken(spec)
-    if not (spec.arguments or spec.command) or not has_reference(parts):
+    if is_flat(spec.arguments) and spec.command is None and spec.stdin is None:
+        return set(spec.after)
+    if not has_reference(parts):
         return set(spec.after)
     return {*spec.after, *(named_in(reference) for reference in references(parts))}
 

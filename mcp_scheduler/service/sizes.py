@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 _LOOKED_UP: Final = 8  # files for each task
 _LOOKED_AT: Final = 64  # values for each task
 _LONGEST_PATH: Final = 1024
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})  # and the like: they name no file
 
 
 def half_powers(count: int) -> int:
@@ -27,6 +28,8 @@ def size_of(call: Mapping[str, Any], payload: int, folder: str) -> int:
     """The size of a call whose JSON has `payload` bytes; relative paths begin at `folder`."""
     values: list[Any] = list(cast("Sequence[Any]", call.get("command", ())))[1:]
     values += cast("Mapping[str, Any]", call.get("arguments", {})).values()
+    if all(value.__class__ in _NUMBERS for value in values):
+        return half_powers(payload)
     files = islice(_texts(values), _LOOKED_UP)
     return half_powers(payload + sum(_bytes_of(os.path.join(folder, text)) for text in files))
 

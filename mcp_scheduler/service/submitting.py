@@ -77,7 +77,7 @@ class Submitting(Desk):
         known = {
             item.task.id: task
             for item in new
-            if (task := await self._known_by_key(item, undo=undoing.get(item.task.id))) is not None
+            if item.task.key and (task := await self._known_by_key(item, undo=undoing.get(item.task.id))) is not None
         }
         fresh = [item for item in new if item.task.id not in known]
         if fresh:
