@@ -7,7 +7,7 @@ member was last offered by are stale, and are dropped when they come to the top.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final, Protocol
 
 from mcp_scheduler.core.task import Task
@@ -99,6 +99,19 @@ class Group:
         while group is not None:
             group._head = None  # noqa: SLF001 - its own kind
             group = group.parent
+
+    def advance(self, member: Member) -> None:
+        """The head of the member that `best` has just shown was taken: let its next one be found. Whoever took it has
+        made the heads above stale."""
+        head = member.head()
+        if head is not None:
+            member.offered = (head[0], head[1])
+            heapreplace(self.heap, (head[0], head[1], member))
+            return
+        heappop(self.heap)
+        member.offered = None
+        if member.is_empty() and self.members.get(member.key) is member:
+            del self.members[member.key]
 
     def pop(self) -> None:
         """Take out the entry of the member that `best` has just shown."""

@@ -116,10 +116,16 @@ class Queue:
             yield self.rank(self.kind, place, task), task.seq, task
 
     def pop(self) -> None:
-        """Take the head out."""
+        """Take the head out. The next one has its rank if it has its place, as in a row that came together."""
         self.size -= 1
+        old = self._head
+        place = self.line[0][0] if self.line and not self.early and not self.dead else None
         self.stale()
         self._drop()
+        if old is not None and place is not None and self.line and not self.has_deadlines:
+            following = self.line[0]
+            if following[0] == place:
+                self._head = (old[0], following[1], following[2])
 
     def _drop(self) -> None:
         if self._early_first():

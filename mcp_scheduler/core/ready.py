@@ -218,15 +218,10 @@ class Ready:
         self._size -= 1
         if self.policy.sharing is Sharing.TURNS:
             self._next_turn(task)
-        for index in range(len(path) - 1, 0, -1):
-            parent, member = path[index - 1], path[index]
+        for index in range(len(path) - 2, -1, -1):
+            parent = path[index]
             assert isinstance(parent, Group)
-            parent.pop()
-            head = member.head()
-            if head is not None:
-                parent.offer(member, head[0], head[1])
-            elif member.is_empty():
-                self._forget(parent, member)
+            parent.advance(path[index + 1])
         return task
 
     def _next_turn(self, task: Task) -> None:

@@ -17,7 +17,7 @@ from mcp_scheduler.errors import InvariantBroken
 Lane = tuple[Kind, str, Needs]
 
 WINDOW_SECONDS: Final = 0.02  # calls expected to take longer than this together do not queue behind each other
-WINDOW_CALLS: Final = 128
+WINDOW_CALLS: Final = 400  # which is some 20 ms even if the calls themselves take none
 FIRST_GUESS: Final = 1.0  # seconds that a call of unknown length is taken to go on at its beginning
 _LEAST: Final = 1e-6
 DEVICES: Final = "gpus"  # what a room without free devices is short of, beside the names of its amounts

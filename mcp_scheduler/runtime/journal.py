@@ -7,7 +7,7 @@ import logging
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.states import FINAL
 
-_MANY = 20  # a batch with more changes than this is told in one line
+_MANY = 6  # a batch with more changes than this is told in one line
 
 log = logging.getLogger("mcp_scheduler.journal")
 

@@ -218,12 +218,14 @@ class Calls:
                 end, text, size = End("error", f"The result cannot be written to disk: {error}"), "null", 0
             except BaseException as error:  # noqa: BLE001 (a property or a __str__ of the user's result)
                 end, text, size = End(_reason(error), told(error)), "null", 0
-        reason = "null" if end.reason is None else f'"{end.reason}"'
-        error_text = _quoted(end.error) if end.error else '""'
+        parts = f'"result":{text}' if text != "null" else ""
+        if end.reason is not None:
+            parts += f',"reason":"{end.reason}","error":{_quoted(end.error)}'
+        if name:
+            parts += f',"result_file":"{name}"'
         return (
-            f'{{"reason":{reason},"error":{error_text},"result":{text},"result_file":"{name}","result_size":{size},'
-            f'"seconds":{seconds:.7f},"at":{wall_time():.6f},"memory_peak":{self._peak.take(seconds)},'
-            f'"fingerprint":"{self.fingerprint}"}}'
+            f'{{"seconds":{seconds:.7f},"at":{wall_time():.6f},"memory_peak":{self._peak.take(seconds)},'
+            f'"result_size":{size},"fingerprint":"{self.fingerprint}"{"," if parts else ""}{parts.lstrip(",")}}}'
         )
 
     def _tidy(self) -> None:

@@ -81,7 +81,7 @@ class Looking(Desk):
         for name in ids:
             run = self._look.last_run(name)
             if run is not None and run.outcome.result is not None:
-                found[name] = json.loads(run.outcome.result)
+                found[name] = json.loads(run.outcome.result.decode())
             else:
                 elsewhere.append(name)
         for name, result in (await self._store.results(elsewhere) if elsewhere else {}).items():

@@ -76,8 +76,8 @@ def test_short_commands_wait_behind_each_other_unless_they_need_devices():
 
 
 def test_a_window_is_bounded_by_calls():
-    stage = taught(Stage(cpus=1))
-    submit_many(stage, 500)
+    stage = taught(Stage(cpus=1), seconds=WINDOW_SECONDS / WINDOW_CALLS / 2)
+    submit_many(stage, WINDOW_CALLS + 100)
     assert len(stage.running) == WINDOW_CALLS
 
 
@@ -94,9 +94,10 @@ def test_a_free_place_is_better_than_a_short_line():
 
 
 def test_a_window_is_filled_up_again_as_its_calls_end():
-    stage = taught(Stage(cpus=1))
-    submit_many(stage, 200)
-    stage.turn(*(stage.ended(f"s{number}", seconds=QUICK) for number in range(10)))
+    quick = WINDOW_SECONDS / WINDOW_CALLS / 2
+    stage = taught(Stage(cpus=1), seconds=quick)
+    submit_many(stage, WINDOW_CALLS + 100)
+    stage.turn(*(stage.ended(f"s{number}", seconds=quick) for number in range(10)))
     assert len(stage.running) == WINDOW_CALLS
     assert len(stage.launched) == 10
 

@@ -23,6 +23,16 @@ PATIENCE = 20.0
 PYTHON = os.environ.get("WORKER_PYTHON", sys.executable)
 
 
+UNSAID = {"reason": None, "error": "", "result": None, "result_file": ""}  # what an outcome leaves out means this
+
+
+def whole(message):
+    """The message, with all that its outcomes leave out."""
+    if "done" in message:
+        message["done"] = [[name, {**UNSAID, **outcome}] for name, outcome in message["done"]]
+    return message
+
+
 class Engine:
     """One connection to the worker. `expect` reads until a message with the verb comes; others are kept for later."""
 
@@ -51,7 +61,7 @@ class Engine:
                     return message
             chunk = self.socket.recv(1 << 16)
             assert chunk, f"the worker hung up before {verbs}"
-            self._kept.extend(json.loads(body) for body in self._splitter.feed(chunk))
+            self._kept.extend(whole(json.loads(body)) for body in self._splitter.feed(chunk))
 
     def done(self, attempt):
         while True:

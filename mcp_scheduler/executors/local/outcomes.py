@@ -16,17 +16,19 @@ def outcome_of(told: Mapping[str, Any]) -> Outcome:
     """Absent fields mean nothing of the kind."""
     get = told.get
     result = get("result")
-    return Outcome(
-        REASONS[get("reason")],
-        get("error", ""),
-        result.encode() if result is not None else None,
-        get("result_file", ""),
-        get("result_size", 0),
-        get("exit_code"),
-        get("signal"),
-        get("seconds", 0.0),
-        get("memory_peak", 0),
-        get("stdout_bytes", 0),
-        get("stderr_bytes", 0),
-        get("fingerprint", ""),
+    outcome = Outcome(
+        seconds=get("seconds", 0.0), memory_peak=get("memory_peak", 0), fingerprint=get("fingerprint", "")
     )
+    if result is not None:
+        outcome.result = result.encode()
+    outcome.result_size = get("result_size", 0)
+    if "exit_code" in told or "signal" in told:
+        outcome.exit_code, outcome.signal = get("exit_code"), get("signal")
+    if "stdout_bytes" in told:  # of a command
+        outcome.stdout_bytes, outcome.stderr_bytes = told["stdout_bytes"], get("stderr_bytes", 0)
+    if "result_file" in told:
+        outcome.result_file = told["result_file"]
+    if get("reason") is not None:
+        outcome.reason = REASONS[told["reason"]]
+        outcome.error = get("error", "")
+    return outcome
