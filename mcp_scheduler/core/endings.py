@@ -13,6 +13,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import learn, with_device_peak
 from mcp_scheduler.core.retry import judge
 from mcp_scheduler.core.states import OVER, Cause, Reason
+from mcp_scheduler.core.task import NO_EXTRAS
 
 
 def ended(draft: Draft, event: Ended) -> None:
@@ -30,6 +31,11 @@ def ended(draft: Draft, event: Ended) -> None:
     draft.end(event)
     outcome = event.outcome
     learn(cluster, task, slot, outcome)
+    if outcome.reason is None and task.extras is NO_EXTRAS:
+        draft.move(task, Cause.SUCCESS)  # a success settles everything, as it is for most
+        if task.id in cluster.dependents:
+            release_dependents(draft, task)
+        return
     claim = None
     if outcome.reason is Reason.OUT_OF_MEMORY:
         claim = larger_claim(cluster, task, slot, outcome, draft.status(task).memory_retries)
