@@ -165,6 +165,7 @@ async def _until_over(engine: Engine, doors: Doors, beside: Sequence[asyncio.Tas
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(name, engine.over.set)
+    logging.getLogger("mcp_scheduler").setLevel(engine.settings.engine.log_level)
     log.info("engine ready")
     await engine.over.wait()
     doors.stop_accepting()

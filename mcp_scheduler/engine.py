@@ -98,6 +98,7 @@ class Engine:
             gpus=self._gpus,
             load=self._load,
             books=self._lessons.books,
+            hangs=self._executor.frozen,
         )
         self.service.on_stop = self.over.set
         self._loop.on_commit.append(self._adapting.committed)
@@ -106,7 +107,6 @@ class Engine:
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
         """Start from what the home holds: read the queue, take over what runs, go on."""
         engine = cls(home, lock, load(Path(home.path), **flags), embedded=embedded)
-        logging.getLogger("mcp_scheduler").setLevel(engine.settings.engine.log_level)
         await engine._boot()
         return engine
 

@@ -220,6 +220,14 @@ class Functions(Protocol):
     async def catalogue(self, environment: str) -> Catalogue: ...
 
 
+class Hangs(Protocol):
+    """What hangs because somebody has stopped a process of ours: of one attempt ("" where nothing does), and of all;
+    both for a person, with the process id."""
+
+    def of(self, attempt: AttemptId) -> str: ...
+    def all(self) -> list[str]: ...
+
+
 class Outputs(Protocol):
     """What attempts printed, and files of results. `stream` is "stdout" or "stderr"."""
 

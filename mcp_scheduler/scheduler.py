@@ -86,7 +86,9 @@ class Handle:
 
     async def wait(self, timeout: float | None = None) -> views.TaskView | views.GroupView:  # noqa: ASYNC109 - as in wait_for_tasks
         """Until it has ended, or `timeout` seconds have passed; how it stands then."""
-        await self._scheduler.wait([self.id], timeout=timeout)
+        report = await self._scheduler.wait([self.id], timeout=timeout)
+        if report.done and report.done[0].id == self.id:
+            return report.done[0]
         return await self._scheduler.get(self.id)
 
     async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as in wait_for_tasks

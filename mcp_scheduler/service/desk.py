@@ -14,7 +14,7 @@ from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.forecast.book import Book
 from mcp_scheduler.policies.catalogue import Policies
-from mcp_scheduler.ports import Clock, DeviceWatch, Environment, Functions, LoadWatch, Outputs, Sensor, Store
+from mcp_scheduler.ports import Clock, DeviceWatch, Environment, Functions, Hangs, LoadWatch, Outputs, Sensor, Store
 from mcp_scheduler.requests import Caller
 from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.watch import Watch
@@ -51,6 +51,7 @@ class Desk:
         gpus: DeviceWatch | None = None,
         load: LoadWatch | None = None,
         books: Mapping[str, Book] | None = None,
+        hangs: Hangs | None = None,
     ) -> None:
         self.environments = Environments(store, functions)
         self.composer = Composer(cluster, store, functions, self.environments, clock, limits)
@@ -82,6 +83,9 @@ class Desk:
         self._look = Look(cluster, loop.progress, clock)
         if gpus is not None:
             self._look.visibility = gpus.visibility
+        self._hangs = hangs
+        if hangs is not None:
+            self._look.hangs = hangs.of
         loop.on_commit += [self._look.committed, self._groups.committed]
 
     def know(self, environment: Environment) -> None:

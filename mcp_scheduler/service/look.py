@@ -65,6 +65,7 @@ class Look:
         self._progress = progress
         self._clock = clock
         self.visibility: Callable[[Sequence[str]], Mapping[str, str]] = _no_variables
+        self.hangs: Callable[[AttemptId], str] = lambda _: ""
         self.outlook = Outlook(cluster, clock)
         self._runs: OrderedDict[str, LastRun] = OrderedDict()
         self._started: dict[AttemptId, float] = {}
@@ -168,7 +169,8 @@ class Look:
         return "" if found is None else advice(found, task, now)
 
     def why(self, task: Task, status: Status) -> str:
-        """What a waiting task waits for, in one line; "" for one that does not wait."""
+        """What a waiting task waits for, in one line, or why a running one does not go on; "" where nothing is to be
+        said."""
         match status.state:
             case State.PENDING:
                 return self._why_pending(task)
@@ -187,6 +189,8 @@ class Look:
                 return "is being stopped"
             case State.RUNNING if task.extras.recurs and task.extras.paused:
                 return "the next one of its series will be held back"
+            case State.RUNNING:
+                return self.hangs(AttemptId(task.id, status.number))
             case _:
                 return ""
 

@@ -47,6 +47,7 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
         trouble = policy.trouble if isinstance(policy, Guarded) else ""
         alerts += [trouble] if trouble else []
         alerts += self._gpus.alerts if self._gpus is not None else ()
+        alerts += self._hangs.all() if self._hangs is not None else ()
         return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name, things(self._cluster))
 
     async def functions(self, caller: Caller, request: ListFunctions) -> views.FunctionPage:

@@ -62,7 +62,11 @@ async def test_a_frozen_worker_is_ended_by_its_tasks_timeout(house):
         task = await submit(client, "until", "frozen", arguments={"file": str(house.gate())}, timeout=1)
         worker = await house.run_of("frozen")
         os.kill(worker, signal.SIGSTOP)
-        assert (await call(client, "get_task", id=task))["state"] == "running"
+        seen = await call(client, "get_task", id=task)
+        assert seen["state"] == "running"
+        assert f"kill -CONT {worker}" in seen["why"]
+        alerts = (await call(client, "get_node_load"))["alerts"]
+        assert any(task in alert and f"kill -CONT {worker}" in alert for alert in alerts), alerts
         ended = await end_of(client, task)
     assert (ended["state"], ended["reason"]) == ("failed", "timeout")
     assert not is_alive(worker)

@@ -25,6 +25,7 @@ from mcp_scheduler.executors.local.births import Births
 from mcp_scheduler.executors.local.catalogue import Catalogues
 from mcp_scheduler.executors.local.commands import Commands
 from mcp_scheduler.executors.local.folders import Folders
+from mcp_scheduler.executors.local.frozen import Frozen
 from mcp_scheduler.executors.local.held import Identity
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.links import Message
@@ -55,6 +56,7 @@ class LocalExecutor:
         self._recovery: Recovery | None = None
         self._slots: dict[str, Worker] = {}
         self._where: dict[AttemptId, Worker | ShimLink] = {}
+        self.frozen = Frozen(self._where)
         self._settling = Settling(folders.attempts, self._commands.kept, self._pool.spawn)
         self._dirty: dict[Worker, None] = {}
         self._reported: Report | None = None

@@ -33,6 +33,7 @@ class ShimLink:
         self.berth = berth
         self.window: dict[str, AttemptId] = {}
         self.acks: list[str] = []  # a shim keeps its records in files: nothing is said to it about them
+        self.pids: dict[str, int] = {}  # "shim", as soon as it has told
         self.slot = ""
         self.given = 0
         self.leaving = False
@@ -135,6 +136,7 @@ class ShimLink:
     def _greeted(self, told: Message) -> None:
         """One that has met us before had let go of us meanwhile: what it does not run any more has ended, or was
         forgotten unbegun."""
+        self.pids = {"shim": told["pid"]}
         if self._met:
             missed = [text for text in self.window if text != told["current"] and text not in self._unsent]
             self._listener.missed(self, [self.window.pop(text) for text in missed])

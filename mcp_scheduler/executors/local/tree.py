@@ -59,6 +59,12 @@ def _gathered(root: int, children: Callable[[int], Iterable[tuple[int, Member]]]
     return found
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped this process (state T), or a debugger holds it. One that is gone is not."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] in "Tt"
+
+
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):  # it ended meanwhile

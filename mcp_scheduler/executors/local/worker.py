@@ -41,6 +41,7 @@ class Worker:
         self.environment = environment
         self.cookie = cookie
         self.window: dict[str, AttemptId] = {}
+        self.pids: dict[str, int] = {}  # "shim" and "worker", as soon as the shim has told
         self.slot = ""
         self.devices: tuple[str, ...] = ()  # that it sees; such a worker belongs to its slot for life
         self.ready = False
@@ -207,6 +208,8 @@ class Worker:
             asyncio.get_running_loop().call_later(MISSED_AGAIN, self._stop_again, message["missed"])
         elif "ended" in message:
             self._told = message["ended"]
+        elif "hello" in message:
+            self.pids = {"shim": message["hello"]["pid"], "worker": message["hello"]["child"]}
 
     def _shim_gone(self) -> None:
         if self._told is None and self._calls is not None:

@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from command_stage import CommandStage
 from executor_stage import is_alive, process_gone, processes_of
@@ -254,3 +255,28 @@ async def test_closing_ends_idle_shims_and_leaves_busy_ones(stage, root):
 
 def _parent(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_a_frozen_shim_is_named_with_what_hangs_on_it_and_goes_on_when_it_is_woken(patient):
+    gate = patient.gate()
+    attempt = patient.command(["/bin/bash", "-c", f"echo $$ > {gate.arguments['began']}; sleep 600"])
+    pid = await gate.reached()
+    assert patient.executor.frozen.of(attempt) == ""
+    shim = psutil.Process(pid).ppid()
+    os.kill(shim, signal.SIGSTOP)
+    await stands_still(shim)
+    assert f"its shim, process {shim}," in patient.executor.frozen.of(attempt)
+    assert [line.startswith(attempt.task) for line in patient.executor.frozen.all()] == [True]
+
+    os.kill(shim, signal.SIGCONT)
+    patient.executor.stop(attempt, None)
+
+    assert (await patient.end_of(attempt)).reason is Reason.CANCELLED
+    assert patient.executor.frozen.all() == []
+
+
+async def stands_still(pid: int) -> None:
+    """Until the signal that stops the process has arrived."""
+    async with asyncio.timeout(5):
+        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - a kernel sets no event
+            await asyncio.sleep(0)
