@@ -1,0 +1,184 @@
+"""`make bench-million`: does the length of the queue cost anything?
+
+    python benchmarks/million.py [--count 1000000] [--shapes 1000] [--sample 500] [--rounds 5]
+
+Two homes: one keeps `--shapes` tasks queued, the other `--count`, both in as many different shapes (needs), with 20
+priorities, 50 principals and a deadline for one task in twenty. In both the queue is let go `--rounds` times until
+`--sample` no-op calls have ended, paused, and filled up again. Of the longer queue also: the memory of the engine's
+process, and the time that a new engine needs until it answers.
+
+No two calls of different needs share a window, so each call is a round trip through the engine here: this is not the
+throughput of equal calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+AT_ONCE = 5_000  # tasks in one submission
+PRINCIPALS = 50
+LOOK = 0.01  # seconds between two looks at how many have ended
+MOST = 600.0  # seconds that a sample may take
+
+
+class House:
+    """An engine over a home, and those who submit to it."""
+
+    def __init__(self, engine: Any) -> None:
+        from mcp_scheduler.hello import capture_environment, environment_key  # noqa: PLC0415
+        from mcp_scheduler.ports import Environment  # noqa: PLC0415
+        from mcp_scheduler.requests import Caller  # noqa: PLC0415
+
+        sources = (str(HERE / "calls.py"),)
+        told = capture_environment(python=sys.executable, functions=sources)
+        key = environment_key(told)
+        engine.service.know(
+            Environment(key, told["python"], told["cwd"], tuple(told["path"]), sources, told["variables"])
+        )
+        self.service = engine.service
+        self.callers = [Caller(principal=f"principal-{number}", environment=key) for number in range(PRINCIPALS)]
+        self.submitted = 0
+
+    async def submit(self, count: int, shapes: int) -> None:
+        """Queue so many more."""
+        from mcp_scheduler.requests import SubmitMany, TaskSpec  # noqa: PLC0415
+
+        while count > 0:
+            numbers = range(self.submitted, self.submitted + min(count, AT_ONCE))
+            specs = [TaskSpec.model_validate(_fields(number, shapes)) for number in numbers]
+            caller = self.callers[self.submitted // AT_ONCE % PRINCIPALS]
+            await self.service.submit_many(caller, SubmitMany.model_construct(tasks=specs))
+            self.submitted += len(specs)
+            count -= len(specs)
+
+    async def ended(self) -> int:
+        counts = (await self.service.load(self.callers[0])).counts
+        assert not counts.get("failed"), counts
+        return counts.get("succeeded", 0)
+
+    async def waiting(self) -> int:
+        counts = (await self.service.load(self.callers[0])).counts
+        return counts.get("queued", 0) + counts.get("running", 0)
+
+    async def sample(self, count: int) -> float:
+        """Let the queue go until so many have ended; how many a second."""
+        goal, start = await self.ended() + count, time.perf_counter()
+        await self.service.resume(self.callers[0])
+        async with asyncio.timeout(MOST):
+            while (now := await self.ended()) < goal:  # noqa: ASYNC110 - ends are counted, not told
+                await asyncio.sleep(LOOK)
+        seconds = time.perf_counter() - start
+        await self.service.pause(self.callers[0])
+        return (count + now - goal) / seconds
+
+
+def _fields(number: int, shapes: int) -> dict[str, Any]:
+    place = number % shapes
+    fields: dict[str, Any] = {
+        "function": "calls.noop",
+        "arguments": {"value": number},
+        "needs": {"cpus": 1, "memory": (place + 1) * 1024},
+        "priority": number // 7 % 20,
+    }
+    if number % 20 == 0:
+        fields["deadline"] = 30 * 86_400.0 + place
+    return fields
+
+
+@asynccontextmanager
+async def opened(folder: str) -> AsyncGenerator[House]:
+    from mcp_scheduler.app import tune  # noqa: PLC0415 - loaded in the process that is measured alone
+    from mcp_scheduler.engine import Engine  # noqa: PLC0415
+    from mcp_scheduler.home import EngineLock, Home  # noqa: PLC0415
+
+    tune()
+    home = Home.find(folder)
+    home.prepare()
+    lock = EngineLock.take(home)
+    assert lock is not None
+    async with await Engine.open(home, lock, embedded=True, queue={"max_queued": 10**9}) as engine:
+        yield House(engine)
+
+
+async def queue(folder: str, count: int, shapes: int, sample: int, rounds: int) -> dict[str, Any]:
+    """Fill a queue, and let it go a few times."""
+    async with opened(folder) as house:
+        await house.service.pause(house.callers[0])
+        start = time.perf_counter()
+        await house.submit(count, shapes)
+        filled = time.perf_counter() - start
+        rates: list[float] = []
+        for _ in range(rounds + 1):  # the first one starts workers and learns how long the calls take
+            rates.append(await house.sample(sample))
+            await house.submit(count - await house.waiting(), shapes)
+        return {"rates": rates[1:], "filled": filled, "mib": _mib()}
+
+
+async def restart(folder: str) -> dict[str, Any]:
+    """Open the home anew, and ask something."""
+    start = time.perf_counter()
+    async with opened(folder) as house:
+        counts = (await house.service.load(house.callers[0])).counts
+        return {"seconds": time.perf_counter() - start, "queued": counts.get("queued", 0), "mib": _mib()}
+
+
+def _mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _alone(*words: object) -> dict[str, Any]:
+    """One of the measurements, in a process of its own."""
+    command = [sys.executable, __file__, *(str(word) for word in words)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--shapes", type=int, default=1000)
+    parser.add_argument("--sample", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--part", choices=["queue", "restart"], help=argparse.SUPPRESS)
+    parser.add_argument("--home", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.part == "queue":
+        print(json.dumps(asyncio.run(
+            queue(chosen.home, chosen.count, chosen.shapes, chosen.sample, chosen.rounds)
+        )))  # fmt: skip
+        return 0
+    if chosen.part == "restart":
+        print(json.dumps(asyncio.run(restart(chosen.home))))
+        return 0
+    protocol = ("--shapes", chosen.shapes, "--sample", chosen.sample, "--rounds", chosen.rounds)
+    found: dict[int, float] = {}
+    for count in (chosen.shapes, chosen.count):
+        with tempfile.TemporaryDirectory(prefix="bench-") as home:
+            seen = _alone("--part", "queue", "--home", home, "--count", count, *protocol)
+            found[count] = statistics.median(seen["rates"])
+            print(f"{count:>9,} queued: {found[count]:7.0f} calls/s (median of {chosen.rounds}: "
+                  f"{', '.join(f'{rate:.0f}' for rate in seen['rates'])}); filled in {seen['filled']:.1f} s; "
+                  f"{seen['mib']} MiB at most", flush=True)  # fmt: skip
+            if count == chosen.count:
+                again = _alone("--part", "restart", "--home", home)
+                print(f"{'':>9} a new engine with {again['queued']:,} queued answers after {again['seconds']:.1f} s; "
+                      f"{again['mib']} MiB")  # fmt: skip
+    print(f"the longer queue has {found[chosen.count] / found[chosen.shapes]:.0%} of the shorter one's rate")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
