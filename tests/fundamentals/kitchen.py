@@ -37,7 +37,10 @@ def work_at_the_second_try() -> int:
 
 @function
 def wait_for(file: str) -> str:
-    """Until the file is there."""
+    """Until the file is there, for a minute at most."""
+    last = time.monotonic() + 60
     while not Path(file).exists():
+        if time.monotonic() > last:
+            raise TimeoutError(f"{file} did not come.")
         time.sleep(0.01)
     return Path(file).read_text()
