@@ -63,6 +63,9 @@ bench-mission: $(BENCH)/.ready  ## reads beside writes; 10, 50 and 500 MCP clien
 	$(BENCH)/bin/python benchmarks/mission.py mixes $(ARGS)
 	$(BENCH)/bin/python benchmarks/mission.py clients $(ARGS)
 
+bench-million: $(STAMP)  ## a million queued tasks in 1,000 shapes: rate, memory, restart (ARGS="--count 100000")
+	$(BIN)/python benchmarks/million.py $(ARGS)
+
 profile: $(STAMP)  ## where the time of one task goes, stage by stage (ARGS="--count 10000 --plain")
 	$(BIN)/python benchmarks/profile.py $(ARGS)
 

@@ -2,10 +2,10 @@
 
     python benchmarks/million.py [--count 1000000] [--shapes 1000] [--sample 500] [--rounds 5]
 
-Two homes: one keeps `--shapes` tasks queued, the other `--count`, both in as many different shapes (needs), with 20
-priorities, 50 principals and a deadline for one task in twenty. In both the queue is let go `--rounds` times until
-`--sample` no-op calls have ended, paused, and filled up again. Of the longer queue also: the memory of the engine's
-process, and the time that a new engine needs until it answers.
+Two homes: one keeps `--shapes` tasks queued, the other `--count`, both in as many different shapes, each with needs of
+its own, of 20 priorities and 50 principals, and with a deadline for one task in twenty. In both the queue is let go
+`--rounds` times until `--sample` no-op calls have ended, paused, and filled up again. Of the longer queue also: the
+memory of the engine's process, and the time that a new engine needs until it answers.
 
 No two calls of different needs share a window, so each call is a round trip through the engine here: this is not the
 throughput of equal calls.
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-AT_ONCE = 5_000  # tasks in one submission
+AT_ONCE = 1_000  # tasks in one submission
 PRINCIPALS = 50
 LOOK = 0.01  # seconds between two looks at how many have ended
 MOST = 600.0  # seconds that a sample may take
@@ -57,12 +57,12 @@ class House:
         from mcp_scheduler.requests import SubmitMany, TaskSpec  # noqa: PLC0415
 
         while count > 0:
-            numbers = range(self.submitted, self.submitted + min(count, AT_ONCE))
-            specs = [TaskSpec.model_validate(_fields(number, shapes)) for number in numbers]
-            caller = self.callers[self.submitted // AT_ONCE % PRINCIPALS]
-            await self.service.submit_many(caller, SubmitMany.model_construct(tasks=specs))
-            self.submitted += len(specs)
-            count -= len(specs)
+            batch = min(count, AT_ONCE)
+            caller = self.submitted // AT_ONCE % PRINCIPALS
+            specs = [TaskSpec.model_validate(_fields(self.submitted + step, caller, shapes)) for step in range(batch)]
+            await self.service.submit_many(self.callers[caller], SubmitMany.model_construct(tasks=specs))
+            self.submitted += batch
+            count -= batch
 
     async def ended(self) -> int:
         counts = (await self.service.load(self.callers[0])).counts
@@ -85,13 +85,14 @@ class House:
         return (count + now - goal) / seconds
 
 
-def _fields(number: int, shapes: int) -> dict[str, Any]:
-    place = number % shapes
+def _fields(number: int, caller: int, shapes: int) -> dict[str, Any]:
+    """Each shape has its needs, its priority and its principal."""
+    place = number * PRINCIPALS % shapes + caller
     fields: dict[str, Any] = {
         "function": "calls.noop",
         "arguments": {"value": number},
         "needs": {"cpus": 1, "memory": (place + 1) * 1024},
-        "priority": number // 7 % 20,
+        "priority": place // PRINCIPALS % 20,
     }
     if number % 20 == 0:
         fields["deadline"] = 30 * 86_400.0 + place

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush, merge
+from itertools import islice
+from typing import Final
 
 from mcp_scheduler.core.heads import Group, Head
 from mcp_scheduler.core.policy import TaskClass
 from mcp_scheduler.core.task import Task
 
+_GONE: Final = 32  # places at the beginning of a line that are worth a clearance
+_NONE_EARLY: Final[list[tuple[float, int, int, Task]]] = []  # shared, and never changed
+_NONE_DEAD: Final[dict[Task, int]] = {}
+
 
 class Queue:
-    """Nearly all tasks arrive in the order in which they run and stand in `line`. Those that belong before the last one
-    of it (handed back, or with an earlier deadline) stand in the heap `early`.
+    """Nearly all tasks arrive in the order in which they run and stand in `line`, the first of them at `begin`. Those
+    that belong before the last one of it (handed back, or with an earlier deadline) stand in the heap `early`. There
+    may be as many queues as tasks: what most of them lack is not made for them, and a deque would have 64 places.
 
     The order within a queue is by arrival, or by deadline; only its head is ranked, by `rank`, and again when the
     policy's epoch is over (`stale`). A task leaves the middle by being counted dead: its place is given up when it
@@ -22,6 +28,7 @@ class Queue:
 
     __slots__ = (
         "_head",
+        "begin",
         "dead",
         "early",
         "has_deadlines",
@@ -42,10 +49,11 @@ class Queue:
         self.kind = kind
         self.parent = parent
         self.rank = rank
-        self.line: deque[Head] = deque()
-        self.early: list[tuple[float, int, int, Task]] = []
+        self.line: list[Head] = []
+        self.begin = 0
+        self.early = _NONE_EARLY
         self.overtakes = 0  # counts what was put into `early`: no two entries are equal
-        self.dead: dict[Task, int] = {}
+        self.dead = _NONE_DEAD
         self.offered: tuple[float, int] | None = None
         self.size = 0
         self.has_deadlines = False  # whether it is ordered by them
@@ -62,6 +70,8 @@ class Queue:
         self.size += 1
         if self.line and (place, task.seq) < self.line[-1][:2]:
             self.overtakes += 1
+            if self.early is _NONE_EARLY:
+                self.early = []
             heappush(self.early, (place, task.seq, self.overtakes, task))
             self.stale()
         else:
@@ -69,6 +79,8 @@ class Queue:
 
     def kill(self, task: Task) -> None:
         """The task waits for something else from now on, or has ended."""
+        if self.dead is _NONE_DEAD:
+            self.dead = {}
         self.dead[task] = self.dead.get(task, 0) + 1
         self.size -= 1
         self.stale()
@@ -88,7 +100,7 @@ class Queue:
     def first(self) -> Head | None:
         """The same, with its place in the queue instead of its rank."""
         if not self.early and not self.dead:
-            return self.line[0] if self.line else None
+            return self.line[self.begin] if self.line else None
         while True:
             first = self._first()
             if first is None or not self.dead or first[2] not in self.dead:
@@ -104,7 +116,7 @@ class Queue:
         """Every living one with its place, in their order, as far as one asks."""
         dead = dict(self.dead)
         early = ((place, seq, task) for place, seq, _, task in sorted(self.early))
-        for place, _, task in merge(early, self.line, key=lambda entry: entry[:2]):
+        for place, _, task in merge(early, islice(self.line, self.begin, None), key=lambda entry: entry[:2]):
             if dead.get(task):
                 dead[task] -= 1  # of several places of one task, the earlier ones are dead
             else:
@@ -119,25 +131,29 @@ class Queue:
         """Take the head out. The next one has its rank if it has its place, as in a row that came together."""
         self.size -= 1
         old = self._head
-        place = self.line[0][0] if self.line and not self.early and not self.dead else None
+        is_row = bool(self.line) and not self.early and not self.dead and not self.has_deadlines
+        place = self.line[self.begin][0] if is_row else 0.0
         self.stale()
         self._drop()
-        if old is not None and place is not None and self.line and not self.has_deadlines:
-            following = self.line[0]
-            if following[0] == place:
-                self._head = (old[0], following[1], following[2])
+        if is_row and old is not None and self.line and (following := self.line[self.begin])[0] == place:
+            self._head = (old[0], following[1], following[2])
 
     def _drop(self) -> None:
         if self._early_first():
             heappop(self.early)
         else:
-            self.line.popleft()
+            self.begin += 1
+            if self.begin == len(self.line):
+                self.line, self.begin = [], 0
+            elif self.begin > _GONE and 2 * self.begin > len(self.line):
+                del self.line[: self.begin]
+                self.begin = 0
 
     def _first(self) -> Head | None:
         if self._early_first():
             place, seq, _, task = self.early[0]
             return place, seq, task
-        return self.line[0] if self.line else None
+        return self.line[self.begin] if self.line else None
 
     def _early_first(self) -> bool:
-        return bool(self.early) and (not self.line or self.early[0][:2] < self.line[0][:2])
+        return bool(self.early) and (not self.line or self.early[0][:2] < self.line[self.begin][:2])
