@@ -82,6 +82,17 @@ class Queue(Room):
     keep_days: float = Field(default=30.0, description="Days that finished tasks are kept")
     keep_tasks: int = Field(default=50_000, description="Finished tasks that are kept at most")
     timeout: float | None = Field(default=None, description="Seconds; the timeout of tasks that name none")
+    retry_share: Annotated[float, Field(ge=0)] = Field(
+        default=0.2,
+        description="Retries of a function as a share of its first attempts; where they are used up, what fails is not"
+        " retried",
+    )
+    retries_per_minute: Annotated[float, Field(ge=0)] = Field(
+        default=10.0, description="Retries of a function that are allowed each minute beside that share"
+    )
+    retry_burst: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Retries of a function that are allowed in a row before the share matters"
+    )
     batch_seconds: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0,
         description="Seconds between the beginnings of two decisions at least: what comes in meanwhile is decided and"

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from mcp_scheduler.core import rebuilding
 from mcp_scheduler.core.blocked import Blocked
+from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
@@ -66,6 +67,7 @@ class Cluster:
         self.paused = ""  # why nothing new starts; "" while things do
         self.calendar: Calendar = NoCalendar()
         self.contention = Contention()
+        self.retry_budget = RetryBudget()
         self.next_seq = 1
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows

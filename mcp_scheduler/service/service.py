@@ -12,6 +12,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
+from mcp_scheduler.service.alerts import alerts_of
 from mcp_scheduler.service.changing import Changing
 from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.service.contention import things
@@ -47,6 +48,7 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
         trouble = policy.trouble if isinstance(policy, Guarded) else ""
         alerts += [trouble] if trouble else []
         alerts += self._gpus.alerts if self._gpus is not None else ()
+        alerts += alerts_of(self._cluster, self._clock.now())
         return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name, things(self._cluster))
 
     async def functions(self, caller: Caller, request: ListFunctions) -> views.FunctionPage:
