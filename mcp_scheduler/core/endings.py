@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcp_scheduler.core import charging, undoing
+from mcp_scheduler.core import charging, quarantine, undoing
 from mcp_scheduler.core.budget import refusal, with_refusal
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Ended, Outcome
@@ -31,6 +31,8 @@ def ended(draft: Draft, event: Ended) -> None:
     draft.leave_slot(attempt)
     draft.end(event)
     outcome = event.outcome
+    begun = cluster.attempts.get(attempt)
+    quarantine.ended(draft, task, slot, begun.at if begun is not None else draft.now, outcome.reason)
     learn(cluster, task, slot, outcome)
     claim = None
     if outcome.reason is Reason.OUT_OF_MEMORY:
