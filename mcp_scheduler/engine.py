@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any, Self
 
+from mcp_scheduler.core.breakers import Breakers
+from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.recurring import may_rest
@@ -211,7 +213,10 @@ def _folders(home: Home, path: Path) -> Folders:
 def _furnish(cluster: Cluster, settings: Settings) -> dict[str, Book]:
     """Give the cluster what it does not make itself: what the settings say, a calendar, and books to learn into."""
     cluster.warm_seconds = settings.pool.idle_workers
-    cluster.expires = settings.queue.expire
+    queue, pool = settings.queue, settings.pool
+    cluster.breakers = Breakers(pool.quarantine_after, pool.quarantine_seconds, pool.quarantine_longest)
+    cluster.expires = queue.expire
+    cluster.retry_budget = RetryBudget(queue.retry_share, queue.retries_per_minute, queue.retry_burst)
     cluster.calendar = CronCalendar()
     durations, footprints = Durations(), MemoryFootprints()
     cluster.forecasts, cluster.footprints = durations, footprints

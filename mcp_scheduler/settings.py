@@ -51,6 +51,18 @@ class Pool(Room):
     idle_workers: float = Field(default=300.0, description="Seconds after which an idle warm worker is ended")
     calls_per_worker: int = Field(default=20_000, description="Calls after which a worker is replaced by a fresh one")
     worker_growth: int = Field(default=2**30, description="Bytes a worker may grow before it is replaced")
+    quarantine_after: Annotated[int, Field(ge=0)] = Field(
+        default=3,
+        description="Attempts in a row without a result (lost, crashed) after which a device or node is withheld; 0 is"
+        " never",
+    )
+    quarantine_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30.0,
+        description="Seconds for which it is withheld the first time; each further time lasts twice as long",
+    )
+    quarantine_longest: Annotated[float, Field(gt=0)] = Field(
+        default=900.0, description="Seconds for which it is withheld at most before one task tries it again"
+    )
     output_head: int = Field(default=2**20, description="Bytes kept from the beginning of an attempt's output")
     output_tail: int = Field(default=2**20, description="Bytes kept from its end")
 
@@ -82,6 +94,17 @@ class Queue(Room):
     keep_days: float = Field(default=30.0, description="Days that finished tasks are kept")
     keep_tasks: int = Field(default=50_000, description="Finished tasks that are kept at most")
     timeout: float | None = Field(default=None, description="Seconds; the timeout of tasks that name none")
+    retry_share: Annotated[float, Field(ge=0)] = Field(
+        default=0.2,
+        description="Retries of a function as a share of its first attempts; where they are used up, what fails is not"
+        " retried",
+    )
+    retries_per_minute: Annotated[float, Field(ge=0)] = Field(
+        default=10.0, description="Retries of a function that are allowed each minute beside that share"
+    )
+    retry_burst: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Retries of a function that are allowed in a row before the share matters"
+    )
     batch_seconds: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0,
         description="Seconds between the beginnings of two decisions at least: what comes in meanwhile is decided and"

@@ -230,6 +230,7 @@ class NodeView:
     running: int
     devices: tuple[DeviceView, ...] = ()
     soon: dict[str, float] = field(default_factory=dict[str, float])  # the load expected in a minute
+    why: str = ""  # it is not offered, or to one task only
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def drain(
 def undrain(device: Device, as_json: options.AsJson = False, home: options.Home = None) -> None:
     """Offer a drained device again.
 
-    One that an error had put out of use, too: you say that it is well.
+    One that errors had put out of use, too: you say that it is well. The name of a node ends its quarantine.
     """
     _withhold("undrain", {"device": device}, as_json, home)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
+from mcp_scheduler.core.breakers import Trust
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.conflicts import claims
+from mcp_scheduler.core.quarantine import CAUSE
 from mcp_scheduler.core.rollback import Rollback, derived
+from mcp_scheduler.core.slots import Guard
 from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Task
 from mcp_scheduler.errors import InvariantBroken
@@ -16,7 +20,7 @@ def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
     for broken in (
         *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
-        *_lines(cluster), *_rollbacks(cluster), *_order(cluster),
+        *_lines(cluster), *_rollbacks(cluster), *_order(cluster), *_quarantine(cluster),
     ):  # fmt: skip
         raise InvariantBroken(broken)
 
@@ -141,6 +145,24 @@ def _leases(cluster: Cluster) -> list[str]:
         for task in held
         if first is None or first > task.status.due
     ]
+
+
+def _quarantine(cluster: Cluster) -> list[str]:
+    """Who is in quarantine is withheld, and only who is; each of them is looked at again."""
+    broken: list[str] = []
+    guards = {Trust.TRUSTED: Guard.NONE, Trust.PROBATION: Guard.ONE, Trust.SHUT: Guard.SHUT}
+    for name, room in cluster.rooms.items():
+        trust = cluster.breakers.trust((name, ""))
+        if room.guard is not guards[trust]:
+            broken.append(f"{name} is {trust}, and its guard is {room.guard!r}.")
+        for uuid, state in room.devices.states.items():
+            trust = cluster.breakers.trust((name, uuid))
+            if (CAUSE in state.withheld, state.on_probation) != (trust is Trust.SHUT, trust is Trust.PROBATION):
+                broken.append(f"{uuid} is {trust}; withheld: {[*state.withheld]}, probation: {state.on_probation}.")
+    for place, breaker in cluster.breakers.known.items():
+        if breaker.trust is Trust.SHUT and not cluster.breakers.next_at <= breaker.until < math.inf:
+            broken.append(f"{place} is shut, and nothing wakes up for it.")
+    return broken
 
 
 def _rollbacks(cluster: Cluster) -> list[str]:

@@ -16,7 +16,7 @@ from mcp_scheduler.core import warm
 from mcp_scheduler.core.blocked import GRACE, Blocked
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.shadows import Shadow, shadow
-from mcp_scheduler.core.slots import NOTHING, Room, Slot
+from mcp_scheduler.core.slots import NOTHING, Guard, Room, Slot
 from mcp_scheduler.core.task import Needs, Task
 
 CLAIMS: Final = 4  # in one round, on different resources
@@ -108,9 +108,9 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
         return
     claims.tries += 1
     cluster, needs = draft.cluster, task.terms.needs
-    rooms = cluster.floor.largest(needs, NODES)
+    rooms = [room for room in cluster.floor.largest(needs, NODES) if room.guard is Guard.NONE]
     if not rooms:
-        return  # no node could ever run it: keeping would help nobody
+        return  # no node could ever run it, or none that is trusted now: keeping would help nobody
     blocked = cluster.blocked.get(task.id)
     if blocked is not None and draft.now >= blocked.strict_at:
         claims.count += 1

@@ -14,6 +14,8 @@ from weakref import WeakValueDictionary
 
 from mcp_scheduler.core import rebuilding
 from mcp_scheduler.core.blocked import Blocked
+from mcp_scheduler.core.breakers import Breakers
+from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
@@ -66,6 +68,8 @@ class Cluster:
         self.paused = ""  # why nothing new starts; "" while things do
         self.calendar: Calendar = NoCalendar()
         self.contention = Contention()
+        self.retry_budget = RetryBudget()
+        self.breakers = Breakers()
         self.next_seq = 1
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
@@ -323,7 +327,7 @@ class Cluster:
 
     def next_due(self) -> float | None:
         """When the next timer fires, or the next look is due."""
-        first = min(self.timers.first(), self.next_look, self.deadlines.next())
+        first = min(self.timers.first(), self.next_look, self.deadlines.next(), self.breakers.next_at)
         return first if first < math.inf else None
 
     @property

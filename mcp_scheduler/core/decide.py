@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core import arrivals, endings, leases, recurring, undoing, warm, wishes
+from mcp_scheduler.core import arrivals, endings, leases, quarantine, recurring, undoing, warm, wishes
 from mcp_scheduler.core.changes import Changes, Effect, Recall
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -28,6 +28,7 @@ from mcp_scheduler.core.events import (
     LoadSeen,
     NodeChanged,
     PolicyChosen,
+    QuarantineLifted,
     QueuePaused,
     Returned,
     SlotGone,
@@ -64,6 +65,7 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
             refused[index] = refusal
     for timer in cluster.timers.due(now):
         _fire(draft, timer)
+    quarantine.look(draft)
     expire(draft)
     undoing.settle(draft)
     for task in recurring.successors(draft):
@@ -89,7 +91,14 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
         case UpdateAsked():
             wishes.update(draft, event)
         case (
-            SlotGone() | NodeChanged() | DevicesSeen() | DeviceWithheld() | PolicyChosen() | QueuePaused() | LoadSeen()
+            SlotGone()
+            | NodeChanged()
+            | DevicesSeen()
+            | DeviceWithheld()
+            | PolicyChosen()
+            | QueuePaused()
+            | LoadSeen()
+            | QuarantineLifted()
         ):
             _note(draft, event)
         case Tick():
@@ -98,7 +107,15 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
 
 
 def _note(
-    draft: Draft, event: SlotGone | NodeChanged | DevicesSeen | DeviceWithheld | PolicyChosen | QueuePaused | LoadSeen
+    draft: Draft,
+    event: SlotGone
+    | NodeChanged
+    | DevicesSeen
+    | DeviceWithheld
+    | PolicyChosen
+    | QueuePaused
+    | LoadSeen
+    | QuarantineLifted,
 ) -> None:
     """What is there to run on, in which order, and whether anything may. None of it is stored: it is told anew to every
     engine."""
@@ -113,8 +130,11 @@ def _note(
             devices.observe(event.devices)
             cluster.peaks.note(devices.uses())
             cluster.floor.came(cluster.rooms[event.node])
+            quarantine.rescue(draft, cluster.rooms[event.node])
         case DeviceWithheld():
             _withhold(draft, event)
+        case QuarantineLifted():
+            quarantine.lift(cluster, event.node, event.device, draft.now)
         case PolicyChosen():
             cluster.use(event.policy)
         case QueuePaused():

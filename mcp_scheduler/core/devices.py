@@ -28,7 +28,7 @@ class DeviceState:
     """A device and what is promised of it. `promises`: bytes per tenant, contexts included; `whole`: the tenant that
     has all of it; `idle`: tenants that only stay warm; `withheld`: why it is not offered, by cause; `gone`: owners
     that ended since the device was last seen; `baseline`: unexplained use before the first tenant; `was_seen`: by a
-    sensor, and not only known to adopted work."""
+    sensor, and not only known to adopted work; `on_probation`: it is for one tenant at a time."""
 
     seen: GpuSeen
     promises: dict[str, int] = field(default_factory=dict[str, int])
@@ -38,6 +38,7 @@ class DeviceState:
     gone: set[str] = field(default_factory=set[str])
     baseline: int = 0
     was_seen: bool = False
+    on_probation: bool = False
     account: Account = field(default_factory=Account)
     open_bytes: int = _NEVER  # what can be promised now to one more tenant
     is_open_whole: bool = False
@@ -56,7 +57,7 @@ class DeviceState:
         if self.whole:
             self.promises[self.whole] = self.seen.total or 0
         self.account = account(self.seen, self.promises, self.baseline, self.gone)
-        is_offered = self.seen.health is Health.OK and not self.withheld
+        is_offered = self.seen.health is Health.OK and not self.withheld and not (self.on_probation and self.promises)
         has_figures = not self.seen.live or self.seen.free is not None
         self.open_bytes = self.account.free if is_offered and has_figures and not self.whole else _NEVER
         self.is_open_whole = is_offered and not self.promises and is_untouched(self.seen, self.gone)
@@ -98,7 +99,7 @@ class Devices:
         for uuid, state in list(self.states.items()):
             if uuid in found:
                 continue
-            if not state.promises and not state.withheld:
+            if not state.promises and not state.withheld and not state.on_probation:
                 del self.states[uuid]
             elif state.was_seen:  # else adopted work has it, and it may well be there
                 state.look(replace(state.seen, health=Health.LOST, why="The device is not there any more."))
@@ -139,6 +140,13 @@ class Devices:
         """The cause is over."""
         state = self._state(uuid)
         state.withheld.pop(cause, None)
+        state.settle()
+        self._changed()
+
+    def set_probation(self, uuid: str, *, on: bool) -> None:
+        """Offer the device to one tenant at a time, or to as many as it has room for."""
+        state = self._state(uuid)
+        state.on_probation = on
         state.settle()
         self._changed()
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcp_scheduler.core import charging, undoing
+from mcp_scheduler.core import charging, quarantine, undoing
+from mcp_scheduler.core.budget import refusal, with_refusal
 from mcp_scheduler.core.draft import Draft
-from mcp_scheduler.core.events import Ended
+from mcp_scheduler.core.events import Ended, Outcome
 from mcp_scheduler.core.graph import release_dependents
 from mcp_scheduler.core.growth import larger_claim
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import learn, with_device_peak
-from mcp_scheduler.core.retry import judge
+from mcp_scheduler.core.retry import Verdict, judge
 from mcp_scheduler.core.states import OVER, Cause, Reason
-from mcp_scheduler.core.task import NO_EXTRAS
+from mcp_scheduler.core.task import NO_EXTRAS, Task
 
 
 def ended(draft: Draft, event: Ended) -> None:
@@ -30,8 +31,11 @@ def ended(draft: Draft, event: Ended) -> None:
     draft.leave_slot(attempt)
     draft.end(event)
     outcome = event.outcome
+    if outcome.reason is not None or cluster.breakers.known:
+        begun = cluster.attempts.get(attempt)
+        quarantine.ended(draft, task, slot, begun.at if begun is not None else draft.now, outcome.reason)
     learn(cluster, task, slot, outcome)
-    if outcome.reason is None and task.extras is NO_EXTRAS:
+    if outcome.reason is None and task.extras is NO_EXTRAS and not cluster.retry_budget.buckets:
         draft.move(task, Cause.SUCCESS)  # a success settles everything, as it is for most
         if task.id in cluster.dependents:
             release_dependents(draft, task)
@@ -40,6 +44,9 @@ def ended(draft: Draft, event: Ended) -> None:
     if outcome.reason is Reason.OUT_OF_MEMORY:
         claim = larger_claim(cluster, task, slot, outcome, draft.status(task).memory_retries)
     verdict = judge(task.terms, draft.status(task), attempt, outcome, can_claim_more=claim is not None)
+    told = _spend(draft, task, outcome, verdict)
+    if told:
+        verdict = replace(verdict, cause=Cause.FAILURE, memory_retries=draft.status(task).memory_retries)
     if claim is not None and verdict.memory_retries > draft.status(task).memory_retries:
         draft.changes.terms[task.id] = cluster.intern(replace(task.terms, needs=claim))
     cause = undoing.final_cause(draft, task) if verdict.cause is Cause.FAILURE else verdict.cause
@@ -50,12 +57,28 @@ def ended(draft: Draft, event: Ended) -> None:
     status.memory_retries = verdict.memory_retries
     status.reason = verdict.reason
     if verdict.reason is not None:
-        status.error = outcome.error
+        status.error = with_refusal(outcome.error, told) if told else outcome.error
     if verdict.cause is Cause.BACKOFF:
         status.due = draft.now + verdict.delay
         cluster.wake(status.due, task=task)
     elif status.state in OVER:
         release_dependents(draft, task)
+
+
+def _spend(draft: Draft, task: Task, outcome: Outcome, verdict: Verdict) -> str:
+    """Keep the account of the function's retries; why there is none left for another attempt, "" if there is. What was
+    lost is no fault of the function, and what was done has to be undone: those are not counted."""
+    budget, status, terms = draft.cluster.retry_budget, draft.status(task), task.terms
+    if budget.buckets:
+        tried = status.failures + status.crashes + status.memory_retries
+        if not tried and not status.losses:
+            budget.add((terms.principal, terms.target), budget.share)
+        elif tried and outcome.reason is None:
+            budget.add((terms.principal, terms.target), 1.0)
+    is_counted = verdict.cause is Cause.BACKOFF and outcome.reason is not Reason.LOST and not task.extras.undoes
+    if not is_counted or budget.take((terms.principal, terms.target), draft.now):
+        return ""
+    return refusal(terms.target, budget)
 
 
 def returned(draft: Draft, attempt: AttemptId) -> None:

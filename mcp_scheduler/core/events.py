@@ -141,6 +141,14 @@ class DeviceWithheld:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineLifted:
+    """A person says that a node, or one of its devices, is well. `device` is "" for the node."""
+
+    node: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePaused:
     """Nothing new starts while `why` says something; "" lets the queue go on. What runs is not touched."""
 
@@ -229,5 +237,6 @@ Event = (
     | PolicyChosen
     | QueuePaused
     | LoadSeen
+    | QuarantineLifted
     | Tick
 )

@@ -20,7 +20,8 @@ class Explanation:
     """Of one task, at one moment. `rank`: its terms by name. `before`: how many tasks stand in queues whose head goes
     before this one's. `claim`: (node, when it is expected to start there, from when on nothing passes it any more).
     `nodes`: what each that has room would cost it, the best first. `seconds`: the median and the upper bound of what
-    it takes, None where nothing is known."""
+    it takes, None where nothing is known. `retries`: how many its function has left, and has at most; None for one that
+    has not retried of late."""
 
     policy: str
     rank: dict[str, str] = field(default_factory=dict[str, str])
@@ -29,6 +30,7 @@ class Explanation:
     nodes: list[tuple[str, Score]] = field(default_factory=list[tuple[str, Score]])
     seconds: tuple[float, float] | None = None
     ends: float | None = None
+    retries: tuple[float, int] | None = None
 
 
 def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
@@ -37,6 +39,9 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
     expected = cluster.expected(task)
     if expected is not None:
         told.seconds = (expected.median, expected.upper)
+    left = cluster.retry_budget.left((task.terms.principal, task.terms.target), now)
+    if left is not None and task.terms.retry.max_attempts > 1:
+        told.retries = (left, cluster.retry_budget.burst)
     if task.status.state is State.QUEUED and isinstance(task.queue, Queue):
         _of_waiting(cluster, task, task.queue, now, told)
     elif task.status.state is State.RUNNING:

@@ -17,6 +17,8 @@ def obstacle(state: DeviceState, needs: Needs) -> str:
         return f"{seen.health}. {seen.why}".rstrip(". ")
     if state.withheld:
         return "; ".join(state.withheld.values())
+    if state.on_probation and state.promises:
+        return "tried with one task after its quarantine"
     if state.whole:
         return f"held as a whole by {state.whole}"
     if needs.gpu_memory:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from mcp_scheduler.core import charging, warm
+from mcp_scheduler.core import charging, quarantine, warm
 from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -111,6 +111,8 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
             cluster.ready.take()
             guess = cluster.estimates.seconds(terms.target)
             draft.start(task, slot, guess if guess is not None else WINDOW_SECONDS, upper)
+            if cluster.breakers.known:
+                quarantine.began(draft, slot)
             seconds = expected.median if expected is not None else cluster.pace.seconds
             charging.begin(cluster, task, slot, seconds, draft.now)
             if this.claims:
@@ -212,6 +214,7 @@ def _shortest(cluster: Cluster, terms: Terms, expected: float, claims: Claims, n
         if (
             (found is None or slot.expected < found.expected)
             and slot.takes(terms, expected)
+            and (not cluster.breakers.known or quarantine.admits_refill(cluster, slot))
             and (not claims or claims.admits_refill(slot, max(now, slot.bound) + expected))
         ):
             found = slot

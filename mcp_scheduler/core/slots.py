@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from enum import IntEnum
 from math import ceil, inf, log2
 from typing import Final
 
@@ -92,11 +93,19 @@ class Slot:
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
+class Guard(IntEnum):
+    """What may be started on a node that has failed: see `quarantine`."""
+
+    NONE = 0
+    ONE = 1  # while nothing runs there
+    SHUT = 2
+
+
 class Room:
     """A node's capacity and what of it is free. Never below zero: that would be overbooking. `devices` has the tenants
     of its devices; a tenant is named by the id of its slot."""
 
-    __slots__ = ("devices", "free", "load", "node", "on_change", "slots", "strain", "total")
+    __slots__ = ("devices", "free", "guard", "load", "node", "on_change", "slots", "strain", "total")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -106,6 +115,7 @@ class Room:
         self.load = 0.0  # how busy it is, between 0 and 1: see `load`
         self.on_change: Callable[[Room], None] | None = None
         self.devices = Devices()
+        self.guard = Guard.NONE
         self.strain = 0.0  # percent of the memory, where it is so full that nothing more should start
         self.devices.on_change = self.changed
 
@@ -123,9 +133,9 @@ class Room:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more is started here: the host is short of memory, and what runs may give some back. Where
-        nothing runs the shortage is not ours, and waiting would help nobody."""
-        return self.strain > 0.0 and bool(self.slots)
+        """Whether nothing more is started here: the node is in quarantine, or it is short of memory, and what runs may
+        give some back. Where nothing runs the shortage is not ours, and waiting would help nobody."""
+        return self.guard is Guard.SHUT or (bool(self.slots) and (self.strain > 0.0 or self.guard is Guard.ONE))
 
     def fits(self, needs: Needs, avoid: AbstractSet[str] = NOTHING) -> bool:
         """Whether the needs are free now, without the devices that are kept for somebody else."""
@@ -133,7 +143,7 @@ class Room:
 
     def has_amounts(self, needs: Needs) -> bool:
         """The same, for all but devices."""
-        if self.strain and self.is_closed:
+        if (self.strain or self.guard) and self.is_closed:
             return False
         free = self.free
         for name, amount in needs.amounts:  # noqa: SIM110 - a generator would cost twice as much, for every task

@@ -23,6 +23,7 @@ from mcp_scheduler.core.events import (
     Event,
     NodeChanged,
     PolicyChosen,
+    QuarantineLifted,
     QueuePaused,
     Returned,
     SlotGone,
@@ -38,7 +39,9 @@ from mcp_scheduler.runtime.watch import Watch
 
 log = logging.getLogger("mcp_scheduler.loop")
 
-Request = Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld | PolicyChosen | QueuePaused
+Request = (
+    Submitted | CancelAsked | UpdateAsked | NodeChanged | DeviceWithheld | QuarantineLifted | PolicyChosen | QueuePaused
+)
 LONGEST_WAIT = 30.0  # seconds; the event loop's own timers stand still while the machine sleeps, the clock does not
 _RETRY_SECONDS = 1.0  # after a commit that failed: reports wait so long for the next try
 

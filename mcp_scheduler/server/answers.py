@@ -236,6 +236,8 @@ def _node(node: NodeView) -> Json:
         content["devices"] = [_device(device) for device in node.devices[:_DEVICES_SHOWN]]
     if len(node.devices) > _DEVICES_SHOWN:
         content["more_devices"] = len(node.devices) - _DEVICES_SHOWN
+    if node.why:
+        content["not_offered"] = one_line(node.why, 200)
     return content
 
 
@@ -269,7 +271,9 @@ def _device(device: DeviceView) -> Json:
         content["tasks"] = list(device.tasks[:_TENANTS_SHOWN])
     if device.others:
         content["other_programs"] = device.others
-    if device.health != "ok":
+    if device.health == "probation":
+        content["on_probation"] = one_line(device.why, 200)
+    elif device.health != "ok":
         content["not_offered"] = one_line(f"{device.health}: {device.why}".rstrip(": "), 200)
     return content
 

@@ -98,4 +98,6 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
         )
     if told.ends is not None:
         lines.append(f"ends: within {max(0.0, told.ends - now):.3g} s, by the upper bound of its kind")
+    if told.retries is not None:
+        lines.append(f"retries: its function has {told.retries[0]:.0f} of {told.retries[1]} left")
     return tuple(lines)

@@ -57,12 +57,13 @@ def _view(state: DeviceState, cluster: Cluster) -> DeviceView:
     for tenant in state.promises:
         slot = cluster.slots.get(tenant)
         tasks += [attempt.task for attempt in slot.attempts] if slot is not None else ["(a warm worker)"]
-    why = "; ".join(filter(None, [seen.why.rstrip("."), *state.withheld.values()]))
+    tried = "tried with one task after its quarantine" if state.on_probation else ""
+    why = "; ".join(filter(None, [seen.why.rstrip("."), *state.withheld.values(), tried]))
     return DeviceView(
         name=seen.short,
         uuid=seen.uuid,
         label=seen.label,
-        health="withheld" if state.withheld and seen.healthy else seen.health.value,
+        health=_health(state),
         total=seen.total or 0,
         free=seen.free,
         promised=state.account.promised,
@@ -72,6 +73,12 @@ def _view(state: DeviceState, cluster: Cluster) -> DeviceView:
         others=sum(process.owner == "" and process.owner not in state.promises for process in seen.processes),
         why=why,
     )
+
+
+def _health(state: DeviceState) -> str:
+    if not state.seen.healthy or not (state.withheld or state.on_probation):
+        return state.seen.health.value
+    return "withheld" if state.withheld else "probation"
 
 
 def _with_tasks(text: str, room: Room, cluster: Cluster) -> str:

@@ -7,8 +7,9 @@ import json
 from typing import Final
 
 from mcp_scheduler import errors, views
+from mcp_scheduler.core.breakers import Trust
 from mcp_scheduler.core.devices import DeviceState
-from mcp_scheduler.core.events import DeviceWithheld
+from mcp_scheduler.core.events import DeviceWithheld, QuarantineLifted
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.requests import Caller, Drain, Undrain
 from mcp_scheduler.service.desk import Desk
@@ -33,13 +34,23 @@ class Draining(Desk):
         return self._drained(meant)
 
     async def undrain(self, caller: Caller, request: Undrain) -> views.Drained:  # noqa: ARG002
-        """These devices are offered again, those too that an error had put out of use: a person says they are well."""
+        """These devices are offered again, those too that errors had put out of use: a person says they are well. The
+        name of a node ends its quarantine."""
+        if request.device in self._cluster.rooms:
+            return await self._trust_node(request.device)
         meant = self._meant(request.device)
         await self._end_drains([state.seen.uuid for state in meant])
         for state in meant:
             if self._gpus is not None:
                 self._gpus.forgive(state.seen.uuid)
+            await self._loop.ask(QuarantineLifted(LOCAL, state.seen.uuid))
         return self._drained(meant)
+
+    async def _trust_node(self, name: str) -> views.Drained:
+        if self._cluster.breakers.trust((name, "")) is Trust.TRUSTED:
+            raise errors.Conflict(f"{name} is not in quarantine.", hint="To offer a device again, name the device.")
+        await self._loop.ask(QuarantineLifted(name, ""))
+        return views.Drained(views_of(self._cluster.rooms[name], self._cluster))
 
     async def load_drains(self) -> None:
         """On boot, before anything is placed."""

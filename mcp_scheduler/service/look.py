@@ -19,6 +19,7 @@ from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
 from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
+from mcp_scheduler.service.alerts import distrust
 from mcp_scheduler.service.compose import told
 from mcp_scheduler.service.contention import why_behind, why_blocked
 from mcp_scheduler.service.devices import asked, why_not
@@ -213,6 +214,8 @@ class Look:
         for room in self._cluster.rooms.values():
             if not room.could_ever_fit(needs):
                 continue
+            if room.guard and room.is_closed:
+                return f"{room.node.name} is {distrust(self._cluster, (room.node.name, ''), self._clock.now())}"
             if room.is_closed:
                 return f"the memory of {room.node.name} is {room.strain:.0f} % full; what runs ends first"
             missing = room.missing(needs)

@@ -12,6 +12,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
+from mcp_scheduler.service.alerts import alerts_of, distrust
 from mcp_scheduler.service.changing import Changing
 from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.service.contention import things
@@ -29,6 +30,7 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
     async def load(self, caller: Caller) -> views.LoadView:  # noqa: ARG002 - every use case knows who asks
         """Nodes, what is reserved on them, how loaded they are."""
         watched = self._load if self._load is not None and self._load.load else None
+        now = self._clock.now()
         load = dict(self._sensor.load() if watched is None else watched.load)
         nodes = tuple(
             views.NodeView(
@@ -39,6 +41,7 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
                 running=sum(attempt.node == name for attempt in self._cluster.attempts.values()),
                 devices=views_of(room, self._cluster),
                 soon=dict(watched.soon) if watched is not None and name == LOCAL else {},
+                why=distrust(self._cluster, (name, ""), now),
             )
             for name, room in self._cluster.rooms.items()
         )
@@ -48,6 +51,7 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
         alerts += [trouble] if trouble else []
         alerts += self._gpus.alerts if self._gpus is not None else ()
         alerts += self._hangs.all() if self._hangs is not None else ()
+        alerts += alerts_of(self._cluster, now)
         return views.LoadView(nodes, self._counts(), tuple(alerts), self._cluster.policy.name, things(self._cluster))
 
     async def functions(self, caller: Caller, request: ListFunctions) -> views.FunctionPage:

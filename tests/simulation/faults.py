@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mcp_scheduler.core import (
+    budget,
     cluster,
     conflicts,
     decide,
@@ -196,6 +197,10 @@ def rollbacks_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
 
 
+def retries_without_limit(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(budget.RetryBudget, "take", lambda *_: True)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -223,4 +228,5 @@ FAULTS: tuple[Plant, ...] = (
     the_order_of_the_ends_is_not_stored,
     failed_without_undoing,
     rollbacks_forgotten_at_boot,
+    retries_without_limit,
 )

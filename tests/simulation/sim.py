@@ -38,6 +38,7 @@ from mcp_scheduler.core.task import Extras, Kind, Retry, Status, Task, Terms
 from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.store.memory import MemoryStore
 from tests.core.builders import needs, terms
+from tests.simulation.budgets import Budgets, small_budget
 from tests.simulation.rivals import Rivals, nearest
 from tests.simulation.undos import Undos, undoing_extras
 from tests.simulation.world import Past, World
@@ -121,6 +122,7 @@ class Sim:
         self.rivals = Rivals()
         self.policy = BUILT_IN["priority"]
         self.undos = Undos()
+        self.budgets = Budgets()
         self._seq = 0
         self._size = CPUS
         self._boot()
@@ -130,6 +132,8 @@ class Sim:
     def _boot(self) -> None:
         boot = done(self.store.open())
         self.cluster = Cluster(self.policy)
+        self.cluster.retry_budget = small_budget()
+        self.budgets.begin(self.now)
         self._seq = max(self._seq, boot.next_seq)
         self.cluster.load(boot.tasks, boot.attempts, self._seq, boot.latest)
         self.cluster.set_node(self._node())
@@ -163,6 +167,7 @@ class Sim:
             return False
         self.fresh |= {new.task.id: new.task for new in decision.changes.added if new.like}
         self._look_at_starts(decision.changes.started, events)
+        self.budgets.look(decision.changes, self.store_tasks(), self.now)
         self.rivals.look(decision.changes, self.store_tasks(), events, self.now)
         self.undos.look(decision.changes, self.store_tasks(), set_back=self.rivals.set_back > 0)
         if decision.changes:

@@ -25,6 +25,7 @@ _RAW: Final = 4 * STDOUT_TAIL  # bytes that are looked at: escape sequences and 
 _STOPPED: Final = {
     "cancelled": "The command was cancelled.",
     "timeout": "The command ran longer than its timeout.",
+    "lost": "The device that it ran on is gone or broken.",
     "idle_timeout": "The command printed nothing for longer than its idle timeout.",
 }
 _REFUSED: Final = {

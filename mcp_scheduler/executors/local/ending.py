@@ -17,6 +17,7 @@ _LOST = "The worker ended after this call had ended, and before its result was k
 _STOPPED = {
     "cancelled": "The call was cancelled.",
     "timeout": "The call ran longer than its timeout.",
+    "lost": "The device that it ran on is gone or broken.",
     "idle_timeout": "The call gave no sign of life for longer than its idle timeout.",
 }
 

@@ -9,7 +9,7 @@ from mcp_scheduler.core.events import Outcome
 from mcp_scheduler.core.states import Reason
 
 REASONS: Final[dict[str | None, Reason | None]] = {None: None, **{reason.value: reason for reason in Reason}}
-STOPPED: Final = frozenset({"cancelled", "timeout", "idle_timeout", "crashed"})  # the worker ends after these
+STOPPED: Final = frozenset({"cancelled", "timeout", "idle_timeout", "crashed", "lost"})  # the worker ends after these
 
 
 def outcome_of(told: Mapping[str, Any]) -> Outcome:

@@ -1,0 +1,58 @@
+"""What a person should hear of the whole: sentences that say what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mcp_scheduler.core.breakers import Breaker, Place, Trust
+from mcp_scheduler.core.cluster import Cluster
+
+
+def alerts_of(cluster: Cluster, now: float) -> Iterator[str]:
+    """What the decision itself knows of."""
+    yield from _quarantines(cluster, now)
+    yield from _retries(cluster, now)
+
+
+def _retries(cluster: Cluster, now: float) -> Iterator[str]:
+    budget = cluster.retry_budget
+    for (principal, target), bucket in budget.spent(now):
+        tasks = "1 task" if bucket.refused == 1 else f"{bucket.refused} tasks"
+        yield (
+            f"The retries of {target} ({principal}) are used up: {tasks} failed without another attempt. Mend what"
+            " fails, then update_task retry."
+        )
+
+
+def _quarantines(cluster: Cluster, now: float) -> Iterator[str]:
+    for place, breaker in cluster.breakers.known.items():
+        told, name = distrust(cluster, place, now), _name(cluster, place)
+        if told:
+            yield f"{name} is {told}. Once it is well: mcp-scheduler undrain {name.split()[0]}"
+        elif breaker.lone:
+            yield (
+                f"{name} may be broken: {breaker.why}. There is no other node for its work, so it stays in use. Look"
+                " into its memory, its disk and `dmesg`."
+            )
+
+
+def distrust(cluster: Cluster, place: Place, now: float) -> str:
+    """That a node or device is in quarantine or on probation, and why; "" for one that is trusted."""
+    breaker = cluster.breakers.known.get(place)
+    if breaker is None or breaker.trust is Trust.TRUSTED:
+        return ""
+    return f"{_stage(breaker, now)}: {breaker.why}"
+
+
+def _stage(breaker: Breaker, now: float) -> str:
+    if breaker.trust is Trust.PROBATION:
+        return "on probation after its quarantine, with one task at a time"
+    return f"in quarantine for {max(0.0, breaker.until - now):.0f} s more, then one task tries it"
+
+
+def _name(cluster: Cluster, place: Place) -> str:
+    node, device = place
+    state = cluster.rooms[node].devices.states.get(device)
+    if not device:
+        return node
+    return f"{device if state is None else state.seen.short} of {node}"
