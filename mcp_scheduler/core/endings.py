@@ -13,6 +13,7 @@ from mcp_scheduler.core.growth import larger_claim
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import learn, with_device_peak
 from mcp_scheduler.core.retry import Verdict, judge
+from mcp_scheduler.core.slots import Slot
 from mcp_scheduler.core.states import OVER, Cause, Reason
 from mcp_scheduler.core.task import NO_EXTRAS, Task
 
@@ -40,6 +41,12 @@ def ended(draft: Draft, event: Ended) -> None:
         if task.id in cluster.dependents:
             release_dependents(draft, task)
         return
+    _go_on(draft, task, slot, event)
+
+
+def _go_on(draft: Draft, task: Task, slot: Slot, event: Ended) -> None:
+    """Whatever else the end means for the task: another attempt, a rollback, its own end."""
+    cluster, attempt, outcome = draft.cluster, event.attempt, event.outcome
     claim = None
     if outcome.reason is Reason.OUT_OF_MEMORY:
         claim = larger_claim(cluster, task, slot, outcome, draft.status(task).memory_retries)
