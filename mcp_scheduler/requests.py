@@ -165,6 +165,7 @@ class ChunkSpec(TaskSpec):
 
     each: list[dict[str, Any]]
     first: int
+    source: str = ""  # in a further stage: the key of the chunk with what the stage before made of the same items
 
 
 class SubmitGraph(Request):
@@ -206,10 +207,12 @@ class MapOver(Request):
 class MapTask(Request):
     """map_task: one template, run once for each item. {"$item": true} (or {"$item": "path"}) in the template stands
     for the item; without it, an item that is an object is merged into the arguments. With `chunk`, so many items are
-    one task."""
+    one task. `stages` are further templates, through which each item goes by itself: {"$result": "previous"} in them
+    stands for what the one before made of it."""
 
     task: TaskSpec
     over: MapOver
+    stages: Annotated[tuple[TaskSpec, ...], Field(max_length=20)] = ()
     chunk: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] | None = None
     reduce: TaskSpec | None = None
     name: Text | None = None

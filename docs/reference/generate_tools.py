@@ -84,6 +84,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "task": 'The template, as in `submit_task`. `{"$item": true}` in it stands for the item, `{"$item": "<path>"}` for '
         "a part of it; without either, an item that is an object is merged into `arguments`.",
         "over": "Exactly one of `items` (a list), `product` and `zip` (argument → list), `rows` (a CSV or JSONL file).",
+        "stages": "Further calls for each item, as in `submit_task`, each with needs of its own: a pipeline. "
+        '`{"$result": "previous"}` stands for what the stage before made of the item; a failed item skips its later stages.',
         "chunk": "So many items in one task (1..10,000), or `auto`: for many small calls of a function. An item that fails "
         "spoils no other; a retry repeats the failed ones.",
         "reduce": 'A task that runs at the end, as in `submit_task`; `{"$result": "items"}` stands for the list of results.',

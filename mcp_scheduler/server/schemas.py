@@ -17,6 +17,7 @@ _WHOLE: Final[Schema] = {"type": "integer"}
 _YES: Final[Schema] = {"type": "boolean"}
 _TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
 _ANY_OBJECT: Final[Schema] = {"type": "object"}
+_OBJECTS: Final[Schema] = {"type": "array", "items": _ANY_OBJECT}
 _TEXT_OR_OBJECT: Final[Schema] = {"anyOf": [_TEXT, _ANY_OBJECT]}
 _DURATION: Final[Schema] = {"anyOf": [_NUMBER, _TEXT]}
 
@@ -131,11 +132,9 @@ MAP_TASK: Final = _takes(
             },
             "exactly one of them; product and zip: argument → list",
         ),
-        "chunk": _said(
-            {"anyOf": [_WHOLE, _choice("auto")]},
-            "for many small calls: items per task; retry repeats failed ones only",
-        ),
-        "reduce": _said(_ANY_OBJECT, f'{_AS_SUBMIT}; runs at the end, {{"$result":"items"}} = list of results'),
+        "stages": _said(_OBJECTS, 'further calls for each item (pipeline): {"$result":"previous"}'),
+        "chunk": _said({"anyOf": [_WHOLE, _choice("auto")]}, "small calls: items per task; retry repeats failed ones"),
+        "reduce": _said(_ANY_OBJECT, 'at the end; {"$result":"items"} = list of results'),
         "name": _TEXT,
         "tags": _TEXTS,
         "idempotency_key": _TEXT,
@@ -208,7 +207,6 @@ LIST_FUNCTIONS: Final = _takes(
 
 _STATUS: Final = _gives({"id": _TEXT, "state": _TEXT}, "id", "state")
 _STATUSES: Final[Schema] = {"type": "array", "items": _STATUS}
-_OBJECTS: Final[Schema] = {"type": "array", "items": _ANY_OBJECT}
 
 ONE_STATUS: Final = _STATUS
 SUBMITTED_GROUP: Final = _gives({"id": _TEXT, "state": _TEXT, "size": _WHOLE, "keys": _ANY_OBJECT}, "id", "state")

@@ -196,6 +196,14 @@ def rollbacks_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
 
 
+def failures_let_everybody_go_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(graph, "_breaks", lambda *_: False)
+
+
+def the_failure_of_a_source_skips(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(graph, "_breaks", lambda state, _task, _name: state is not State.SUCCEEDED)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -223,4 +231,6 @@ FAULTS: tuple[Plant, ...] = (
     the_order_of_the_ends_is_not_stored,
     failed_without_undoing,
     rollbacks_forgotten_at_boot,
+    failures_let_everybody_go_on,
+    the_failure_of_a_source_skips,
 )

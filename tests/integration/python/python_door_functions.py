@@ -67,6 +67,14 @@ def picky(n: int, log: str) -> int:
 
 
 @function
+def check(n: int) -> int:
+    """Fails at negative numbers."""
+    if n < 0:
+        raise ValueError(f"{n} is negative")
+    return n
+
+
+@function
 def note(path: str, line: str) -> str:
     """Write a line to the end of a file."""
     with Path(path).open("a") as file:
