@@ -204,6 +204,12 @@ class MapOver(Request):
         return self
 
 
+class ReduceSpec(TaskSpec):
+    """The reduce of a map. With `fan_in` it begins early: so many results at a time are folded into a partial one."""
+
+    fan_in: Annotated[int, Field(ge=2, le=1000)] | None = None
+
+
 class MapTask(Request):
     """map_task: one template, run once for each item. {"$item": true} (or {"$item": "path"}) in the template stands
     for the item; without it, an item that is an object is merged into the arguments. With `chunk`, so many items are
@@ -214,7 +220,7 @@ class MapTask(Request):
     over: MapOver
     stages: Annotated[tuple[TaskSpec, ...], Field(max_length=20)] = ()
     chunk: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] | None = None
-    reduce: TaskSpec | None = None
+    reduce: ReduceSpec | None = None
     name: Text | None = None
     tags: Annotated[list[Text], Field(max_length=20)] = []
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None

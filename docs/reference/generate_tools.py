@@ -88,7 +88,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         '`{"$result": "previous"}` stands for what the stage before made of the item; a failed item skips its later stages.',
         "chunk": "So many items in one task (1..10,000), or `auto`: for many small calls of a function. An item that fails "
         "spoils no other; a retry repeats the failed ones.",
-        "reduce": 'A task that runs at the end, as in `submit_task`; `{"$result": "items"}` stands for the list of results.',
+        "reduce": 'A task that runs at the end, as in `submit_task`; `{"$result": "items"}` stands for the list of '
+        "results. With `fan_in` (2..1,000) it begins early: so many results at a time are folded into a partial one, and "
+        "these into others; the function has to be associative.",
         **GROUP,
     },
     "wait_for_tasks": {

@@ -11,11 +11,10 @@ from typing import Any, Final
 from mcp_scheduler import errors
 from mcp_scheduler.requests import ChunkSpec, MapOver, MapTask, TaskSpec
 from mcp_scheduler.service import pipeline
+from mcp_scheduler.service.folding import Tree
 from mcp_scheduler.service.layout import Layout
 from mcp_scheduler.service.marks import has_mark, put_in, refuse_in_chunks
 
-ITEMS: Final = "items"  # the list of the results of the last stage
-REDUCE: Final = "reduce"
 LIMIT: Final = 100_000
 CHUNK_SECONDS: Final = 0.5  # of a chunk of a size that we choose: the cost of a task is lost in it
 CHUNKS_PER_CPU: Final = 4  # at least: one that turns out long must not leave the other CPUs idle for long
@@ -73,11 +72,19 @@ def layout_of(request: MapTask, items: list[Any], size: int) -> Layout:
             hint="Say `chunk`, or submit it in several maps.",
         )
     specs = pipeline.with_stages(request, first, items) if request.stages else first
-    lists = {ITEMS: tuple(pipeline.key_of(unit, stages) for unit in first)}
-    if request.reduce is not None:
-        specs[REDUCE] = request.reduce.model_copy(update={"after": (*request.reduce.after, ITEMS)})
-    told_apart = size or request.stages
-    return Layout(specs, lists, frozenset((ITEMS,) if size else ()), len(items) if told_apart else 0, size, stages)
+    if request.reduce is None:
+        return Layout(specs, items=len(items) if size or request.stages else 0, chunk=size, stages=stages)
+    tree = Tree(request.reduce, tuple(pipeline.key_of(unit, stages) for unit in first))
+    told_apart = size or request.stages or tree.folds
+    return Layout(
+        specs | tree.specs,
+        tree.lists,
+        frozenset(tree.over_leaves if size else ()),
+        len(items) if told_apart else 0,
+        size,
+        stages,
+        tree.folds,
+    )
 
 
 def _each(request: MapTask, items: list[Any]) -> dict[str, TaskSpec]:

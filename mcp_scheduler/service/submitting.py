@@ -20,6 +20,7 @@ from mcp_scheduler.service.compensation import id_of
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
 from mcp_scheduler.service.extras import recurs, refuse_recurring
+from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.layout import Layout
 from mcp_scheduler.service.references import Names
@@ -184,7 +185,7 @@ class Submitting(Desk):
             made = [*new, *(undo for undo in undoing if undo is not None)]
             await self._loop.ask(Submitted(made, group, names.outside, origin_of(caller)))
         tally = await self._tally_of(known.group if known else group_id)
-        named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
+        named = {key: name for key, name in ids.items() if kind == "graph" or key == REDUCE}
         keys = None if known else named
         return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))
 

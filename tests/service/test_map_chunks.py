@@ -4,8 +4,9 @@ from mcp_scheduler.core.events import Group
 from mcp_scheduler.core.states import State
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.requests import MapTask
+from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
-from mcp_scheduler.service.mapping import REDUCE, chunk_size, layout_of
+from mcp_scheduler.service.mapping import chunk_size, layout_of
 
 
 def request(**fields):

@@ -397,6 +397,36 @@ async def test_chunks_go_through_stages_and_the_items_of_one_that_failed_go_on(s
     assert await later.result(LIMIT) == sum(range(10, 19))
 
 
+async def test_a_reduce_with_a_fan_in_begins_before_all_items_have_ended(scheduler: Scheduler, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    here = [str(tmp_path)] * 4
+    mapped = await scheduler.map(
+        call("wait_for_file"),
+        [*here, str(log)],  # the last item ends only when the first fold has been done
+        argument="path",
+        options={"needs": {"cpus": 0.1}},
+        reduce={
+            "function": call("chain"),
+            "arguments": {"parts": {"$result": "items"}, "log": str(log)},
+            "needs": {"cpus": 0.1},
+            "fan_in": 2,
+        },
+    )
+    assert await mapped.result(LIMIT) == [*["seen"] * 5, "(((seen+seen)+(seen+seen))+(seen))"]
+    group = await scheduler.get(mapped.id)
+    assert isinstance(group, views.GroupView)
+    assert (group.size, group.items, group.items_done) == (10, 5, 5)
+    failed = await scheduler.map(
+        call("check"),
+        [1, -2, 3],
+        argument="n",
+        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}, "fan_in": 2},
+    )
+    with pytest.raises(TaskFailed, match="-2 is negative"):
+        await failed.result(LIMIT)
+    assert (await scheduler.full_result(failed.id))[-1] is None
+
+
 async def test_a_plan_tells_what_would_happen_and_submits_nothing(scheduler: Scheduler) -> None:
     for _ in range(3):
         await (await scheduler.submit(call("add"), a=1)).result(LIMIT)
