@@ -139,6 +139,7 @@ class TaskSpec(Request):
     cwd: str | None = None
     env: dict[str, str] | None = None
     stdin: str | dict[str, Any] | None = None
+    ranks: Annotated[int, Field(ge=1, le=1024)] | None = None
     inputs: tuple[str, ...] = ()
     hold: bool = False
 

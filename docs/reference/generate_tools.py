@@ -66,6 +66,8 @@ TASK = {
     "cwd": "Working folder of a command. Default: the client's.",
     "env": "Further environment variables of a command.",
     "stdin": "What a command reads from its standard input: a text, or a `$result`.",
+    "ranks": "Start the command so many times, as the ranks of one gang: each has `RANK`, `LOCAL_RANK`, `WORLD_SIZE`, "
+    "`MASTER_ADDR` and `MASTER_PORT`, as from torchrun. One that fails ends the others.",
     "inputs": "Files of which a snapshot is taken before the first attempt.",
     "hold": "Keep it `held` until it is resumed.",
 }

@@ -94,6 +94,7 @@ _TASK_FIELDS: Final[Schema] = {
     "cwd": _TEXT,
     "env": _ANY_OBJECT,
     "stdin": _TEXT_OR_OBJECT,
+    "ranks": _said(_WHOLE, "as torchrun"),
     "inputs": _said(_TEXTS, "files to snapshot"),
     "hold": _said(_YES, "until update_task resume"),
 }
@@ -117,8 +118,8 @@ MAP_TASK: Final = _takes(
     {
         "task": _said(
             _ANY_OBJECT,
-            f'{_AS_SUBMIT}; {{"$item":true}} or {{"$item":"<path>"}} stands for the item; without it object items '
-            "are merged into arguments",
+            f'{_AS_SUBMIT}; {{"$item":true}} or {{"$item":"<path>"}} stands for the item; else object items are '
+            "merged into arguments",
         ),
         "over": _said(
             {
@@ -130,11 +131,11 @@ MAP_TASK: Final = _takes(
                     "rows": _said(_TEXT, "CSV or JSONL file"),
                 },
             },
-            "exactly one of them; product and zip: argument → list",
+            "one of these; product, zip: argument → list",
         ),
-        "stages": _said(_OBJECTS, 'further calls for each item (pipeline): {"$result":"previous"}'),
+        "stages": _said(_OBJECTS, 'pipeline: next calls of each item; {"$result":"previous"}'),
         "chunk": _said({"anyOf": [_WHOLE, _choice("auto")]}, "items per task; retry repeats failed ones"),
-        "reduce": _said(_ANY_OBJECT, 'at the end; {"$result":"items"} = list of results; fan_in:k folds k at once'),
+        "reduce": _said(_ANY_OBJECT, 'at the end; {"$result":"items"} = all results; fan_in:k folds k at once'),
         "name": _TEXT,
         "tags": _TEXTS,
         "idempotency_key": _TEXT,

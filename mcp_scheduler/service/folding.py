@@ -61,7 +61,7 @@ def _over(value: Any, name: str) -> Any:
     """The value with another name for the list of results."""
     if isinstance(value, dict):
         if value.get(RESULT) == ITEMS:  # pyright: ignore[reportUnknownMemberType]
-            return {**value, RESULT: name}
+            return {**value, RESULT: name}  # pyright: ignore[reportUnknownVariableType]
         return {key: _over(part, name) for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
         return [_over(part, name) for part in value]  # pyright: ignore[reportUnknownVariableType]

@@ -427,6 +427,14 @@ async def test_a_reduce_with_a_fan_in_begins_before_all_items_have_ended(schedul
     assert (await scheduler.full_result(failed.id))[-1] is None
 
 
+async def test_a_command_runs_as_the_ranks_of_a_gang(scheduler: Scheduler) -> None:
+    program = "import os; os.write(1, os.environ['RANK'].encode())"
+    (handle,) = await scheduler.submit_many([{"command": [sys.executable, "-c", program], "ranks": 3}])
+    assert sorted((await handle.result(LIMIT))["stdout_tail"]) == ["0", "1", "2"]
+    with pytest.raises(errors.InvalidRequest, match="`ranks` belongs to a command"):
+        await scheduler.submit_many([{"function": call("add"), "arguments": {"a": 1}, "ranks": 2}])
+
+
 async def test_a_plan_tells_what_would_happen_and_submits_nothing(scheduler: Scheduler) -> None:
     for _ in range(3):
         await (await scheduler.submit(call("add"), a=1)).result(LIMIT)
