@@ -139,6 +139,7 @@ class TaskSpec(Request):
     cwd: str | None = None
     env: dict[str, str] | None = None
     stdin: str | dict[str, Any] | None = None
+    ranks: Annotated[int, Field(ge=1, le=1024)] | None = None
     inputs: tuple[str, ...] = ()
     hold: bool = False
 
@@ -165,6 +166,7 @@ class ChunkSpec(TaskSpec):
 
     each: list[dict[str, Any]]
     first: int
+    source: str = ""  # in a further stage: the key of the chunk with what the stage before made of the same items
 
 
 class SubmitGraph(Request):
@@ -203,15 +205,23 @@ class MapOver(Request):
         return self
 
 
+class ReduceSpec(TaskSpec):
+    """The reduce of a map. With `fan_in` it begins early: so many results at a time are folded into a partial one."""
+
+    fan_in: Annotated[int, Field(ge=2, le=1000)] | None = None
+
+
 class MapTask(Request):
     """map_task: one template, run once for each item. {"$item": true} (or {"$item": "path"}) in the template stands
     for the item; without it, an item that is an object is merged into the arguments. With `chunk`, so many items are
-    one task."""
+    one task. `stages` are further templates, through which each item goes by itself: {"$result": "previous"} in them
+    stands for what the one before made of it."""
 
     task: TaskSpec
     over: MapOver
+    stages: Annotated[tuple[TaskSpec, ...], Field(max_length=20)] = ()
     chunk: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] | None = None
-    reduce: TaskSpec | None = None
+    reduce: ReduceSpec | None = None
     name: Text | None = None
     tags: Annotated[list[Text], Field(max_length=20)] = []
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None

@@ -184,15 +184,19 @@ class Scheduler:
         *,
         argument: str = "",
         chunk: int | Literal["auto"] | None = None,
+        stages: Sequence[Mapping[str, Any]] = (),
         reduce: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> Handle:
         """Call `function` once for each item: an item is a mapping of arguments, or the value of `argument`.
-        With `chunk` (a number, or "auto") so many items are one task: for many small calls."""
+        With `chunk` (a number, or "auto") so many items are one task: for many small calls. `stages` are further calls
+        for each item, as mappings of their fields: {"$result": "previous"} is what the one before returned."""
         fixed: dict[str, Any] = {"arguments": {argument: {"$item": True}}} if argument else {}
         template = {"function": await self._name(function), **fixed, **(options or {})}
-        body = {"task": template, "over": {"items": list(items)}, "chunk": chunk, "reduce": reduce, "name": name}
+        over = {"items": list(items)}
+        body: dict[str, Any] = {"task": template, "over": over, "chunk": chunk, "reduce": reduce, "name": name}
+        body["stages"] = list(stages)
         request = _valid(requests.MapTask, {key: value for key, value in body.items() if value is not None})
         return self._group((await self._service.submit_map(self._caller, request)).group)
 

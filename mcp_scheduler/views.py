@@ -104,8 +104,9 @@ class GroupView:
     keys: dict[str, str] | None = None  # graph key → task id
     eta: EtaView | None = None  # of the whole
     duplicate: bool = False
-    items: int = 0  # of a map in chunks: then `size` and `counts` are those of its tasks
+    items: int = 0  # of a map in chunks or stages: then `size` and `counts` are those of its tasks
     items_done: int = 0
+    stages_done: tuple[int, ...] = ()  # items that have succeeded in each of its stages
     chunk: int = 0
     why: str = ""
 

@@ -66,6 +66,8 @@ TASK = {
     "cwd": "Working folder of a command. Default: the client's.",
     "env": "Further environment variables of a command.",
     "stdin": "What a command reads from its standard input: a text, or a `$result`.",
+    "ranks": "Start the command so many times, as the ranks of one gang: each has `RANK`, `LOCAL_RANK`, `WORLD_SIZE`, "
+    "`MASTER_ADDR` and `MASTER_PORT`, as from torchrun. One that fails ends the others.",
     "inputs": "Files of which a snapshot is taken before the first attempt.",
     "hold": "Keep it `held` until it is resumed.",
 }
@@ -84,9 +86,13 @@ MEANINGS: dict[str, dict[str, str]] = {
         "task": 'The template, as in `submit_task`. `{"$item": true}` in it stands for the item, `{"$item": "<path>"}` for '
         "a part of it; without either, an item that is an object is merged into `arguments`.",
         "over": "Exactly one of `items` (a list), `product` and `zip` (argument → list), `rows` (a CSV or JSONL file).",
+        "stages": "Further calls for each item, as in `submit_task`, each with needs of its own: a pipeline. "
+        '`{"$result": "previous"}` stands for what the stage before made of the item; a failed item skips its later stages.',
         "chunk": "So many items in one task (1..10,000), or `auto`: for many small calls of a function. An item that fails "
         "spoils no other; a retry repeats the failed ones.",
-        "reduce": 'A task that runs at the end, as in `submit_task`; `{"$result": "items"}` stands for the list of results.',
+        "reduce": 'A task that runs at the end, as in `submit_task`; `{"$result": "items"}` stands for the list of '
+        "results. With `fan_in` (2..1,000) it begins early: so many results at a time are folded into a partial one, and "
+        "these into others; the function has to be associative.",
         **GROUP,
     },
     "wait_for_tasks": {

@@ -40,6 +40,9 @@ def run(
     ] = None,
     cwd: Annotated[Path | None, typer.Option(metavar="DIR", help="Working folder. Default: this one.")] = None,
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable for it. Repeatable.")] = None,
+    ranks: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Start the command as N ranks of a gang, as torchrun does.")
+    ] = None,
     home: options.Home = None,
     python: options.Python = None,
     principal: options.As = "",
@@ -63,6 +66,7 @@ def run(
         "priority": priority,
         "cwd": None if cwd is None else str(cwd.absolute()),
         "env": arguments.variables(env or ()),
+        "ranks": ranks,
     }
     with engine(home, python=python, principal=principal) as client:
         made = client.call("submit", {field: value for field, value in task.items() if value or value == 0})

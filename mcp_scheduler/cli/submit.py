@@ -76,6 +76,9 @@ def submit(
         Path | None, typer.Option(metavar="DIR", help="Working folder of a command. Default: this one.")
     ] = None,
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable for it. Repeatable.")] = None,
+    ranks: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Start the command as N ranks of a gang, as torchrun does.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit codes as of `wait`.")] = False,
     as_json: options.AsJson = False,
     home: options.Home = None,
@@ -115,6 +118,7 @@ def submit(
         "hold": hold,
         "cwd": None if cwd is None else str(cwd.absolute()),
         "env": arguments.variables(env or ()),
+        "ranks": ranks,
     }
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
         answer = client.call("submit", {field: value for field, value in task.items() if _is_said(field, value)})

@@ -128,8 +128,9 @@ def _pending(cluster: Cluster, task: Task) -> list[str]:
         return [] if waits else [f"{task.id} waits for a failure, and nobody knows."]
     others = (*task.after, *task.extras.behind)
     open_ones = {name for name in others if name in cluster.tasks and _is_open(cluster, name)}
-    # One that is only before it in its graph, and was run again by a person, is not waited for again.
-    open_ones -= {name for name in open_ones - {*task.after} if task not in cluster.dependents.get(name, ())}
+    # One that did not have to succeed, and was run again by a person, is not waited for again.
+    strict = {*task.after} - {task.extras.source}
+    open_ones -= {name for name in open_ones - strict if task not in cluster.dependents.get(name, ())}
     if len(open_ones) == cluster.missing.get(task.id, 0) and open_ones:
         return []
     return [f"{task.id} is pending on {open_ones}; {cluster.missing.get(task.id, 0)} are counted."]

@@ -67,17 +67,30 @@ class Group:
     principal: str
     size: int
     submitted_at: float
-    items: int = 0  # of a map in chunks
-    chunk: int = 0  # items in each of its first tasks; the last of them may have fewer
+    items: int = 0  # of a map in chunks, in stages or with a tree of folds
+    chunk: int = 0  # items in each of its chunks; the last of them may have fewer
+    stages: int = 1  # tasks through which each item, or chunk, goes; those of one lie together
+    folds: int = 0  # tasks behind these that fold results into partial ones; what comes last has the whole
+
+    @property
+    def units(self) -> int:
+        """How many items, or chunks of them, go through its stages; 0 where its tasks are not told apart."""
+        return -(-self.items // self.chunk) if self.chunk else self.items
 
     @property
     def chunks(self) -> int:
-        """How many of its tasks, the first ones, are chunks."""
-        return -(-self.items // self.chunk) if self.chunk else 0
+        """How many of its results, the first ones, are those of chunks."""
+        return self.units if self.chunk else 0
 
     def items_of(self, place: int) -> int:
         """How many items the task in this place (from 0) has; 0 for one that is no chunk."""
-        return max(0, min(self.chunk, self.items - place * self.chunk))
+        return max(0, min(self.chunk, self.items - place // self.stages * self.chunk))
+
+    def has_result(self, place: int) -> bool:
+        """Whether what the task in this place returns is one of the results of the whole."""
+        if place < self.units * self.stages:
+            return place % self.stages == self.stages - 1
+        return place >= self.units * self.stages + self.folds
 
 
 @dataclass(slots=True)

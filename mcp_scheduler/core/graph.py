@@ -30,7 +30,7 @@ def enter(draft: Draft, task: Task, outside: Mapping[str, State]) -> None:
         state = draft.status(other).state if other is not None else outside.get(name, State.SKIPPED)
         if state not in OVER:
             open_ones.append(name)
-        elif state is not State.SUCCEEDED:
+        elif _breaks(state, task, name):
             draft.skipped[task.id] = before
             draft.move(task, Cause.SKIP).error = BROKEN_DEPENDENCY.format(name, state)
             release_dependents(draft, task)
@@ -48,6 +48,11 @@ def _goes_on_at_once(draft: Draft, task: Task) -> bool:
     status.state = advance(status.state, Cause.READY, task.id)
     draft.cluster.ready.push(task, status.priority, status.at)
     return True
+
+
+def _breaks(state: State, task: Task, name: str) -> bool:
+    """Whether the task is skipped because its dependency `name` has ended so."""
+    return state is not State.SUCCEEDED and not (state is State.FAILED and name == task.extras.source)
 
 
 def _open_before(draft: Draft, task: Task) -> tuple[str, ...]:
@@ -103,7 +108,7 @@ def release_dependents(draft: Draft, task: Task) -> None:
         over = ended_tasks.pop()
         state = draft.status(over).state
         for other in cluster.dependents.pop(over.id, ()):
-            if state is not State.SUCCEEDED and over.id in other.after:
+            if over.id in other.after and _breaks(state, other, over.id):
                 draft.move(other, Cause.SKIP).error = BROKEN_DEPENDENCY.format(over.id, state)
                 ended_tasks.append(other)
                 continue

@@ -171,9 +171,11 @@ def _try(draft: Draft, task: Task, room: Room, until: float, claims: Claims) -> 
         return None, False
     if not needs.has_devices:
         return _open_slot(draft, task, room, avoid), False
-    slot = warm.rise(draft.cluster, room, task.terms, avoid)
+    slot = warm.rise(draft.cluster, room, task.terms, avoid, own=True)
     if slot is None and room.devices.choose(needs, avoid) is not None:
         slot = _open_slot(draft, task, room, avoid)
+    if slot is None:
+        slot = warm.rise(draft.cluster, room, task.terms, avoid)
     return slot, not avoid
 
 

@@ -89,6 +89,9 @@ class Extras:
     that stands alone; `turn` counts from 1 the tasks of the graph that have succeeded and could be undone.
 
     `cached_from` names the equal task whose result is this one's: it has succeeded as it came in.
+
+    `source` names the chunk whose results a chunk of a further stage goes on with, one of those it waits for: if that
+    fails, the items of it that did not fail go on.
     """
 
     reads: tuple[str, ...] = ()
@@ -107,6 +110,7 @@ class Extras:
     turn: int = 0
     rollback: str = ""
     cached_from: str = ""
+    source: str = ""
 
     @property
     def recurs(self) -> bool:

@@ -29,14 +29,19 @@ def vacate(cluster: Cluster, slot: Slot) -> None:
     cluster.wake(slot.since + cluster.warm_seconds, slot=slot.id)
 
 
-def rise(cluster: Cluster, room: Room, terms: Terms, avoid: frozenset[str] = NOTHING) -> Slot | None:
+def rise(
+    cluster: Cluster, room: Room, terms: Terms, avoid: frozenset[str] = NOTHING, *, own: bool = False
+) -> Slot | None:
     """The slot that a call of these terms gets back with its worker and its devices, if there is one; it is reserved
-    then. The one last used is the warmest."""
+    then. The one last used is the warmest. `own`: only one that ran the same function last, so that the stages of a
+    pipeline do not load their models into each other's workers while another device is free."""
     if not room.has_amounts(terms.needs):
         return None
     lane = lane_of(terms)
     for slot in reversed(cluster.resting.values()):
         if slot.node != room.node.name or slot.id in cluster.leaving or lane_of(slot.terms) != lane:
+            continue
+        if own and _work(slot.terms) != _work(terms):
             continue
         if avoid.isdisjoint(slot.devices) and room.devices.rise(slot.id, terms.needs):
             del cluster.resting[slot.id]
@@ -45,6 +50,11 @@ def rise(cluster: Cluster, room: Room, terms: Terms, avoid: frozenset[str] = NOT
             room.seize(terms.needs)
             return slot
     return None
+
+
+def _work(terms: Terms) -> str:
+    """The function that is called, once or for each item of a chunk."""
+    return terms.target.partition(" x ")[0]
 
 
 def evict(draft: Draft, name: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import jmespath
@@ -66,33 +66,28 @@ class Payloads:
             payload = (await self._store.payloads([task.id]))[task.id]
         if not task.after or MARK not in payload:
             return payload
-        return json.dumps(await self._filled(task, json.loads(payload)), separators=(",", ":")).encode()
+        call: dict[str, Any] = json.loads(payload)
+        found = await self._named(task, call)
+        if task.extras.source:
+            call["each"] = _going_on(task, call["each"], found[task.extras.source])
+        return json.dumps(_filled(call, found), separators=(",", ":")).encode()
 
-    async def _filled(self, task: Task, value: Any) -> Any:
-        if isinstance(value, dict):
-            if "$result" in value:
-                return await self._resolve(task, value)  # pyright: ignore[reportUnknownArgumentType]
-            return {key: await self._filled(task, item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(value, list):
-            return [await self._filled(task, item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-        return value
-
-    async def _resolve(self, task: Task, reference: dict[str, Any]) -> Any:
-        """`$result` is a task's id, or [start, end]: the results of that stretch of the task's dependencies, of
-        which the first `chunks` are lists of results themselves."""
-        named = reference["$result"]
-        if isinstance(named, list):
-            start, end = named  # pyright: ignore[reportUnknownVariableType]
-            found: Any = _flat(await self.results(task.after[start:end]), reference.get("chunks", 0))
-        else:
-            found = (await self.results([named]))[0]
-        path = reference.get("path")
-        if path is None:
-            return found
-        try:
-            return jmespath.search(path, found)
-        except JMESPathError as error:
-            raise InvalidRequest(f"The path '{path}' does not fit the result of {named}: {error}") from error
+    async def _named(self, task: Task, call: dict[str, Any]) -> dict[str, Any]:
+        """What each name in the call's references stands for: it is read once, however often it is named. A name is a
+        task's id, or [start, end] as text: the results of that stretch of the task's dependencies, of which the first
+        `chunks` are lists of results themselves."""
+        found: dict[str, Any] = {}
+        for reference in _references(call):
+            named = reference["$result"]
+            key = str(named)
+            if key in found:
+                continue
+            if isinstance(named, list):
+                start, end = named  # pyright: ignore[reportUnknownVariableType]
+                found[key] = _flat(await self.results(task.after[start:end]), reference.get("chunks", 0))
+            else:
+                found[key] = (await self.results([named]))[0]
+        return found
 
     async def results(self, ids: Sequence[str]) -> list[Any]:
         """What these tasks returned, in this order; None for those that returned nothing."""
@@ -106,6 +101,49 @@ class Payloads:
                 text = await self._outputs.result(result.file) if result.file else result.inline
             found.append(None if text is None else json.loads(text))
         return found
+
+
+def _references(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "$result" in value:
+            yield value  # pyright: ignore[reportUnknownArgumentType]
+            return
+        for item in value.values():  # pyright: ignore[reportUnknownVariableType]
+            yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from _references(item)
+
+
+def _filled(value: Any, found: Mapping[str, Any]) -> Any:
+    """The value with what was found in the place of each reference."""
+    if isinstance(value, dict):
+        if "$result" in value:
+            return _picked(value, found)  # pyright: ignore[reportUnknownArgumentType]
+        return {key: _filled(item, found) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_filled(item, found) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def _picked(reference: Mapping[str, Any], found: Mapping[str, Any]) -> Any:
+    named, path = reference["$result"], reference.get("path")
+    value = found[str(named)]
+    if path is None:
+        return value
+    try:
+        return jmespath.search(path, value)
+    except JMESPathError as error:
+        raise InvalidRequest(f"The path '{path}' does not fit the result of {named}: {error}") from error
+
+
+def _going_on(task: Task, each: list[Any], made: Any) -> list[Any]:
+    """The sets of arguments of a chunk in a further stage. An item that failed in the stage before has its error in
+    their place."""
+    if not isinstance(made, list):
+        raise InvalidRequest(f"The stage before, {task.extras.source}, ended without results: see its error.")
+    failed = (isinstance(one, dict) and one.keys() == {"$error"} for one in made)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return [result if bad else item for item, result, bad in zip(each, made, failed, strict=True)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def _flat(results: list[Any], chunks: int) -> list[Any]:

@@ -22,7 +22,8 @@ TOLD: Final = 3  # errors that the chunk's own error tells in full
 
 class Chunk:
     """`items` are the sets of arguments, `first` is the number of the first of them in the whole map. What an earlier
-    attempt of the task has done is not done again."""
+    attempt of the task has done is not done again. {"$error": "..."} is the item of a stage before that failed there:
+    it is passed on."""
 
     def __init__(self, items: list[dict[str, Any]], first: int, folder: str) -> None:
         self._items = items
@@ -37,6 +38,9 @@ class Chunk:
         """Call for each item that is left. Raises what ends the whole chunk: a stop, and want of memory."""
         for index, arguments in enumerate(self._items):
             if self._texts[index] is not None:
+                continue
+            if arguments.keys() == {ERROR}:
+                self.errors[index] = arguments[ERROR]
                 continue
             try:
                 self._texts[index] = encode(call(arguments))

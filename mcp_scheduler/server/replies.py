@@ -116,6 +116,7 @@ def group_brief(group: GroupView, now: float) -> Json:
         "items": group.items or None,
         "items_done": group.items_done if group.items else None,
         "chunk": group.chunk or None,
+        "stages_done": list(group.stages_done),
         "why": one_line(group.why, 140),
         "eta": eta(group.eta),
         "failures": [brief(task, now) for task in group.failures[:3]],

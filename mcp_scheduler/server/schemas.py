@@ -17,6 +17,7 @@ _WHOLE: Final[Schema] = {"type": "integer"}
 _YES: Final[Schema] = {"type": "boolean"}
 _TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
 _ANY_OBJECT: Final[Schema] = {"type": "object"}
+_OBJECTS: Final[Schema] = {"type": "array", "items": _ANY_OBJECT}
 _TEXT_OR_OBJECT: Final[Schema] = {"anyOf": [_TEXT, _ANY_OBJECT]}
 _DURATION: Final[Schema] = {"anyOf": [_NUMBER, _TEXT]}
 
@@ -93,6 +94,7 @@ _TASK_FIELDS: Final[Schema] = {
     "cwd": _TEXT,
     "env": _ANY_OBJECT,
     "stdin": _TEXT_OR_OBJECT,
+    "ranks": _said(_WHOLE, "as torchrun"),
     "inputs": _said(_TEXTS, "files to snapshot"),
     "hold": _said(_YES, "until update_task resume"),
 }
@@ -116,8 +118,8 @@ MAP_TASK: Final = _takes(
     {
         "task": _said(
             _ANY_OBJECT,
-            f'{_AS_SUBMIT}; {{"$item":true}} or {{"$item":"<path>"}} stands for the item; without it object items '
-            "are merged into arguments",
+            f'{_AS_SUBMIT}; {{"$item":true}} or {{"$item":"<path>"}} stands for the item; else object items are '
+            "merged into arguments",
         ),
         "over": _said(
             {
@@ -129,13 +131,11 @@ MAP_TASK: Final = _takes(
                     "rows": _said(_TEXT, "CSV or JSONL file"),
                 },
             },
-            "exactly one of them; product and zip: argument → list",
+            "one of these; product, zip: argument → list",
         ),
-        "chunk": _said(
-            {"anyOf": [_WHOLE, _choice("auto")]},
-            "for many small calls: items per task; retry repeats failed ones only",
-        ),
-        "reduce": _said(_ANY_OBJECT, f'{_AS_SUBMIT}; runs at the end, {{"$result":"items"}} = list of results'),
+        "stages": _said(_OBJECTS, 'pipeline; {"$result":"previous"}'),
+        "chunk": _said({"anyOf": [_WHOLE, _choice("auto")]}, "items per task; retry repeats failed ones"),
+        "reduce": _said(_ANY_OBJECT, 'at the end; {"$result":"items"} = all results; fan_in:k folds k at once'),
         "name": _TEXT,
         "tags": _TEXTS,
         "idempotency_key": _TEXT,
@@ -208,7 +208,6 @@ LIST_FUNCTIONS: Final = _takes(
 
 _STATUS: Final = _gives({"id": _TEXT, "state": _TEXT}, "id", "state")
 _STATUSES: Final[Schema] = {"type": "array", "items": _STATUS}
-_OBJECTS: Final[Schema] = {"type": "array", "items": _ANY_OBJECT}
 
 ONE_STATUS: Final = _STATUS
 SUBMITTED_GROUP: Final = _gives({"id": _TEXT, "state": _TEXT, "size": _WHOLE, "keys": _ANY_OBJECT}, "id", "state")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LATER = (
     "chat", "tool", "replicas", "hedge", "inputs",
 )  # fmt: skip
-_OF_COMMANDS = ("cwd", "env", "stdin")
+_OF_COMMANDS = ("cwd", "env", "stdin", "ranks")
 _LOOKED_AT = frozenset(_LATER) | frozenset(_OF_COMMANDS)
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

@@ -63,6 +63,8 @@ def command_call(caller: Caller, spec: TaskSpec, environment: Environment) -> di
     call: dict[str, Any] = {"command": words, "cwd": cwd, "env": _checked_env(spec.env or {})}
     if spec.stdin is not None:
         call["stdin"] = spec.stdin
+    if spec.ranks is not None:
+        call["ranks"] = spec.ranks
     return call
 
 

@@ -86,13 +86,16 @@ class Composer:
         return known
 
     async def names(
-        self, specs: Iterable[TaskSpec], keys: Mapping[str, str], items: tuple[str, ...] | None = None
+        self,
+        specs: Iterable[TaskSpec],
+        keys: Mapping[str, str],
+        lists: Mapping[str, tuple[str, ...]] | None = None,
+        flat: Iterable[str] = (),
     ) -> Names:
-        """Look up everything that the specs name outside of this submission. `items` are a map's tasks, which its
-        reduce may name."""
-        names = Names(keys=dict(keys))
-        if items is not None:
-            names.groups["items"] = items
+        """Look up everything that the specs name outside of this submission. `lists` are tasks of it, by their ids,
+        which have a name together; those of a list in `flat` are chunks."""
+        names = Names(keys=dict(keys), groups=dict(lists or {}))
+        names.chunks.update((name, len(names.groups[name])) for name in flat)
         wanted: set[str] = set()
         for spec in specs:
             wanted |= names_in(spec)
@@ -119,6 +122,8 @@ class Composer:
         group = await self._store.group(name)
         if group is not None and group.chunk:
             names.chunks[name] = group.chunks
+        if group is not None:
+            members = [task for place, task in enumerate(members) if group.has_result(place)]
         for task in members:
             if task.id not in self._cluster.tasks:
                 names.outside[task.id] = task.status.state
@@ -173,15 +178,15 @@ class Composer:
             size=size_of(plan.call, len(payload), plan.folder),
         )
         if not spec.model_fields_set <= _PLAIN_FIELDS or behind:
-            self._say_more(task, spec, plan, behind)
+            self._say_more(task, spec, plan, behind, names)
         return NewTask(task, payload)
 
-    def _say_more(self, task: Task, spec: TaskSpec, plan: Plan, behind: tuple[str, ...]) -> None:
+    def _say_more(self, task: Task, spec: TaskSpec, plan: Plan, behind: tuple[str, ...], names: Names) -> None:
         """What few tasks ask for: times, things they share, what is to happen if they fail."""
         now = task.submitted_at
         task.start_after = moment(spec.start_after, now, "start_after")
         task.deadline = deadline_of(spec.deadline, now)
-        task.extras = extras_of(spec, behind)
+        task.extras = extras_of(spec, behind, _source(spec, names))
         if recurs(spec):
             task.extras = first_occurrence(spec, task.extras, task.start_after, now)
             task.start_after = task.extras.time
@@ -229,7 +234,7 @@ class Composer:
             for arguments in spec.each:
                 functions.check(entry, arguments)
             terms = self._checked(chunk_terms(terms, len(spec.each)))
-            chunk = {"function": entry.name, "each": spec.each, "first": spec.first}
+            chunk: dict[str, Any] = {"function": entry.name, "each": spec.each, "first": spec.first}
             return Plan(terms, _with_limits(chunk, spec, terms), entry.options, folder)
         functions.check(entry, spec.arguments or {})
         call = {"function": entry.name, "arguments": spec.arguments or {}}
@@ -278,6 +283,11 @@ class Composer:
                 hint="Put the bulk into a file and pass its path.",
             )
         return payload
+
+
+def _source(spec: TaskSpec, names: Names) -> str:
+    """The chunk of the stage before; "" where there is none."""
+    return names.keys[spec.source] if isinstance(spec, ChunkSpec) and spec.source else ""
 
 
 def _refuse_broken_text(spec: TaskSpec) -> None:

@@ -121,20 +121,24 @@ class Desk:
             tasks=tuple(self._look.task(task) for name in shown if (task := self._cluster.tasks.get(name))),
             keys=keys,
             items=group.items,
-            items_done=self._items_done(tally) if group.chunk else 0,
+            items_done=self._items_done(tally) if group.items else 0,
+            stages_done=tally.done(),
             chunk=group.chunk,
             why=self._look.series(tally) if group.kind == "series" else "",
             eta=self._group_eta(tally),
         )
 
     def _items_done(self, tally: Tally) -> int:
-        """Those of chunks that have succeeded, and what running ones say of themselves."""
+        """Those that have succeeded in the last stage, and what running chunks of it say of themselves."""
         done = 0.0
-        for place, (name, state) in enumerate(tally.states.items()):
-            size = tally.group.items_of(place)
+        group = tally.group
+        for place, (name, state) in enumerate(islice(tally.states.items(), group.units * group.stages)):
+            if not group.has_result(place):
+                continue
+            size = group.items_of(place) or 1
             if state is State.SUCCEEDED:
                 done += size
-            elif size and state is State.RUNNING and (told := self._loop.progress.get(name)) is not None:
+            elif group.chunk and state is State.RUNNING and (told := self._loop.progress.get(name)) is not None:
                 done += size * (told.fraction or 0.0)
         return int(done)
 

@@ -16,17 +16,17 @@ def recurs(spec: TaskSpec) -> bool:
     return spec.every is not None or spec.cron is not None
 
 
-def extras_of(spec: TaskSpec, behind: tuple[str, ...] = ()) -> Extras:
+def extras_of(spec: TaskSpec, behind: tuple[str, ...] = (), source: str = "") -> Extras:
     """What the spec asks for beside its terms, without its times."""
     if spec.catch_up is not None and not recurs(spec):
         raise errors.InvalidRequest("`catch_up` belongs to `every` or `cron`.", hint="Give one of these, too.")
-    if not (spec.reads or spec.writes):
+    if not (spec.reads or spec.writes or source):
         return NO_EXTRAS
     for thing in (*spec.reads, *spec.writes):
         if not thing.strip():
             raise errors.InvalidRequest("A thing in `reads` or `writes` has no name.", hint='Name it, as in ["index"].')
     reads = tuple(thing for thing in dict.fromkeys(spec.reads) if thing not in spec.writes)
-    return Extras(reads=reads, writes=tuple(dict.fromkeys(spec.writes)), behind=behind)
+    return Extras(reads=reads, writes=tuple(dict.fromkeys(spec.writes)), behind=behind, source=source)
 
 
 def first_occurrence(spec: TaskSpec, extras: Extras, start: float, now: float) -> Extras:

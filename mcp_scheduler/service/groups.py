@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from mcp_scheduler.core.changes import Changes
@@ -35,23 +36,44 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """How many pieces of work there are: items of chunks, and tasks."""
+        """How many pieces of work there are: items (of which those in stages count once), and tasks."""
         return sum(self._pieces(place) for place in range(len(self.states)))
 
     @property
     def left(self) -> int:
         """How many of them have not ended."""
-        if not self.group.chunk:
+        if not self.group.items:
             return self.open
         return sum(self._pieces(place) for place, state in enumerate(self.states.values()) if state not in FINAL)
 
     def _pieces(self, place: int) -> int:
-        return self.group.items_of(place) or 1
+        return (self.group.items_of(place) or 1) if self.group.has_result(place) else 0
+
+    def done(self) -> tuple[int, ...]:
+        """How many items have succeeded in each stage; () for what has but one."""
+        if self.group.stages == 1:
+            return ()
+        found = [0] * self.group.stages
+        for place, state in enumerate(islice(self.states.values(), self.group.units * self.group.stages)):
+            if state is State.SUCCEEDED:
+                found[place % self.group.stages] += self.group.items_of(place) or 1
+        return tuple(found)
+
+    def with_results(self, states: frozenset[State]) -> list[str]:
+        """The members in one of these states whose results are those of the whole."""
+        return [
+            name
+            for place, (name, state) in enumerate(self.states.items())
+            if state in states and self.group.has_result(place)
+        ]
 
     def flat(self, results: Mapping[str, Any]) -> list[Any]:
-        """The members' results in their order, those of chunks item by item; None where there is none."""
+        """The members' results in their order, those of chunks item by item, of stages the last; None where there is
+        none."""
         found: list[Any] = []
         for place, name in enumerate(self.states):
+            if not self.group.has_result(place):
+                continue
             size, value = self.group.items_of(place), results.get(name)
             if not size:
                 found.append(value)

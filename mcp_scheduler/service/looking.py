@@ -127,8 +127,8 @@ class Looking(Desk):
         """The whole result of a task; for a group the list of its tasks' results, in their order."""
         found = await self._find.any(caller, id)
         if isinstance(found, Tally):
-            told = (State.SUCCEEDED, State.FAILED) if found.group.chunk else (State.SUCCEEDED,)
-            return found.flat(await self._results([name for name, state in found.states.items() if state in told]))
+            told = frozenset((State.SUCCEEDED, State.FAILED) if found.group.chunk else (State.SUCCEEDED,))
+            return found.flat(await self._results(found.with_results(told)))
         return await self._result(found)
 
     async def _result(self, task: Task) -> Any:

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from mcp_scheduler import errors
 from mcp_scheduler.requests import ChunkSpec, MapOver, MapTask, TaskSpec
+from mcp_scheduler.service import pipeline
+from mcp_scheduler.service.folding import Tree
+from mcp_scheduler.service.layout import Layout
+from mcp_scheduler.service.marks import has_mark, put_in, refuse_in_chunks
 
-ITEM: Final = "$item"
-REDUCE: Final = "reduce"
 LIMIT: Final = 100_000
 CHUNK_SECONDS: Final = 0.5  # of a chunk of a size that we choose: the cost of a task is lost in it
 CHUNKS_PER_CPU: Final = 4  # at least: one that turns out long must not leave the other CPUs idle for long
@@ -59,13 +61,38 @@ def _rows(path: Path) -> list[Any]:
     return [dict(row) for row in csv.DictReader(text.splitlines())]
 
 
-def specs_of(request: MapTask, items: list[Any]) -> dict[str, TaskSpec]:
-    """A task for each item, and the reduce. `{"$item": true}` stands for the item, `{"$item": "key"}` for a part."""
+def layout_of(request: MapTask, items: list[Any], size: int) -> Layout:
+    """All tasks of the map: those of its first stage, behind each of them those of the further ones, and the reduce.
+    `size`: items of a chunk, 0 for a task each."""
+    first = _chunks(request, items, size) if size else _each(request, items)
+    stages = 1 + len(request.stages)
+    if len(first) * stages > LIMIT:
+        raise errors.TooLarge(
+            f"{len(first):,} items in {stages} stages would be {len(first) * stages:,} tasks; a map takes {LIMIT:,}.",
+            hint="Say `chunk`, or submit it in several maps.",
+        )
+    specs = pipeline.with_stages(request, first, items) if request.stages else first
+    if request.reduce is None:
+        return Layout(specs, items=len(items) if size or request.stages else 0, chunk=size, stages=stages)
+    tree = Tree(request.reduce, tuple(pipeline.key_of(unit, stages) for unit in first))
+    told_apart = size or request.stages or tree.folds
+    return Layout(
+        specs | tree.specs,
+        tree.lists,
+        frozenset(tree.over_leaves if size else ()),
+        len(items) if told_apart else 0,
+        size,
+        stages,
+        tree.folds,
+    )
+
+
+def _each(request: MapTask, items: list[Any]) -> dict[str, TaskSpec]:
+    """A task for each item."""
     template = request.task
     plain = template.model_dump(exclude_unset=True)
-    marked = _has_mark(plain)
-    specs = {f"{number}": _filled(template, plain, item, marked=marked) for number, item in enumerate(items)}
-    return specs | _reduce(request)
+    marked = has_mark(plain)
+    return {f"{number}": _filled(template, plain, item, marked=marked) for number, item in enumerate(items)}
 
 
 def chunk_size(request: MapTask, count: int, seconds: float | None, cpus: float) -> int:
@@ -80,21 +107,14 @@ def chunk_size(request: MapTask, count: int, seconds: float | None, cpus: float)
     return min(fair, most, LARGEST_CHUNK)
 
 
-def chunks_of(request: MapTask, items: list[Any], size: int) -> dict[str, TaskSpec]:
-    """A task for each `size` items, and the reduce."""
+def _chunks(request: MapTask, items: list[Any], size: int) -> dict[str, TaskSpec]:
+    """A task for each `size` items."""
     template = request.task
+    refuse_in_chunks("a command", template)
     plain = template.model_dump(exclude_unset=True)
     fixed: dict[str, Any] = plain.pop("arguments", None) or {}
-    if template.function is None:
-        raise errors.InvalidRequest(
-            "`chunk` is for functions: a command is a process of its own.", hint="Leave `chunk` out, or map a function."
-        )
-    if _has_mark(plain):
-        raise errors.InvalidRequest(
-            'With `chunk`, {"$item": …} may stand in `arguments` only: all else is said once for many items.'
-        )
-    marked = _has_mark(fixed)
-    sets = [_put_in(fixed, item) if marked else _merged(template, item) for item in items]
+    marked = has_mark(fixed)
+    sets = [put_in(fixed, item) if marked else _merged(template, item) for item in items]
     specs: dict[str, TaskSpec] = {}
     for number, start in enumerate(range(0, len(sets), size)):
         each = sets[start : start + size]
@@ -102,13 +122,7 @@ def chunks_of(request: MapTask, items: list[Any], size: int) -> dict[str, TaskSp
         specs[f"{number}"] = ChunkSpec.model_validate(
             {**plain, "arguments": fixed, "name": name, "each": each, "first": start}
         )
-    return specs | _reduce(request)
-
-
-def _reduce(request: MapTask) -> dict[str, TaskSpec]:
-    if request.reduce is None:
-        return {}
-    return {REDUCE: request.reduce.model_copy(update={"after": (*request.reduce.after, "items")})}
+    return specs
 
 
 def _merged(template: TaskSpec, item: Any) -> dict[str, Any]:
@@ -123,33 +137,5 @@ def _merged(template: TaskSpec, item: Any) -> dict[str, Any]:
 
 def _filled(template: TaskSpec, plain: dict[str, Any], item: Any, *, marked: bool) -> TaskSpec:
     if marked:
-        return TaskSpec.model_validate(_put_in(plain, item))
+        return TaskSpec.model_validate(put_in(plain, item))
     return template.model_copy(update={"arguments": _merged(template, item)})
-
-
-def _has_mark(value: Any) -> bool:
-    if isinstance(value, dict):
-        return ITEM in value or any(_has_mark(item) for item in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, list):
-        return any(_has_mark(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
-    return False
-
-
-def _put_in(value: Any, item: Any) -> Any:
-    if isinstance(value, dict):
-        if ITEM in value:
-            return _part(item, value[ITEM])  # pyright: ignore[reportUnknownArgumentType]
-        return {key: _put_in(part, item) for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [_put_in(part, item) for part in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
-
-
-def _part(item: Any, key: object) -> Any:
-    if key is True:
-        return item
-    if isinstance(item, dict) and key in item:
-        return item[key]  # pyright: ignore[reportUnknownVariableType]
-    raise errors.InvalidRequest(
-        f"The item {json.dumps(item)[:80]} has no '{key}'.", hint="Use true for the whole item."
-    )

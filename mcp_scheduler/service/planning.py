@@ -17,6 +17,7 @@ from mcp_scheduler.core.task import Needs, Task
 from mcp_scheduler.forecast.durations import name_of
 from mcp_scheduler.plans import OutcomeView, PlannedView, PlanView
 from mcp_scheduler.requests import Caller, PlanTasks, SubmitGraph
+from mcp_scheduler.service.layout import Layout
 from mcp_scheduler.service.submitting import Submitting
 from mcp_scheduler.simulation import snapshot
 from mcp_scheduler.simulation.dry_run import DryRun, Forecourse, Run
@@ -64,7 +65,7 @@ class Planning(Submitting):
         """A key of a task says when it is the same again, which matters to submissions alone."""
         assert request.tasks is not None
         specs = {key: spec.model_copy(update={"idempotency_key": None}) for key, spec in request.tasks.items()}
-        made = await self._composed(caller, SubmitGraph(tasks=specs), "graph", specs)
+        made = await self._composed(caller, SubmitGraph(tasks=specs), "graph", Layout(specs))
         ended = {
             name: task.status.state
             for new in made.tasks

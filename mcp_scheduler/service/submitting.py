@@ -20,7 +20,9 @@ from mcp_scheduler.service.compensation import id_of
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
 from mcp_scheduler.service.extras import recurs, refuse_recurring
+from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
+from mcp_scheduler.service.layout import Layout
 from mcp_scheduler.service.references import Names
 
 _BREATH = 500  # tasks composed between two looks at what else is to be done
@@ -138,14 +140,13 @@ class Submitting(Desk):
 
     async def submit_graph(self, caller: Caller, request: SubmitGraph) -> views.Submitted:
         """Tasks with dependencies, all or none."""
-        return await self._submit_group(caller, request, "graph", request.tasks)
+        return await self._submit_group(caller, request, "graph", Layout(request.tasks))
 
     async def submit_map(self, caller: Caller, request: MapTask) -> views.Submitted:
         """One template over many items, and perhaps a reduce over their results."""
         items = mapping.items_of(request.over)
         size = await self._chunk_size(caller, request, len(items))
-        specs = mapping.chunks_of(request, items, size) if size else mapping.specs_of(request, items)
-        return await self._submit_group(caller, request, "map", specs, items=len(items) if size else 0, chunk=size)
+        return await self._submit_group(caller, request, "map", mapping.layout_of(request, items, size))
 
     async def _chunk_size(self, caller: Caller, request: MapTask, count: int) -> int:
         seconds: float | None = None
@@ -160,10 +161,7 @@ class Submitting(Desk):
         caller: Caller,
         request: SubmitGraph | MapTask,
         kind: str,
-        specs: dict[str, TaskSpec],
-        *,
-        items: int = 0,
-        chunk: int = 0,
+        layout: Layout,
     ) -> views.Submitted:
         told = await self._already_told(caller)
         if told:
@@ -171,20 +169,23 @@ class Submitting(Desk):
             return views.Submitted(
                 group=replace(self._group(tally, caller, keys=None), duplicate=True) if tally else None
             )
-        self._refuse_flood(len(specs))
+        self._refuse_flood(len(layout.specs))
         await self.environments.keep(caller.environment)
-        group_id, ids, names, new, undoing = await self._composed(caller, request, kind, specs, is_chunked=bool(chunk))
+        group_id, ids, names, new, undoing = await self._composed(caller, request, kind, layout)
         new[0].task.key = request.idempotency_key or ""
         known = await self._known_by_key(new[0], group=new, undo=undoing[0])
         if known is None:
             now = self._clock.now()
-            group = Group(group_id, request.name or "", kind, caller.principal, len(new), now, items, chunk)
-            functions = await self.composer.functions_for(caller.environment, specs.values())
+            group = Group(
+                group_id, request.name or "", kind, caller.principal, len(new), now,
+                layout.items, layout.chunk, layout.stages, layout.folds,
+            )  # fmt: skip
+            functions = await self.composer.functions_for(caller.environment, layout.specs.values())
             await self._answer_from_cache(new, functions)
             made = [*new, *(undo for undo in undoing if undo is not None)]
             await self._loop.ask(Submitted(made, group, names.outside, origin_of(caller)))
         tally = await self._tally_of(known.group if known else group_id)
-        named = {key: name for key, name in ids.items() if kind == "graph" or key == mapping.REDUCE}
+        named = {key: name for key, name in ids.items() if kind == "graph" or key == REDUCE}
         keys = None if known else named
         return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))
 
@@ -193,11 +194,10 @@ class Submitting(Desk):
         caller: Caller,
         request: SubmitGraph | MapTask,
         kind: str,
-        specs: dict[str, TaskSpec],
-        *,
-        is_chunked: bool = False,
+        layout: Layout,
     ) -> Composed:
         """The tasks of a group, checked from all sides; nothing is changed yet."""
+        specs = layout.specs
         functions = await self.composer.functions_for(caller.environment, specs.values())
         for spec in specs.values():
             refuse_recurring(spec, f"the tasks of a {kind}")
@@ -207,10 +207,8 @@ class Submitting(Desk):
         ids = {
             key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in in_order
         }
-        members = tuple(ids[key] for key in specs if key != mapping.REDUCE) if kind == "map" else None
-        names = await self.composer.names(specs.values(), ids, members)
-        if is_chunked and members is not None:
-            names.chunks["items"] = len(members)
+        lists = {name: tuple(ids[key] for key in keys) for name, keys in layout.lists.items()}
+        names = await self.composer.names(specs.values(), ids, lists, layout.flat)
         new = [
             self.composer.task(
                 caller, _in_group(key, specs[key], request), functions, names, ids[key], group_id,

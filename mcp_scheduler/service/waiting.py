@@ -40,7 +40,7 @@ class Awaited:
         """One line of progress."""
         total = len(self.tasks) + sum(tally.total for tally in self.tallies)
         left = len(self._open_tasks) + sum(tally.left for tally in self.tallies)
-        what = "items" if any(tally.group.chunk for tally in self.tallies) else "tasks"
+        what = "items" if any(tally.group.items for tally in self.tallies) else "tasks"
         return f"{total - left} of {total} {what} have ended"
 
 

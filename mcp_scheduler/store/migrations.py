@@ -163,7 +163,12 @@ _THIRD: Final = (
 
 _FOURTH: Final = ("CREATE INDEX tasks_digest ON tasks (digest) WHERE digest != ''",)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH: Final = (
+    "ALTER TABLE groups ADD COLUMN stages INTEGER DEFAULT 1 NOT NULL",
+    "ALTER TABLE groups ADD COLUMN folds INTEGER DEFAULT 0 NOT NULL",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 
 
 def version_of(connection: Connection) -> int:

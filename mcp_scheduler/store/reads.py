@@ -71,6 +71,8 @@ _GROUP: Final = select(
     groups.c.submitted_at,
     groups.c["items"],
     groups.c.chunk,
+    groups.c.stages,
+    groups.c.folds,
 ).where(groups.c.id == bindparam("group"))
 _MEMBERS: Final = _TASKS.where(tasks.c.group_id == bindparam("group"), tasks.c.group_id != "").order_by(tasks.c.seq)
 _BY_KEY: Final = _TASKS.where(

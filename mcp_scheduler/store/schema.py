@@ -134,6 +134,8 @@ groups = Table(
     _plain("submitted_at", REAL),
     _plain("items", INTEGER, "0"),
     _plain("chunk", INTEGER, "0"),
+    _plain("stages", INTEGER, "1"),
+    _plain("folds", INTEGER, "0"),
     sqlite_strict=True,
 )
 

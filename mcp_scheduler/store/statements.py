@@ -152,7 +152,7 @@ def _copy_payloads() -> Block:
     return Block("task source", build)
 
 
-INSERT_GROUPS: Final = _insert(groups, "id name kind principal size submitted_at items chunk")
+INSERT_GROUPS: Final = _insert(groups, "id name kind principal size submitted_at items chunk stages folds")
 INSERT_PAYLOADS: Final = _insert(payloads, "task body")
 COPY_PAYLOADS: Final = _copy_payloads()
 COPY_RESULTS: Final = _copy_results()

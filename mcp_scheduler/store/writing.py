@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -24,6 +25,7 @@ from mcp_scheduler.store.rows import REASON_TEXT, STATE_TEXT, extras_text, names
 from mcp_scheduler.store.schema import tasks
 from mcp_scheduler.store.terms import TermsBook
 
+_GROUP = attrgetter("id", "name", "kind", "principal", "size", "submitted_at", "items", "chunk", "stages", "folds")
 _STORY = select(tasks.c.id, tasks.c.state, tasks.c.number).where(
     tasks.c.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
 )
@@ -34,13 +36,7 @@ def write(connection: Connection, changes: Changes, book: TermsBook, latest: flo
 
     `latest` is the newest time the store has seen: what has no time of its own is dated by it.
     """
-    statements.INSERT_GROUPS.run(
-        connection,
-        [
-            (one.id, one.name, one.kind, one.principal, one.size, one.submitted_at, one.items, one.chunk)
-            for one in changes.groups
-        ],
-    )
+    statements.INSERT_GROUPS.run(connection, [_GROUP(one) for one in changes.groups])
     learnt = _add(connection, changes.added, book)
     _start(connection, changes)
     _end(connection, changes, latest)

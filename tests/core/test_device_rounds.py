@@ -243,3 +243,34 @@ def test_promises_and_drains_survive_a_commit_that_fails():
     stage.submit("b", on_gpus(ONE))
     assert stage.state("b") is State.QUEUED
     assert stage.cluster.attempts == {AttemptId("a", 1): Attempt(AttemptId("a", 1), "a.1", LOCAL, 1000.0, ("GPU-0",))}
+
+
+def test_the_stages_of_a_pipeline_keep_to_their_own_devices():
+    stage = GpuStage(gpu(0), gpu(1), cpus=4)
+    new = []
+    for item in "abc":
+        new.append(stage.new(f"{item}1", on_gpus(ONE, "m.encode x 10"), group="g"))
+        new.append(stage.new(f"{item}2", on_gpus(ONE, "m.decode x 10"), after=f"{item}1", group="g"))
+    stage.turn(Submitted(new[:2]))
+    first = stage.devices_of("a1")
+    stage.end("a1")
+    second = stage.devices_of("a2")
+    assert second != first
+    stage.turn(Submitted(new[2:4]))
+    assert stage.devices_of("b1") == first
+    stage.end("a2")
+    stage.end("b1")
+    stage.turn(Submitted(new[4:]))
+    assert (stage.devices_of("b2"), stage.devices_of("c1")) == (second, first)
+    stage.end("b2")
+    stage.end("c1")
+    assert stage.devices_of("c2") == second
+
+
+def test_another_function_gets_a_warm_worker_where_no_other_device_is_free():
+    stage = GpuStage(gpu(0))
+    stage.submit("a", on_gpus(ONE, "m.encode"))
+    slot = stage.slot_of("a")
+    stage.end("a")
+    stage.submit("b", on_gpus(ONE, "m.decode"))
+    assert stage.slot_of("b") == slot

@@ -2,7 +2,7 @@ import pytest
 
 from mcp_scheduler.core.events import Action, Group, Submitted, UpdateAsked
 from mcp_scheduler.core.states import Reason, State
-from mcp_scheduler.core.task import Retry
+from mcp_scheduler.core.task import Extras, Retry
 from tests.core.builders import Stage, terms
 
 DIAMOND = {"top": "", "left": "top", "right": "top", "bottom": "left right"}
@@ -222,3 +222,38 @@ def test_what_comes_in_with_a_result_has_succeeded_and_starts_nothing():
     stage.turn(Submitted([known, follows], Group("g", "", "graph", "ann", 2, stage.now)))
     assert stage.states("known follows") == [State.SUCCEEDED, State.RUNNING]
     assert stage.launched == ["follows.1"]
+
+
+SOURCED = Extras(source="a")
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"), [(None, State.RUNNING), (Reason.ERROR, State.RUNNING), (Reason.CANCELLED, State.SKIPPED)]
+)
+def test_a_chunk_goes_on_with_what_its_source_has_made_even_if_that_failed(reason, state):
+    stage = Stage(cpus=4)
+    new = [stage.new("a"), stage.new("b", after="a"), stage.new("plain", after="a")]
+    new[1].task.extras = SOURCED
+    stage.turn(Submitted(new, Group("g", "", "map", "ann", 3, stage.now)))
+    assert stage.state("b") is State.PENDING
+    if reason is Reason.CANCELLED:
+        stage.cancel("a")
+    stage.end("a", reason)
+    assert stage.state("b") is state
+    assert stage.state("plain") is (State.RUNNING if reason is None else State.SKIPPED)
+
+
+def test_a_chunk_that_is_run_again_waits_for_its_source_and_not_for_its_success():
+    stage = Stage(cpus=4)
+    new = [stage.new("a"), stage.new("b", after="a")]
+    new[1].task.extras = SOURCED
+    stage.turn(Submitted(new, Group("g", "", "map", "ann", 2, stage.now)))
+    stage.end("a", Reason.ERROR)
+    stage.end("b", Reason.ERROR)
+    stage.turn(UpdateAsked(("a", "b"), Action.RETRY))
+    assert stage.states("a b") == [State.RUNNING, State.PENDING]
+    stage.end("a", Reason.ERROR)
+    assert stage.running == ["b"]
+    stage.end("b", Reason.ERROR)
+    stage.turn(UpdateAsked(("b",), Action.RETRY))
+    assert stage.running == ["b"]

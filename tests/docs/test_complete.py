@@ -89,7 +89,7 @@ def test_what_is_not_there_yet_is_what_the_program_refuses():
 
 
 def test_every_field_of_a_task_has_a_sample_above():
-    runs = {"function", "arguments", "command", "lease", "cwd", "env", "stdin"}
+    runs = {"function", "arguments", "command", "lease", "cwd", "env", "stdin", "ranks"}
     assert TaskSpec.model_fields.keys() == SAMPLES.keys() | CALLS.keys() | runs
 
 

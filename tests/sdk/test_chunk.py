@@ -71,3 +71,12 @@ def test_it_tells_how_far_it_is(tmp_path):
     told = []
     run(tmp_path, Calls(), told)
     assert told[-1] == (1.0, "4 of 4 items")
+
+
+def test_an_item_that_failed_in_a_stage_before_is_passed_on_and_not_called(tmp_path):
+    calls = Calls()
+    chunk = Chunk([{"n": 0}, {"$error": "ValueError: before"}, {"n": 2}], 7, str(tmp_path / "t"))
+    chunk.run(calls, task())
+    assert calls.seen == [0, 2]
+    assert json.loads(chunk.result()) == [0, {"$error": "ValueError: before"}, 20]
+    assert chunk.failure() == "1 of 3 items failed; item 8: ValueError: before"

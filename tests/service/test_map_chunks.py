@@ -4,8 +4,9 @@ from mcp_scheduler.core.events import Group
 from mcp_scheduler.core.states import State
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.requests import MapTask
+from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
-from mcp_scheduler.service.mapping import REDUCE, chunk_size, chunks_of
+from mcp_scheduler.service.mapping import chunk_size, layout_of
 
 
 def request(**fields):
@@ -14,7 +15,7 @@ def request(**fields):
 
 def test_each_chunk_has_its_items_with_the_fixed_arguments_and_its_name_says_which():
     asked = request(task={"function": "m.f", "arguments": {"x": {"$item": True}, "mode": "fast"}, "priority": 3})
-    specs = chunks_of(asked, [1, 2, 3, 4, 5], 2)
+    specs = layout_of(asked, [1, 2, 3, 4, 5], 2).specs
     assert [(spec.name, spec.each, spec.first, spec.priority) for spec in specs.values()] == [
         ("items 0-1", [{"x": 1, "mode": "fast"}, {"x": 2, "mode": "fast"}], 0, 3),
         ("items 2-3", [{"x": 3, "mode": "fast"}, {"x": 4, "mode": "fast"}], 2, 3),
@@ -24,7 +25,7 @@ def test_each_chunk_has_its_items_with_the_fixed_arguments_and_its_name_says_whi
 
 def test_items_that_are_objects_are_merged_and_the_reduce_waits_for_all():
     asked = request(task={"function": "m.f", "arguments": {"a": 1}}, reduce={"function": "m.sum"})
-    specs = chunks_of(asked, [{"b": 2}], 10)
+    specs = layout_of(asked, [{"b": 2}], 10).specs
     assert specs["0"].each == [{"a": 1, "b": 2}]
     assert specs[REDUCE].after == ("items",)
 
@@ -47,7 +48,7 @@ def test_what_cannot_be_done_in_chunks_is_refused(task, said):
             request(task=task)
         return
     with pytest.raises(InvalidRequest, match=said):
-        chunks_of(request(task=task), [1, 2], 2)
+        layout_of(request(task=task), [1, 2], 2)
 
 
 @pytest.mark.parametrize(

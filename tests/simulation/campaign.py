@@ -87,6 +87,7 @@ class Walker:
             draw.choice(("skip", "one", "all")),
             60.0 if self.aside.random() < 0.05 else 0.0,
             draw.random() < 0.3,
+            self.aside.random() < 0.5,
         )
 
     def cancel(self) -> None:

@@ -201,6 +201,14 @@ def retries_without_limit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(budget.RetryBudget, "take", lambda *_: True)
 
 
+def failures_let_everybody_go_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(graph, "_breaks", lambda *_: False)
+
+
+def the_failure_of_a_source_skips(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(graph, "_breaks", lambda state, _task, _name: state is not State.SUCCEEDED)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -229,4 +237,6 @@ FAULTS: tuple[Plant, ...] = (
     failed_without_undoing,
     rollbacks_forgotten_at_boot,
     retries_without_limit,
+    failures_let_everybody_go_on,
+    the_failure_of_a_source_skips,
 )

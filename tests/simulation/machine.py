@@ -35,6 +35,7 @@ WANTED = st.builds(
     catch_up=st.sampled_from(("skip", "one", "all")),
     deadline=st.sampled_from((0.0, 0.0, 0.0, 30.0)),
     undo=st.booleans(),
+    goes_on=st.booleans(),
 )
 
 

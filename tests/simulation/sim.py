@@ -40,6 +40,7 @@ from mcp_scheduler.store.memory import MemoryStore
 from tests.core.builders import needs, terms
 from tests.simulation.budgets import Budgets, small_budget
 from tests.simulation.rivals import Rivals, nearest
+from tests.simulation.sources import Sources
 from tests.simulation.undos import Undos, undoing_extras
 from tests.simulation.world import Past, World
 
@@ -80,6 +81,7 @@ class Wanted:
     catch_up: str = "one"
     deadline: float = 0.0
     undo: bool = False  # has a compensation
+    goes_on: bool = False  # with what the first of those in `after` has made, even if that fails
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Sim:
         self.policy = BUILT_IN["priority"]
         self.undos = Undos()
         self.budgets = Budgets()
+        self.sources = Sources()
         self._seq = 0
         self._size = CPUS
         self._boot()
@@ -277,6 +280,8 @@ class Sim:
             task.extras = replace(
                 task.extras, every=one.every, catch_up=one.catch_up, occurrence=1, time=task.start_after
             )
+        if one.goes_on and after and not self._is_lease(after[0]):
+            task.extras = replace(task.extras, source=after[0])
         if one.undo and not one.every and asked.kind is not Kind.LEASE:
             task.extras = replace(task.extras, undo=f"{name}-undo")
         self.rivals.know(task, siblings)
@@ -394,9 +399,8 @@ class Sim:
     def _look_at_starts(self, started: Sequence[Attempt], events: Sequence[Event]) -> None:
         """Just before they become durable: may these start, by what was durable before and what was asked since?"""
         freed = {(name, event.action) for event in events if isinstance(event, UpdateAsked) for name in event.tasks}
-        succeeded = {
-            event.attempt.task for event in events if isinstance(event, Ended) and event.outcome.reason is None
-        }
+        ended = {event.attempt.task: event.outcome.reason for event in events if isinstance(event, Ended)}
+        succeeded = {name for name, reason in ended.items() if reason is None}
         released = (name for name, action in freed if action is Action.RELEASE and self._is_lease(name))
         succeeded.update(released)
         for attempt in started:
@@ -405,10 +409,7 @@ class Sim:
             task = done(self.store.tasks([name])).get(name) or self.fresh[name]
             held = task.status.state is State.HELD and (name, Action.RESUME) not in freed
             assert not held, f"{name} is started though it is held."
-            stored = done(self.store.tasks(task.after))
-            for other in task.after:
-                over = other in succeeded or (other in stored and stored[other].status.state is State.SUCCEEDED)
-                assert over, f"{name} is started before {other} has succeeded."
+            self.sources.check_start(task, done(self.store.tasks(task.after)), succeeded, ended)
 
     def _is_lease(self, name: str) -> bool:
         return self.world.past[name].terms.kind is Kind.LEASE
@@ -439,6 +440,7 @@ class Sim:
         """The promises, as far as they can be seen at this moment."""
         stored = done(self.store.tasks(self.known))
         self.rivals.check(stored, self.world.alive)
+        self.sources.check(stored)
         self.undos.check(stored, self.cancelled)
         assert set(stored) == set(self.known), f"Acknowledged, and gone: {set(self.known) - set(stored)}."
         for name, task in stored.items():

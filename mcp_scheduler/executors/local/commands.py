@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import secrets
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from mcp_scheduler.core.changes import Launch
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.errors import ExecutorUnavailable
-from mcp_scheduler.executors.local import burial, ends, records
+from mcp_scheduler.executors.local import burial, ends, ranks, records
 from mcp_scheduler.executors.local.ends import EndsKept
 from mcp_scheduler.executors.local.folders import Berth, Folders
 from mcp_scheduler.executors.local.held import COMMAND, is_held
@@ -213,12 +214,14 @@ class Commands:
     ) -> dict[str, Any]:
         limits = self._limits
         env = {**call.get("env", {}), **self._pool.visibility(launch.devices)}
+        if len(launch.devices) > 1:
+            env.setdefault("NPROC_PER_NODE", str(len(launch.devices)))
         if "PYTHONUNBUFFERED" not in environment.variables:
             env.setdefault("PYTHONUNBUFFERED", "1")
         return {
             "attempt": str(attempt),
             "cookie": self._keeper.cookie_of(attempt, launch),
-            "argv": words(call["command"]),
+            "argv": _argv(call),
             "environment": environment.key,
             "env": env,
             "cwd": call["cwd"],
@@ -228,6 +231,14 @@ class Commands:
             "idle_timeout": launch.terms.idle_timeout,
             "caps": [limits.head, limits.tail],
         }
+
+
+def _argv(call: Mapping[str, Any]) -> list[str]:
+    """The program with its arguments; with `ranks`, the program that starts so many of it."""
+    told = words(call["command"])
+    if "ranks" not in call:
+        return told
+    return [sys.executable, "-I", "-S", ranks.PROGRAM, str(call["ranks"]), "--", *told]
 
 
 def words(command: list[Any]) -> list[str]:

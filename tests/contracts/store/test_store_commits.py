@@ -113,7 +113,7 @@ async def test_a_result_belongs_to_the_status_it_came_with(store: Store) -> None
 
 
 async def test_deadlines_groups_and_remembered_requests_come_back(store: Store) -> None:
-    group = Group("g", "sweep", "map", "agent", 2, 10.0)
+    group = Group("g", "sweep", "map", "agent", 2, 10.0, items=9, chunk=5, stages=2, folds=3)
     told = Remembered(Origin("door", "7"), "submit", ("a", "b"))
     await store.commit(Changes(groups=[group], added=[new("a", group="g"), new("b", group="g")], remembered=[told]))
     await store.commit(Changes(deadlines={"a": 50.0, "b": None}))

@@ -67,6 +67,21 @@ def picky(n: int, log: str) -> int:
 
 
 @function
+def check(n: int) -> int:
+    """Fails at negative numbers."""
+    if n < 0:
+        raise ValueError(f"{n} is negative")
+    return n
+
+
+@function
+def chain(parts: list[str], log: str) -> str:
+    """Join texts, and leave a mark that it was done."""
+    Path(log).touch()
+    return f"({'+'.join(parts)})"
+
+
+@function
 def note(path: str, line: str) -> str:
     """Write a line to the end of a file."""
     with Path(path).open("a") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -347,6 +348,91 @@ async def test_a_chunk_that_fails_has_the_results_of_its_other_items(scheduler: 
     assert await scheduler.full_result(mapped.id) == [{"$error": "ValueError: x"}, {"$error": "ValueError: y"}]
     page = await scheduler.read(mapped.id, "result", path='[1]."$error"')
     assert page.text == "ValueError: y"
+
+
+async def test_items_go_through_stages_and_one_that_fails_stops_no_other(scheduler: Scheduler) -> None:
+    mapped = await scheduler.map(
+        call("check"),
+        [1, 2, -3, 4],
+        argument="n",
+        stages=[
+            {"function": call("add"), "arguments": {"a": {"$result": "previous"}, "b": {"$item": True}}},
+            {"command": [sys.executable, "-c", "import sys; print(sys.argv[1])", {"$result": "previous"}]},
+        ],
+    )
+    with pytest.raises(TaskFailed, match="-3 is negative"):
+        await mapped.result(LIMIT)
+    results = await scheduler.full_result(mapped.id)
+    assert [one and one["stdout_tail"] for one in results] == ["2\n", "4\n", None, "8\n"]
+    group = await scheduler.get(mapped.id)
+    assert isinstance(group, views.GroupView)
+    assert (group.size, group.items, group.items_done, group.stages_done) == (12, 4, 3, (3, 3, 3))
+    assert group.counts == {"succeeded": 9, "failed": 1, "skipped": 2}
+    later = await scheduler.submit_many([{"function": call("add"), "arguments": {"a": 1}, "after": [mapped.id]}])
+    view = await later[0].wait(LIMIT)
+    assert view.state == "skipped"
+
+
+async def test_chunks_go_through_stages_and_the_items_of_one_that_failed_go_on(scheduler: Scheduler) -> None:
+    mapped = await scheduler.map(
+        call("check"),
+        [1, 2, -3, 4, 5],
+        argument="n",
+        chunk=2,
+        stages=[{"function": call("add"), "arguments": {"a": {"$result": "previous"}, "b": 10}}] * 2,
+    )
+    with pytest.raises(TaskFailed, match="1 of 2 items failed; item 2: ValueError: -3 is negative"):
+        await mapped.result(LIMIT)
+    assert await scheduler.full_result(mapped.id) == [21, 22, {"$error": "ValueError: -3 is negative"}, 24, 25]
+    whole = await scheduler.map(
+        call("check"),
+        list(range(9)),
+        argument="n",
+        chunk=4,
+        stages=[{"function": call("add"), "arguments": {"a": {"$result": "previous"}, "b": 10}}],
+        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}},
+    )
+    assert await whole.result(LIMIT) == [*range(10, 19), sum(range(10, 19))]
+    later = await scheduler.submit(call("total"), numbers={"$result": whole.id, "path": "[:9]"})
+    assert await later.result(LIMIT) == sum(range(10, 19))
+
+
+async def test_a_reduce_with_a_fan_in_begins_before_all_items_have_ended(scheduler: Scheduler, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    here = [str(tmp_path)] * 4
+    mapped = await scheduler.map(
+        call("wait_for_file"),
+        [*here, str(log)],  # the last item ends only when the first fold has been done
+        argument="path",
+        options={"needs": {"cpus": 0.1}},
+        reduce={
+            "function": call("chain"),
+            "arguments": {"parts": {"$result": "items"}, "log": str(log)},
+            "needs": {"cpus": 0.1},
+            "fan_in": 2,
+        },
+    )
+    assert await mapped.result(LIMIT) == [*["seen"] * 5, "(((seen+seen)+(seen+seen))+(seen))"]
+    group = await scheduler.get(mapped.id)
+    assert isinstance(group, views.GroupView)
+    assert (group.size, group.items, group.items_done) == (10, 5, 5)
+    failed = await scheduler.map(
+        call("check"),
+        [1, -2, 3],
+        argument="n",
+        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}, "fan_in": 2},
+    )
+    with pytest.raises(TaskFailed, match="-2 is negative"):
+        await failed.result(LIMIT)
+    assert (await scheduler.full_result(failed.id))[-1] is None
+
+
+async def test_a_command_runs_as_the_ranks_of_a_gang(scheduler: Scheduler) -> None:
+    program = "import os; os.write(1, os.environ['RANK'].encode())"
+    (handle,) = await scheduler.submit_many([{"command": [sys.executable, "-c", program], "ranks": 3}])
+    assert sorted((await handle.result(LIMIT))["stdout_tail"]) == ["0", "1", "2"]
+    with pytest.raises(errors.InvalidRequest, match="`ranks` belongs to a command"):
+        await scheduler.submit_many([{"function": call("add"), "arguments": {"a": 1}, "ranks": 2}])
 
 
 async def test_a_plan_tells_what_would_happen_and_submits_nothing(scheduler: Scheduler) -> None:
