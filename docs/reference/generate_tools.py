@@ -66,7 +66,8 @@ TASK = {
     "cwd": "Working folder of a command. Default: the client's.",
     "env": "Further environment variables of a command.",
     "stdin": "What a command reads from its standard input: a text, or a `$result`.",
-    "inputs": "Files of which a snapshot is taken before the first attempt.",
+    "inputs": "Files, folders and patterns, relative to the working folder: kept as they are now; every attempt sees a "
+    "copy in `$MCP_SCHEDULER_INPUTS` (`current_task().inputs`).",
     "hold": "Keep it `held` until it is resumed.",
 }
 GROUP = {

@@ -88,7 +88,8 @@ class Extras:
     none. Of a compensation, `undoes` names its owner, `saga` the graph whose failure it waits for, or its owner where
     that stands alone; `turn` counts from 1 the tasks of the graph that have succeeded and could be undone.
 
-    `cached_from` names the equal task whose result is this one's: it has succeeded as it came in.
+    `cached_from` names the equal task whose result is this one's: it has succeeded as it came in. `inputs` names the
+    set of files that is kept for it, "" for none.
     """
 
     reads: tuple[str, ...] = ()
@@ -107,6 +108,7 @@ class Extras:
     turn: int = 0
     rollback: str = ""
     cached_from: str = ""
+    inputs: str = ""
 
     @property
     def recurs(self) -> bool:

@@ -93,7 +93,7 @@ _TASK_FIELDS: Final[Schema] = {
     "cwd": _TEXT,
     "env": _ANY_OBJECT,
     "stdin": _TEXT_OR_OBJECT,
-    "inputs": _said(_TEXTS, "files to snapshot"),
+    "inputs": _said(_TEXTS, "files, folders, globs: copied now to $MCP_SCHEDULER_INPUTS"),
     "hold": _said(_YES, "until update_task resume"),
 }
 

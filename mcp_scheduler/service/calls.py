@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 _LATER = (
-    "chat", "tool", "replicas", "hedge", "inputs",
+    "chat", "tool", "replicas", "hedge",
 )  # fmt: skip
 _LATER_SET = frozenset(_LATER)
 _TYPES: dict[str, tuple[type, ...]] = {
