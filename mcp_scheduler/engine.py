@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from mcp_scheduler.core.breakers import Breakers
 from mcp_scheduler.core.budget import RetryBudget
+from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.recurring import may_rest
@@ -16,6 +17,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.executors.local.executor import LocalExecutor
 from mcp_scheduler.executors.local.folders import Folders
+from mcp_scheduler.executors.local.inputs import LocalInputs
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
 from mcp_scheduler.forecast.book import Book
@@ -35,6 +37,7 @@ from mcp_scheduler.runtime.upkeep import Upkeep
 from mcp_scheduler.runtime.watch import Watch
 from mcp_scheduler.service import Service
 from mcp_scheduler.service.adapting import Adapting
+from mcp_scheduler.service.snapshots import Snapshots
 from mcp_scheduler.settings import Pool, Queue, Settings, load
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
@@ -79,9 +82,9 @@ class Engine:
         self._loop = Loop(self._cluster, self._store, effects, self._clock, watch, settings.queue.batch_seconds)
         self._load = LoadSampler(self._sensor, self._loop.report, pool.memory_limit)
         self._gpus = GpuFeed.of(pool.devices, self._loop.report, self._executor.tenants, path, nvidia=pool.gpus)
-        self._loop.on_commit.append(lambda _: self._watch_gpus())
         self._at_work = (0, 0)
-        self._upkeep = Upkeep(self._cluster, self._store, outputs, self._clock, settings.queue)
+        self._inputs = LocalInputs(folders.inputs, settings.inputs)
+        self._upkeep = Upkeep(self._cluster, self._store, outputs, self._inputs, self._clock, settings.queue)
         self._adapting = Adapting(self._cluster, self._loop, policies)
         self._tasks: list[asyncio.Task[None]] = []
         self.service = Service(
@@ -96,6 +99,7 @@ class Engine:
             limits=settings.queue,
             policies=policies,
             home=path,
+            snapshots=Snapshots(self._inputs, settings.inputs, home.path),
             embedded=embedded,
             gpus=self._gpus,
             load=self._load,
@@ -103,7 +107,7 @@ class Engine:
             hangs=self._executor.frozen,
         )
         self.service.on_stop = self.over.set
-        self._loop.on_commit.append(self._adapting.committed)
+        self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
@@ -129,12 +133,13 @@ class Engine:
         leases = {name for name, of in terms.items() if of.kind is Kind.LEASE}
         with_processes = [attempt for attempt in boot.attempts if attempt.id.task not in leases]
         await self._executor.recover(with_processes, terms)
+        await self._inputs.sweep(self._store.tasks, {str(attempt.id) for attempt in with_processes})
         self._cluster.rebuild()
         await self.service.load_drains()
         await self.service.load_policy()
         await self.service.load_pause()
         await looking
-        self._watch_gpus()
+        self._watch_gpus(Changes())
         await self._lessons.load()
         self._loop.stop_asked_again()
         self._loop.wake()
@@ -149,7 +154,7 @@ class Engine:
             ),
         ]
 
-    def _watch_gpus(self) -> None:
+    def _watch_gpus(self, _changes: Changes) -> None:
         """While anything runs on devices they are looked at often, and at once when it begins or ends."""
         held, resting = len(self._cluster.rooms[LOCAL].devices.held), len(self._cluster.resting)
         if (held, resting) != self._at_work:
@@ -185,6 +190,7 @@ class Engine:
         await asyncio.gather(loop, *beside, return_exceptions=True)
         await self._lessons.keep()
         await self._executor.close()
+        await self._inputs.close()
         await self._gpus.close()
         await self._store.close()
         self._lock.release()

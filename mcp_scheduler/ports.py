@@ -236,6 +236,28 @@ class Outputs(Protocol):
     async def remove(self, pruned: Pruned) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A set of files that is kept: its name, which says what is in it, and how much that is."""
+
+    name: str
+    files: int
+    bytes: int
+
+
+class Inputs(Protocol):
+    """Keeps files as they are when a task is submitted, as long as a task has them.
+
+    `take` keeps files (path for the task, place) and notes the set in `taken`, whose holder calls `let_go` at last.
+    `hold` is durable when it returns: these tasks have these sets, until they are released.
+    """
+
+    async def take(self, files: Sequence[tuple[str, str]], taken: list[str]) -> Tree: ...
+    def let_go(self, taken: list[str]) -> None: ...
+    async def hold(self, trees: Mapping[str, str]) -> None: ...
+    def release(self, tasks: Iterable[str]) -> None: ...
+
+
 class Sensor(Protocol):
     """What the host says about itself: capacity once, load as often as it is asked."""
 

@@ -112,6 +112,19 @@ class Queue(Room):
     )
 
 
+class Inputs(Room):
+    """Files that are kept as they are at submission (`inputs`)."""
+
+    allow: list[str] = Field(
+        default_factory=list, description="Folders that every client may name, beside its own working folder"
+    )
+    task_bytes: int = Field(default=2 * 2**30, description="Bytes of one task's inputs at most")
+    task_files: int = Field(default=10_000, description="Files of one task's inputs at most")
+    store_bytes: int = Field(
+        default=20 * 2**30, description="Bytes that the inputs of all tasks may have together; equal files count once"
+    )
+
+
 class Engine(Room):
     """The engine process itself."""
 
@@ -150,6 +163,7 @@ class Settings(BaseSettings):
 
     pool: Pool = Field(default_factory=Pool)
     queue: Queue = Field(default_factory=Queue)
+    inputs: Inputs = Field(default_factory=Inputs)
     engine: Engine = Field(default_factory=Engine)
     forecasts: Forecasts = Field(default_factory=Forecasts)
     http: Http = Field(default_factory=Http)

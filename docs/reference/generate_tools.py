@@ -68,7 +68,8 @@ TASK = {
     "stdin": "What a command reads from its standard input: a text, or a `$result`.",
     "ranks": "Start the command so many times, as the ranks of one gang: each has `RANK`, `LOCAL_RANK`, `WORLD_SIZE`, "
     "`MASTER_ADDR` and `MASTER_PORT`, as from torchrun. One that fails ends the others.",
-    "inputs": "Files of which a snapshot is taken before the first attempt.",
+    "inputs": "Files, folders and patterns, relative to the working folder: kept as they are now; every attempt sees a "
+    "copy in `$MCP_SCHEDULER_INPUTS` (`current_task().inputs`).",
     "hold": "Keep it `held` until it is resumed.",
 }
 GROUP = {

@@ -71,6 +71,10 @@ def submit(
     on_failure: Annotated[
         str | None, typer.Option(metavar="JSON", help="A task that undoes it, run after its final failure.")
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="PATH", help="A file, folder or pattern, kept as it is now. Repeatable."),
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Hold it back until `resume`.")] = False,
     cwd: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Working folder of a command. Default: this one.")
@@ -115,6 +119,7 @@ def submit(
         "catch_up": catch_up,
         "on_failure": None if on_failure is None else arguments.task(on_failure, "--on-failure"),
         "cache": cache,
+        "inputs": inputs,
         "hold": hold,
         "cwd": None if cwd is None else str(cwd.absolute()),
         "env": arguments.variables(env or ()),

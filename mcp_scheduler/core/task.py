@@ -88,7 +88,8 @@ class Extras:
     none. Of a compensation, `undoes` names its owner, `saga` the graph whose failure it waits for, or its owner where
     that stands alone; `turn` counts from 1 the tasks of the graph that have succeeded and could be undone.
 
-    `cached_from` names the equal task whose result is this one's: it has succeeded as it came in.
+    `cached_from` names the equal task whose result is this one's: it has succeeded as it came in. `inputs` names the
+    set of files that is kept for it, "" for none.
 
     `source` names the chunk whose results a chunk of a further stage goes on with, one of those it waits for: if that
     fails, the items of it that did not fail go on.
@@ -111,6 +112,7 @@ class Extras:
     rollback: str = ""
     cached_from: str = ""
     source: str = ""
+    inputs: str = ""
 
     @property
     def recurs(self) -> bool:

@@ -7,7 +7,7 @@ import logging
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.errors import SchedulerError
-from mcp_scheduler.ports import Clock, Outputs, Store
+from mcp_scheduler.ports import Clock, Inputs, Outputs, Store
 from mcp_scheduler.settings import Queue
 
 log = logging.getLogger("mcp_scheduler.upkeep")
@@ -20,10 +20,13 @@ _BATCH = 500
 class Upkeep:
     """Runs beside the loop. What fails is tried again the next time."""
 
-    def __init__(self, cluster: Cluster, store: Store, outputs: Outputs, clock: Clock, limits: Queue) -> None:
+    def __init__(
+        self, cluster: Cluster, store: Store, outputs: Outputs, inputs: Inputs, clock: Clock, limits: Queue
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._outputs = outputs
+        self._inputs = inputs
         self._clock = clock
         self._limits = limits
 
@@ -44,6 +47,7 @@ class Upkeep:
             self._cluster.pruned(pruned.tasks, pruned.states)
             if pruned.tasks or pruned.result_files:
                 await self._outputs.remove(pruned)
+                self._inputs.release(pruned.tasks)
             total += len(pruned.tasks)
             if len(pruned.tasks) < _BATCH:
                 return total

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mcp_scheduler.sdk import inputs
 from mcp_scheduler.sdk.chunk import Chunk
 from mcp_scheduler.sdk.current import RUNNING, CurrentTask
 from mcp_scheduler.sdk.describe import Offered
@@ -54,12 +55,21 @@ class Calls:
     """The main thread's work: take, run, report, until the worker is to end."""
 
     def __init__(
-        self, link: Link, now: Now, functions: Mapping[str, Offered], *, tasks: Path, results: Path, limits: Limits
+        self,
+        link: Link,
+        now: Now,
+        functions: Mapping[str, Offered],
+        *,
+        tasks: Path,
+        results: Path,
+        limits: Limits,
+        kept: str = "",
     ) -> None:
         self._link = link
         self._now = now
         self._functions = functions
         self._tasks = str(tasks)
+        self._kept = kept  # the folder of inputs
         self._results = results
         self._limits = limits
         self._stops = Stops(now, link.end)
@@ -102,6 +112,7 @@ class Calls:
         folder = f"{self._tasks}/{task}"
         os.environ["MCP_SCHEDULER_ATTEMPT"] = attempt
         os.environ["MCP_SCHEDULER_FOLDER"] = folder
+        os.environ.pop(inputs.VARIABLE, None)
         RUNNING.task = CurrentTask(
             task, int(number), folder, name=call.get("name") or "", devices=tuple(call.get("devices") or ()),
             report=self._reporter(attempt), stop_asked=self._stops.asked,
@@ -138,7 +149,7 @@ class Calls:
         assert task is not None
         chunk = Chunk(call["each"], call["first"], f"{self._tasks}/{task.id}") if "each" in call else None
         try:
-            end = self._stoppable(offered, call.get("arguments") or {}, chunk, sequence)
+            end = self._stoppable(offered, call, chunk, sequence)
         except Stopped:
             end = End(None)
         self._stops.disarm()
@@ -149,13 +160,15 @@ class Calls:
             end = End(self._stops.reason, f"The call was asked to stop ({self._stops.reason}).")
         return end if chunk is None else _closed(chunk, end)
 
-    def _stoppable(self, offered: Offered, arguments: dict[str, Any], chunk: Chunk | None, sequence: int) -> End:
+    def _stoppable(self, offered: Offered, call: dict[str, Any], chunk: Chunk | None, sequence: int) -> End:
         """Stopped may come out of any line here, the last included."""
         value = None
         try:
             self._stops.arm(sequence)
+            if "inputs" in call:
+                self._lay_out(call["inputs"]["tree"])
             if chunk is None:
-                value = self._value(offered, arguments)
+                value = self._value(offered, call.get("arguments") or {})
             else:
                 assert RUNNING.task is not None
                 chunk.run(lambda item: self._value(offered, item), RUNNING.task)
@@ -168,6 +181,15 @@ class Calls:
             self._stops.disarm()
             return End(_reason(error), told(error))
         return End(None, "", value)
+
+    def _lay_out(self, tree: str) -> None:
+        assert RUNNING.task is not None
+        try:
+            folder = inputs.lay_out(self._kept, tree, os.environ["MCP_SCHEDULER_ATTEMPT"])
+        except OSError as error:
+            raise OSError(f"The inputs cannot be laid out: {error}.") from error
+        os.environ[inputs.VARIABLE] = folder
+        RUNNING.task.inputs_are_in(folder)
 
     def _value(self, offered: Offered, arguments: dict[str, Any]) -> Any:
         value = offered.call(**offered.convert(arguments))

@@ -29,6 +29,7 @@ class CurrentTask:
         *,
         name: str = "",
         devices: tuple[str, ...] = (),
+        inputs: str = "",
         report: Callable[[float | None, str], None] | None = None,
         stop_asked: Callable[[], bool] | None = None,
     ) -> None:
@@ -37,6 +38,7 @@ class CurrentTask:
         self.name = name
         self.devices = devices
         self._folder = folder
+        self._inputs = inputs
         self._report = report
         self._stop_asked = stop_asked
         self._next_report = 0.0
@@ -53,6 +55,18 @@ class CurrentTask:
         folder = Path(self._folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
+
+    @property
+    def inputs(self) -> Path:
+        """The folder with the files that the task was given as `inputs`, as they were when it was submitted: a copy for
+        this attempt alone. Without any, the working folder, below which such files are named."""
+        from pathlib import Path  # noqa: PLC0415 (as above)
+
+        return Path(self._inputs) if self._inputs else Path.cwd()
+
+    def inputs_are_in(self, folder: str) -> None:
+        """For the worker, which lays them out."""
+        self._inputs = folder
 
     @property
     def cancelled(self) -> bool:
@@ -97,7 +111,8 @@ def _from_environment() -> CurrentTask:
     task, _, number = os.environ.get("MCP_SCHEDULER_ATTEMPT", "").rpartition(".")
     if not task:
         return CurrentTask("", 1, "")
-    return CurrentTask(task, int(number), os.environ.get("MCP_SCHEDULER_FOLDER", ""), report=_print_progress)
+    folder, inputs = (os.environ.get(f"MCP_SCHEDULER_{name}", "") for name in ("FOLDER", "INPUTS"))
+    return CurrentTask(task, int(number), folder, inputs=inputs, report=_print_progress)
 
 
 def _print_progress(fraction: float | None, text: str) -> None:

@@ -1,7 +1,8 @@
 """The worker: a process of the user's interpreter that runs the user's functions. Started by path.
 
-`MCP_SCHEDULER_WORKER` holds its order as JSON: worker (its name), listen_fd and now_fd (inherited), attempts, results
-and tasks (folders), sources (files and modules), path (import path), limits (see `calls.Limits`; each may be absent).
+`MCP_SCHEDULER_WORKER` holds its order as JSON: worker (its name), listen_fd and now_fd (inherited), attempts, results,
+tasks and inputs (folders), sources (files and modules), path (import path), limits (see `calls.Limits`; each may be
+absent).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def main() -> None:
     code = Code(str(PACKAGE))
     code.look()
     folders = {"tasks": Path(order["tasks"]), "results": Path(order["results"])}
-    calls = Calls(link, now, loaded.functions, limits=limits, **folders)
+    calls = Calls(link, now, loaded.functions, limits=limits, kept=order.get("inputs", ""), **folders)
     calls.fingerprint = code.fingerprint()
     link.catalogue = json.dumps({
         "catalogue": {

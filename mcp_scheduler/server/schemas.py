@@ -95,7 +95,7 @@ _TASK_FIELDS: Final[Schema] = {
     "env": _ANY_OBJECT,
     "stdin": _TEXT_OR_OBJECT,
     "ranks": _said(_WHOLE, "as torchrun"),
-    "inputs": _said(_TEXTS, "files to snapshot"),
+    "inputs": _said(_TEXTS, "files, folders, globs: copied now to $MCP_SCHEDULER_INPUTS"),
     "hold": _said(_YES, "until update_task resume"),
 }
 

@@ -1,8 +1,9 @@
 """The cache: an equal call that has succeeded answers for a new one, where both asked for that.
 
 Equal are calls of the same function with the same arguments, of one principal in one environment, with the same code:
-the files of the user's own modules as the workers of that environment loaded them. What else a result may depend on
-(files, the time, other packages) is not looked at, so both calls have to say `cache`.
+the files of the user's own modules as the workers of that environment loaded them; and with the same content of their
+`inputs`. What else a result may depend on (other files, the time, other packages) is not looked at, so both calls have
+to say `cache`.
 """
 
 from __future__ import annotations
@@ -43,11 +44,10 @@ def refuse_uncacheable(spec: TaskSpec) -> None:
         )
 
 
-def digest_of(terms: Terms, arguments: Mapping[str, Any], fingerprint: str) -> str:
-    """Names everything that makes two calls equal."""
-    said = json.dumps(
-        [terms.principal, terms.environment, terms.target, fingerprint, arguments], sort_keys=True, ensure_ascii=True
-    )
+def digest_of(terms: Terms, arguments: Mapping[str, Any], fingerprint: str, inputs: str = "") -> str:
+    """Names everything that makes two calls equal. `inputs` says what is in the files that are kept for the task."""
+    equal: list[Any] = [terms.principal, terms.environment, terms.target, fingerprint, arguments]
+    said = json.dumps([*equal, inputs] if inputs else equal, sort_keys=True, ensure_ascii=True)
     return blake2b(said.encode(), digest_size=16).hexdigest()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 _LATER = (
-    "chat", "tool", "replicas", "hedge", "inputs",
+    "chat", "tool", "replicas", "hedge",
 )  # fmt: skip
 _OF_COMMANDS = ("cwd", "env", "stdin", "ranks")
 _LOOKED_AT = frozenset(_LATER) | frozenset(_OF_COMMANDS)

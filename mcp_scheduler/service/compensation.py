@@ -11,8 +11,8 @@ from mcp_scheduler.requests import ChunkSpec, TaskSpec
 from mcp_scheduler.service.extras import recurs
 
 FIELDS: Final = (
-    "function", "arguments", "command", "cwd", "env", "stdin", "name", "tags", "needs", "reads", "writes", "priority",
-    "timeout", "idle_timeout", "retry",
+    "function", "arguments", "command", "cwd", "env", "stdin", "inputs", "name", "tags", "needs", "reads", "writes",
+    "priority", "timeout", "idle_timeout", "retry",
 )  # fmt: skip
 _SUFFIX: Final = "-undo"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from mcp_scheduler.core.events import NewTask
 from mcp_scheduler.core.ids import SUFFIX_LENGTH, make_id
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Status, Task, Terms
-from mcp_scheduler.ports import Clock, FunctionEntry, Store
+from mcp_scheduler.ports import Clock, FunctionEntry, Store, Tree
 from mcp_scheduler.ports import Functions as FunctionsPort
 from mcp_scheduler.requests import Caller, ChunkSpec, TaskSpec
 from mcp_scheduler.service.caching import digest_of, refuse_uncacheable
@@ -26,7 +27,8 @@ from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.extras import extras_of, first_occurrence, recurs
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
-from mcp_scheduler.service.sizes import size_of
+from mcp_scheduler.service.sizes import files_of, half_powers, look_up, texts_of
+from mcp_scheduler.service.snapshots import asked_of
 from mcp_scheduler.service.terms import chunk_terms, command_terms, deadline_of, function_terms, lease_terms, moment
 from mcp_scheduler.settings import Queue
 
@@ -87,13 +89,14 @@ class Composer:
 
     async def names(
         self,
-        specs: Iterable[TaskSpec],
+        caller: Caller,
+        specs: Collection[TaskSpec],
         keys: Mapping[str, str],
         lists: Mapping[str, tuple[str, ...]] | None = None,
         flat: Iterable[str] = (),
     ) -> Names:
-        """Look up everything that the specs name outside of this submission. `lists` are tasks of it, by their ids,
-        which have a name together; those of a list in `flat` are chunks."""
+        """Look up everything that the specs name outside of this submission: tasks, groups, files. `lists` are tasks
+        of it, by their ids, which have a name together; those of a list in `flat` are chunks."""
         names = Names(keys=dict(keys), groups=dict(lists or {}))
         names.chunks.update((name, len(names.groups[name])) for name in flat)
         wanted: set[str] = set()
@@ -108,6 +111,9 @@ class Composer:
                 names.outside[name] = found[name].status.state
             else:
                 names.groups[name] = await self._members(name, names)
+        if any(texts_of(spec) for spec in specs):
+            folder = self._environments.get(caller.environment).cwd
+            names.sizes = await asyncio.to_thread(look_up, specs, folder)
         return names
 
     async def _members(self, name: str, names: Names) -> tuple[str, ...]:
@@ -156,6 +162,9 @@ class Composer:
         refuse_later(spec)
         _refuse_broken_text(spec)
         plan = self._plan(caller, spec, functions)
+        tree = _inputs_of(spec, names)
+        if tree is not None:
+            plan.call["inputs"] = {"tree": tree.name, "files": tree.files, "bytes": tree.bytes}
         payload = self._payload(plan.call)
         after: tuple[str, ...] = ()
         if spec.after or MARK in payload:
@@ -175,7 +184,7 @@ class Composer:
             after,
             tuple(spec.tags) or tuple(declared.get("tags", ())),
             key=spec.idempotency_key or "",
-            size=size_of(plan.call, len(payload), plan.folder),
+            size=half_powers(len(payload) + _file_bytes(spec, plan, names)),
         )
         if not spec.model_fields_set <= _PLAIN_FIELDS or behind:
             self._say_more(task, spec, plan, behind, names)
@@ -187,12 +196,14 @@ class Composer:
         task.start_after = moment(spec.start_after, now, "start_after")
         task.deadline = deadline_of(spec.deadline, now)
         task.extras = extras_of(spec, behind, _source(spec, names))
+        if (tree := _inputs_of(spec, names)) is not None:
+            task.extras = replace(task.extras, inputs=tree.name)
         if recurs(spec):
             task.extras = first_occurrence(spec, task.extras, task.start_after, now)
             task.start_after = task.extras.time
         if spec.cache:
             refuse_uncacheable(spec)
-            task.digest = digest_of(plan.terms, spec.arguments or {}, plan.fingerprint)
+            task.digest = digest_of(plan.terms, spec.arguments or {}, plan.fingerprint, task.extras.inputs)
         if spec.on_failure is not None:
             refuse_owner(spec)
             task.extras = replace(task.extras, undo=id_of(task.id))
@@ -297,6 +308,17 @@ def _refuse_broken_text(spec: TaskSpec) -> None:
     for text in (spec.name, spec.idempotency_key, *spec.tags, *spec.reads, *spec.writes):
         if text and not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise errors.InvalidRequest(f"{text!r} is no valid text: it holds half of a surrogate pair.")
+
+
+def _file_bytes(spec: TaskSpec, plan: Plan, names: Names) -> int:
+    if not names.sizes:
+        return 0
+    return sum(names.sizes.get(place, 0) for place in files_of(spec, plan.folder))
+
+
+def _inputs_of(spec: TaskSpec, names: Names) -> Tree | None:
+    asked = asked_of(spec)
+    return None if asked is None or names.kept is None else names.kept[asked]
 
 
 def _with_limits(call: dict[str, Any], spec: TaskSpec, terms: Terms) -> dict[str, Any]:

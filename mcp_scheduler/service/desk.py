@@ -23,6 +23,7 @@ from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.find import Finder
 from mcp_scheduler.service.groups import Groups, Tally
 from mcp_scheduler.service.look import Look
+from mcp_scheduler.service.snapshots import Snapshots
 from mcp_scheduler.settings import Queue
 
 _FAILURES_SHOWN = 5
@@ -47,6 +48,7 @@ class Desk:
         limits: Queue,
         policies: Policies,
         home: Path,
+        snapshots: Snapshots,
         embedded: bool = False,
         gpus: DeviceWatch | None = None,
         load: LoadWatch | None = None,
@@ -67,6 +69,7 @@ class Desk:
         self._limits = limits
         self._policies = policies
         self._home = home
+        self._snapshots = snapshots
         self._embedded = embedded
         self._gpus = gpus
         self._load = load

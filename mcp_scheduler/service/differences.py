@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from mcp_scheduler.core.task import Task
+
+_TOLD_APART: Final = {"arguments", "inputs", "name", "timeout", "idle_timeout"}
 
 
 def differences(old: Task, old_payload: bytes, new: Task, new_payload: bytes) -> list[str]:
@@ -15,17 +17,22 @@ def differences(old: Task, old_payload: bytes, new: Task, new_payload: bytes) ->
         found.append(f"it runs {old.terms.target}, not {new.terms.target}")
     elif old_payload != new_payload:
         found += _arguments(json.loads(old_payload or b"{}"), json.loads(new_payload))
+    return found + _terms(old, new)
+
+
+def _terms(old: Task, new: Task) -> list[str]:
     grown = old.status.memory_retries > 0  # its needs are not those that were asked for any more
-    for name in ("retry", "timeout") if grown else ("needs", "retry", "timeout"):
-        if getattr(old.terms, name) != getattr(new.terms, name):
-            found.append(f"{name} is not the same")
-    for name in ("name", "after", "tags"):
-        if getattr(old, name) != getattr(new, name):
-            found.append(f"{name} was {getattr(old, name)!r} and is {getattr(new, name)!r}")
-    for name in ("reads", "writes", "cron", "catch_up"):
-        was, now = getattr(old.extras, name), getattr(new.extras, name)
-        if was != now:
-            found.append(f"{name} was {was!r} and is {now!r}")
+    found = [
+        f"{name} is not the same"
+        for name in (("retry", "timeout") if grown else ("needs", "retry", "timeout"))
+        if getattr(old.terms, name) != getattr(new.terms, name)
+    ]
+    pairs = [(name, getattr(old, name), getattr(new, name)) for name in ("name", "after", "tags")]
+    extras = ("reads", "writes", "cron", "catch_up")
+    pairs += [(name, getattr(old.extras, name), getattr(new.extras, name)) for name in extras]
+    found += [f"{name} was {was!r} and is {now!r}" for name, was, now in pairs if was != now]
+    if old.extras.inputs != new.extras.inputs:
+        found.append("the files of its inputs are not the same")
     if not new.extras.cron and old.extras.every != new.extras.every:
         found.append(f"every was {old.extras.every:g} s and is {new.extras.every:g} s")
     return found
@@ -37,4 +44,5 @@ def _arguments(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     if names:
         return [f"argument{'s' if len(names) > 1 else ''} {', '.join(names)}"]
-    return [] if before == after else ["the call"]
+    rest = (old.keys() | new.keys()) - _TOLD_APART
+    return ["the call"] if any(old.get(name) != new.get(name) for name in rest) else []

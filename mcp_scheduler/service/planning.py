@@ -65,7 +65,7 @@ class Planning(Submitting):
         """A key of a task says when it is the same again, which matters to submissions alone."""
         assert request.tasks is not None
         specs = {key: spec.model_copy(update={"idempotency_key": None}) for key, spec in request.tasks.items()}
-        made = await self._composed(caller, SubmitGraph(tasks=specs), "graph", Layout(specs))
+        made = await self._composed(caller, SubmitGraph(tasks=specs), "graph", Layout(specs), None)
         ended = {
             name: task.status.state
             for new in made.tasks

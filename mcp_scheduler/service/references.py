@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mcp_scheduler import errors
 from mcp_scheduler.core.states import State
+from mcp_scheduler.ports import Tree
 from mcp_scheduler.requests import TaskSpec
 
 RESULT: Final = "$result"
@@ -19,12 +20,14 @@ MARK: Final = b'"$result"'  # in the JSON of a call without it there is no refer
 
 @dataclass(slots=True)
 class Names:
-    """What `after` and `$result` may name in a submission: keys of the graph at hand, ids of tasks, ids of groups."""
+    """What a submission may name: keys of the graph at hand, ids of tasks and of groups, files."""
 
     keys: dict[str, str] = field(default_factory=dict[str, str])  # graph key → task id
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])  # group id → its members
     outside: dict[str, State] = field(default_factory=dict[str, State])  # tasks that are no longer in memory
     chunks: dict[str, int] = field(default_factory=dict[str, int])  # group id → its first members that are chunks
+    kept: Mapping[tuple[str, tuple[str, ...]], Tree] | None = None  # asked for → inputs; None: a dry run keeps none
+    sizes: dict[str, int] = field(default_factory=dict[str, int])  # place of a file → its bytes
 
     def knows(self, name: str) -> bool:
         """Whether the name belongs to this submission itself."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import log2
 from typing import Any, Final, cast
+
+from mcp_scheduler.requests import TaskSpec
 
 _LOOKED_UP: Final = 8  # files for each task
 _LOOKED_AT: Final = 64  # values for each task
@@ -24,14 +26,30 @@ def half_powers(count: int) -> int:
     return round(2.0 * log2(count)) if count > 1 else 0
 
 
-def size_of(call: Mapping[str, Any], payload: int, folder: str) -> int:
-    """The size of a call whose JSON has `payload` bytes; relative paths begin at `folder`."""
-    values: list[Any] = list(cast("Sequence[Any]", call.get("command", ())))[1:]
-    values += cast("Mapping[str, Any]", call.get("arguments", {})).values()
-    if all(value.__class__ in _NUMBERS for value in values):
-        return half_powers(payload)
-    files = islice(_texts(values), _LOOKED_UP)
-    return half_powers(payload + sum(_bytes_of(os.path.join(folder, text)) for text in files))
+def texts_of(spec: TaskSpec) -> list[str]:
+    """What in the call looks like the name of a file."""
+    if spec.command is None and all(value.__class__ in _NUMBERS for value in (spec.arguments or {}).values()):
+        return []
+    values: list[Any] = []
+    if isinstance(spec.command, str):
+        values += spec.command.split()[1:]
+    elif spec.command is not None:
+        values += spec.command[1:]
+    values += (spec.arguments or {}).values()
+    return list(islice(_texts(values), _LOOKED_UP))
+
+
+def files_of(spec: TaskSpec, folder: str) -> list[str]:
+    """The places that these texts name; relative ones begin at the command's folder, or else at `folder`."""
+    if spec.cwd:
+        folder = os.path.join(folder, os.path.expanduser(spec.cwd))
+    return [os.path.join(folder, text) for text in texts_of(spec)]
+
+
+def look_up(specs: Iterable[TaskSpec], folder: str) -> dict[str, int]:
+    """The bytes of all files that the specs name. It asks the disk, so it belongs into a thread."""
+    places = dict.fromkeys(place for spec in specs for place in files_of(spec, folder))
+    return {place: size for place in places if (size := _bytes_of(place))}
 
 
 def _texts(values: list[Any]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.layout import Layout
 from mcp_scheduler.service.references import Names
+from mcp_scheduler.service.snapshots import Kept
 
 _BREATH = 500  # tasks composed between two looks at what else is to be done
 
@@ -63,9 +64,16 @@ class Submitting(Desk):
         if told is not None:
             return told, tuple(task.id for task in told)
         self._refuse_flood(len(specs))
+        async with self._snapshots.taken(caller, specs, self.environments) as kept:
+            return await self._submit_new(caller, specs, kept)
+
+    async def _submit_new(
+        self, caller: Caller, specs: Sequence[TaskSpec], kept: Kept
+    ) -> tuple[list[Task], tuple[str, ...]]:
         await self.environments.keep(caller.environment)
         functions = await self.composer.functions_for(caller.environment, specs)
-        names = await self.composer.names(specs, {})
+        names = await self.composer.names(caller, specs, {})
+        names.kept = kept
         new: list[NewTask] = []
         undoing: dict[str, NewTask] = {}
         for number, spec in enumerate(specs):
@@ -92,7 +100,8 @@ class Submitting(Desk):
     async def _submit(self, caller: Caller, event: Submitted, known: dict[str, Task]) -> None:
         """Hand in what is new. A key that was taken since it was looked up is looked up once more."""
         try:
-            await self._loop.ask(event)
+            async with self._snapshots.held(event.tasks):
+                await self._loop.ask(event)
         except errors.DuplicateKey:
             undoing = {item.task.extras.undoes: item for item in event.tasks if item.task.extras.undoes}
             for item in event.tasks:
@@ -121,7 +130,8 @@ class Submitting(Desk):
         functions = await self.composer.functions_for(caller.environment, [request])
         name = request.name or _short(request)
         group_id = self.composer.fresh_id(name)
-        new = self.composer.task(caller, request, functions, Names(), f"{group_id}-1", group_id)
+        names = await self.composer.names(caller, [request], {})
+        new = self.composer.task(caller, request, functions, names, f"{group_id}-1", group_id)
         known = await self._known_by_key(new, group=[new])
         if known is None:
             group = Group(group_id, name, "series", caller.principal, 1, self._clock.now())
@@ -170,8 +180,14 @@ class Submitting(Desk):
                 group=replace(self._group(tally, caller, keys=None), duplicate=True) if tally else None
             )
         self._refuse_flood(len(layout.specs))
+        async with self._snapshots.taken(caller, layout.specs.values(), self.environments) as kept:
+            return await self._submit_new_group(caller, request, kind, layout, kept)
+
+    async def _submit_new_group(
+        self, caller: Caller, request: SubmitGraph | MapTask, kind: str, layout: Layout, kept: Kept
+    ) -> views.Submitted:
         await self.environments.keep(caller.environment)
-        group_id, ids, names, new, undoing = await self._composed(caller, request, kind, layout)
+        group_id, ids, names, new, undoing = await self._composed(caller, request, kind, layout, kept)
         new[0].task.key = request.idempotency_key or ""
         known = await self._known_by_key(new[0], group=new, undo=undoing[0])
         if known is None:
@@ -183,7 +199,8 @@ class Submitting(Desk):
             functions = await self.composer.functions_for(caller.environment, layout.specs.values())
             await self._answer_from_cache(new, functions)
             made = [*new, *(undo for undo in undoing if undo is not None)]
-            await self._loop.ask(Submitted(made, group, names.outside, origin_of(caller)))
+            async with self._snapshots.held(made):
+                await self._loop.ask(Submitted(made, group, names.outside, origin_of(caller)))
         tally = await self._tally_of(known.group if known else group_id)
         named = {key: name for key, name in ids.items() if kind == "graph" or key == REDUCE}
         keys = None if known else named
@@ -195,8 +212,9 @@ class Submitting(Desk):
         request: SubmitGraph | MapTask,
         kind: str,
         layout: Layout,
+        kept: Kept | None,
     ) -> Composed:
-        """The tasks of a group, checked from all sides; nothing is changed yet."""
+        """The tasks of a group, checked from all sides; nothing is changed yet. Without `kept` it is a dry run."""
         specs = layout.specs
         functions = await self.composer.functions_for(caller.environment, specs.values())
         for spec in specs.values():
@@ -208,7 +226,8 @@ class Submitting(Desk):
             key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in in_order
         }
         lists = {name: tuple(ids[key] for key in keys) for name, keys in layout.lists.items()}
-        names = await self.composer.names(specs.values(), ids, lists, layout.flat)
+        names = await self.composer.names(caller, specs.values(), ids, lists, layout.flat)
+        names.kept = kept
         new = [
             self.composer.task(
                 caller, _in_group(key, specs[key], request), functions, names, ids[key], group_id,

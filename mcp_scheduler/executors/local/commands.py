@@ -227,6 +227,7 @@ class Commands:
             "cwd": call["cwd"],
             "stdin": None if call.get("stdin") is None else _text(call["stdin"]),
             "folder": str(self._folders.tasks / attempt.task),
+            "inputs": None if "inputs" not in call else [str(self._folders.inputs), call["inputs"]["tree"]],
             "timeout": launch.terms.timeout,
             "idle_timeout": launch.terms.idle_timeout,
             "caps": [limits.head, limits.tail],

@@ -28,6 +28,11 @@ class Folders:
         """The records that shims of commands write."""
         return self.attempts / "ends"
 
+    @property
+    def inputs(self) -> Path:
+        """The files that tasks were given."""
+        return self.tasks.with_name("inputs")
+
     def make(self) -> None:
         """Create what is missing, for this user alone, on disk before anything is in it. Errors: OSError;
         `ExecutorUnavailable` if no socket could have its address in the run folder."""

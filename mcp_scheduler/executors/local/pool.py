@@ -204,6 +204,7 @@ class Pool:
                 "attempts": str(folders.attempts),
                 "results": str(folders.results),
                 "tasks": str(folders.tasks),
+                "inputs": str(folders.inputs),
                 "sources": list(environment.functions),
                 "path": list(environment.path),
                 "package_dir": str(PACKAGE),

@@ -13,6 +13,7 @@ from mcp_scheduler.executors.local.command_end import CommandEnd
 from mcp_scheduler.executors.local.progress import ProgressReader
 from mcp_scheduler.executors.local.pump import Pump
 from mcp_scheduler.executors.local.spare import Spare
+from mcp_scheduler.sdk import inputs
 from mcp_scheduler.sdk.now import boot_time, wall_time
 
 
@@ -57,6 +58,14 @@ class Run:
         }
         stdin = _stdin(order["stdin"])
         try:
+            if order.get("inputs") is not None:
+                kept, files = order["inputs"]
+                env[inputs.VARIABLE] = inputs.lay_out(kept, files, self.attempt)
+        except (OSError, ValueError) as error:
+            self.end = CommandEnd(failure=f"The inputs cannot be laid out: {error}.")
+        try:
+            if self.end is not None:
+                return
             spare.lend(folder)
             stdio = (stdin, self.pumps[0].writing, self.pumps[1].writing)
             self.child = process.spawn_command(order["argv"], env, order["cwd"], stdio)
