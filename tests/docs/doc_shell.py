@@ -22,7 +22,7 @@ PROMPT = "$ "
 MARK = "\x02the command has ended\x02"
 
 _ID = re.compile(r"-[a-z2-9]{8}(?![a-z0-9])")
-_TIME = re.compile(r"(?<![\w.])(<1 ms|\d+ ms|\d+\.\d s|\d+m\d\ds)(?![\w.])")
+_TIME = re.compile(r"(?<![\w.])(<1 ms|\d+ ms|\d+\.\d s|\d+s|\d+m\d\ds)(?![\w.])")
 
 
 class Shell:
