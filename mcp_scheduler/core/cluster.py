@@ -138,8 +138,9 @@ class Cluster:
         with `rebuild`, once the nodes are there."""
         self._newest = self._sure_above = next_seq - 1
         self.next_seq = max(next_seq, 1)
+        one_of: dict[int, Terms] = {}  # by identity: hashing terms is what costs where a million tasks share a thousand
         for task in tasks:
-            task.terms = self.intern(task.terms)
+            task.terms = one_of.get(id(task.terms)) or one_of.setdefault(id(task.terms), self.intern(task.terms))
             self._admit(task)
         self.attempts = {attempt.id: attempt for attempt in attempts}
         self.last_grant = math.ceil(max([latest, *(attempt.at for attempt in self.attempts.values())]) * MICRO)

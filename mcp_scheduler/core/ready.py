@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from typing import Final, NamedTuple, cast
 
@@ -89,6 +89,23 @@ class Ready:
             place = min(place, front[0])
         queue.add(place, task)
         task.queue = queue
+        self._offer(queue)
+
+    def push_alike(self, tasks: Sequence[Task]) -> None:
+        """The same for tasks of equal terms, priority and size, in the order in which they were queued; they have no
+        deadline, no graph and no period."""
+        if self.policy.sharing is not Sharing.NONE:  # then their tags matter, too
+            for task in tasks:
+                self.push(task, task.status.priority, task.status.at)
+            return
+        queue = self._queue_of(tasks[0], tasks[0].status.priority)
+        crowd = queue.parent
+        if not self._size or crowd.cpus < self.least_cpus:
+            self.least_cpus = crowd.cpus
+        self._size += len(tasks)
+        for task in tasks:
+            queue.add(task.status.at, task)
+            task.queue = queue
         self._offer(queue)
 
     def _offer(self, member: Queue | Group) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy.dialects import sqlite
 
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
@@ -15,6 +16,7 @@ from mcp_scheduler.ports import Boot
 from mcp_scheduler.store.rows import TASK_COLUMNS, TaskReader, names_from
 from mcp_scheduler.store.schema import attempts, meta, remembered, tasks
 from mcp_scheduler.store.terms import TermsBook
+from mcp_scheduler.store.transaction import raw
 
 _UNFINISHED = select(*TASK_COLUMNS).where(tasks.c.ended_at.is_(None)).order_by(tasks.c.seq)
 _OPEN = (
@@ -31,8 +33,11 @@ def boot(connection: Connection, book: TermsBook, *, clean: bool) -> Boot:
     reader = TaskReader(book.by_row)
     found: list[Task] = []
     with _no_collection():
-        for rows in connection.execute(_UNFINISHED, execution_options={"yield_per": _AT_ONCE}).partitions():
-            found.extend(reader.task(row) for row in rows)
+        # Straight from the driver: rows of SQLAlchemy would take as long as the tasks themselves.
+        text = str(_UNFINISHED.compile(dialect=sqlite.dialect()))
+        with closing(raw(connection).execute(text)) as cursor:
+            while rows := cursor.fetchmany(_AT_ONCE):
+                found.extend(reader.task(row) for row in rows)
     del kept
     under_way = [
         Attempt(AttemptId(task, number), slot, node, at, names_from(devices))
