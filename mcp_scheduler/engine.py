@@ -190,7 +190,7 @@ class Engine:
 
 def _policies(queue: Queue) -> Policies:
     others, flaws = found_policies()
-    return Policies(tau=queue.ageing, steepness=queue.steepness, others=others, flaws=flaws)
+    return Policies(tau=queue.ageing, steepness=queue.steepness, quantum=queue.quantum, others=others, flaws=flaws)
 
 
 def _limits(pool: Pool) -> Limits:

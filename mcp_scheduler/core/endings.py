@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from mcp_scheduler.core import charging, undoing
 from mcp_scheduler.core.draft import Draft
-from mcp_scheduler.core.events import Ended
+from mcp_scheduler.core.events import Ended, Outcome
 from mcp_scheduler.core.graph import release_dependents
 from mcp_scheduler.core.growth import larger_claim
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import learn, with_device_peak
 from mcp_scheduler.core.retry import judge
 from mcp_scheduler.core.states import OVER, Cause, Reason
+from mcp_scheduler.core.task import Task
 
 
 def ended(draft: Draft, event: Ended) -> None:
@@ -29,7 +30,7 @@ def ended(draft: Draft, event: Ended) -> None:
     draft.leave_slot(attempt)
     draft.end(event)
     outcome = event.outcome
-    learn(cluster, task, slot, outcome)
+    learn(cluster, task, slot, _whole(draft, task, outcome))
     claim = None
     if outcome.reason is Reason.OUT_OF_MEMORY:
         claim = larger_claim(cluster, task, slot, outcome, draft.status(task).memory_retries)
@@ -50,6 +51,16 @@ def ended(draft: Draft, event: Ended) -> None:
         cluster.wake(status.due, task=task)
     elif status.state in OVER:
         release_dependents(draft, task)
+
+
+def _whole(draft: Draft, task: Task, outcome: Outcome) -> Outcome:
+    """The outcome with the time of all attempts that the call took: those before it that gave way are parts of it."""
+    ran = draft.cluster.slices.ran
+    if outcome.reason is Reason.YIELDED:
+        ran[task.id] = ran.get(task.id, 0.0) + outcome.seconds
+    elif task.id in ran:
+        return replace(outcome, seconds=outcome.seconds + ran.pop(task.id))
+    return outcome
 
 
 def returned(draft: Draft, attempt: AttemptId) -> None:

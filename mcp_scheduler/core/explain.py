@@ -20,7 +20,8 @@ class Explanation:
     """Of one task, at one moment. `rank`: its terms by name. `before`: how many tasks stand in queues whose head goes
     before this one's. `claim`: (node, when it is expected to start there, from when on nothing passes it any more).
     `nodes`: what each that has room would cost it, the best first. `seconds`: the median and the upper bound of what
-    it takes, None where nothing is known."""
+    it takes, None where nothing is known. `still`: since when its command stands still, None where it does not;
+    `stood`: the seconds for which it has in all."""
 
     policy: str
     rank: dict[str, str] = field(default_factory=dict[str, str])
@@ -28,6 +29,8 @@ class Explanation:
     claim: tuple[str, float, float] | None = None
     nodes: list[tuple[str, Score]] = field(default_factory=list[tuple[str, Score]])
     seconds: tuple[float, float] | None = None
+    still: float | None = None
+    stood: float = 0.0
     ends: float | None = None
 
 
@@ -43,7 +46,8 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
         attempt = cluster.attempts.get(AttemptId(task.id, task.status.number))
         if attempt is not None:
             upper = upper_of(expected, task.terms)
-            told.ends = attempt.at + upper if upper < float("inf") else None
+            told.still, told.stood = cluster.slices.told.get(attempt.id), cluster.slices.stood(attempt.id, now)
+            told.ends = attempt.at + upper + told.stood if upper < float("inf") else None
     return told
 
 

@@ -96,6 +96,10 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
             f"node {name}: {terms.seconds:.3g} s = (start {terms.cold:.3g} + run {terms.takes:.3g}) · 100 /"
             f" weight {terms.weight:.0f} + left over {terms.left_over:.3g}"
         )
+    if told.still is not None:
+        lines.append(f"time slice: it stands still for {now - told.still:.0f} s, and goes on when its turn comes")
+    if told.stood:
+        lines.append(f"time slice: it has stood still for {told.stood:.0f} s in all, which do not count as its time")
     if told.ends is not None:
         lines.append(f"ends: within {max(0.0, told.ends - now):.3g} s, by the upper bound of its kind")
     return tuple(lines)

@@ -196,6 +196,20 @@ def rollbacks_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
 
 
+def nobody_is_told_to_stand_still(patch: pytest.MonkeyPatch) -> None:
+    """The CPUs are given to others, and their owner runs on."""
+    patch.setattr(draft.Draft, "pauses", property(lambda _: [], lambda _self, _value: None))
+
+
+def nobody_is_told_to_go_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(draft.Draft, "continues", property(lambda _: [], lambda _self, _value: None))
+
+
+def time_of_standing_still_counts(patch: pytest.MonkeyPatch) -> None:
+    """A timeout does not know of it."""
+    patch.setattr(decide.slicing, "is_over_time", lambda *_: True)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -223,4 +237,7 @@ FAULTS: tuple[Plant, ...] = (
     the_order_of_the_ends_is_not_stored,
     failed_without_undoing,
     rollbacks_forgotten_at_boot,
+    nobody_is_told_to_stand_still,
+    nobody_is_told_to_go_on,
+    time_of_standing_still_counts,
 )
