@@ -16,7 +16,7 @@ def check(cluster: Cluster) -> None:
     """Raise `InvariantBroken` with the first rule that does not hold. To be called between a commit and a decision."""
     for broken in (
         *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
-        *_lines(cluster), *_rollbacks(cluster), *_order(cluster), *_turns(cluster),
+        *_lines(cluster), *_rollbacks(cluster), *_order(cluster), *_turns(cluster), *_coming(cluster),
     ):  # fmt: skip
         raise InvariantBroken(broken)
 
@@ -69,6 +69,11 @@ def _turns(cluster: Cluster) -> list[str]:
     if not still.isdisjoint(cluster.hungry):
         broken.append(f"{still & cluster.hungry.keys()} stand still, and are offered calls.")
     return broken
+
+
+def _coming(cluster: Cluster) -> list[str]:
+    over = [task for task in cluster.coming.tasks if task.status.state is not State.PENDING]
+    return [f"{task.id} is {task.status.state}, and a place is kept for when it comes." for task in over]
 
 
 def _devices(cluster: Cluster) -> list[str]:

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from mcp_scheduler.core import rebuilding
 from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.core.coming import Coming
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
 from mcp_scheduler.core.deadlines import Deadlines
@@ -79,6 +80,7 @@ class Cluster:
     def forget_derived(self) -> None:
         """Be as if nothing were queued, running or awaited: what follows derives it again."""
         self.rollbacks = derived(self.tasks.values())
+        self.coming = Coming()
         self.slices.forget_derived()
         self.slices.quantum = quantum_of(self.policy)
         self.plans: dict[str, Plan] = {}  # of graphs under way

@@ -75,12 +75,8 @@ class Draft:
         status = old.copy()
         status.state = advance(old.state, cause, task.id)
         status.at = self.now
-        if old.state is State.QUEUED:
-            self.cluster.blocked.pop(task.id, None)
-            # A started task was taken from its queue by the placement, and one that conflicts stands in none.
-            if status.state is not State.RUNNING and task not in self.cluster.conflicts.blocked:
-                self.cluster.ready.remove(task)
-        elif status.state is State.QUEUED:
+        self._leave(task, old.state, status.state)
+        if status.state is State.QUEUED:
             self.cluster.stand(task, status, first=cause is Cause.RETURN, again=cause in AGAIN)
         self.put(task, status)
         if task.extras is not NO_EXTRAS:
@@ -96,6 +92,16 @@ class Draft:
             if self.cluster.plans:
                 self.cluster.unplan(task)
         return status
+
+    def _leave(self, task: Task, old: State, new: State) -> None:
+        """What was known of the task in its old state is not true any more."""
+        if old is State.QUEUED:
+            self.cluster.blocked.pop(task.id, None)
+            # A started task was taken from its queue by the placement, and one that conflicts stands in none.
+            if new is not State.RUNNING and task not in self.cluster.conflicts.blocked:
+                self.cluster.ready.remove(task)
+        elif old is State.PENDING and self.cluster.coming.tasks:
+            self.cluster.coming.tasks.pop(task, None)
 
     def _move_extras(self, task: Task, old: State, new: State) -> None:
         """What a change of state means for the others in its lines, in its graph and in its series."""
@@ -149,6 +155,8 @@ class Draft:
         attempt = AttemptId(task.id, status.number)
         slot.add(attempt, expected, self.now, upper)
         self.cluster.slot_of[attempt] = slot.id
+        if task.id in self.cluster.dependents:
+            self.cluster.coming.look_at(self.cluster, task.id)
         if len(slot.attempts) == 1:
             self.cluster.slices.begin(slot, self.now)
         if task.terms.kind is Kind.LEASE:

@@ -20,7 +20,8 @@ class Explanation:
     """Of one task, at one moment. `rank`: its terms by name. `before`: how many tasks stand in queues whose head goes
     before this one's. `claim`: (node, when it is expected to start there, from when on nothing passes it any more).
     `nodes`: what each that has room would cost it, the best first. `seconds`: the median and the upper bound of what
-    it takes, None where nothing is known. `still`: since when its command stands still, None where it does not;
+    it takes, None where nothing is known. `advance`: a place that is kept for one whose dependencies are about to end
+    (node, from when on, when it is given up). `still`: since when its command stands still, None where it does not;
     `stood`: the seconds for which it has in all."""
 
     policy: str
@@ -28,6 +29,7 @@ class Explanation:
     before: int | None = None
     claim: tuple[str, float, float] | None = None
     nodes: list[tuple[str, Score]] = field(default_factory=list[tuple[str, Score]])
+    advance: tuple[str, float, float] | None = None
     seconds: tuple[float, float] | None = None
     still: float | None = None
     stood: float = 0.0
@@ -42,6 +44,10 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
         told.seconds = (expected.median, expected.upper)
     if task.status.state is State.QUEUED and isinstance(task.queue, Queue):
         _of_waiting(cluster, task, task.queue, now, told)
+    elif task.status.state is State.PENDING:
+        kept = cluster.coming.tasks.get(task)
+        if kept is not None and kept.node:
+            told.advance = (kept.node, kept.at, kept.until)
     elif task.status.state is State.RUNNING:
         attempt = cluster.attempts.get(AttemptId(task.id, task.status.number))
         if attempt is not None:

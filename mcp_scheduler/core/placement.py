@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from mcp_scheduler.core import charging, slicing, warm
+from mcp_scheduler.core import advance, charging, slicing, warm
 from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -32,6 +32,7 @@ class Round:
     __slots__ = (
         "blocked",
         "claims",
+        "coming",
         "full",
         "is_turn_over",
         "looks",
@@ -44,6 +45,7 @@ class Round:
 
     def __init__(self, draft: Draft) -> None:
         cluster = draft.cluster
+        self.coming = advance.line(draft) if cluster.coming.tasks else []  # those whose place is kept in advance
         self.still = slicing.line(draft) if cluster.slices.still else []  # those that stand still
         self.is_turn_over = cluster.slices.is_due(draft.now)  # somebody's is: he may have to make way
         self.made_room: Task | None = None  # others have made way for it
@@ -63,6 +65,12 @@ class Round:
         if self.only is not None and self.claims and self.claims.covers(self.only, task.terms.needs):
             return
         hold_back(draft, task, self.claims)
+
+    def keep_in_advance(self, draft: Draft, head: float | None) -> None:
+        """Whoever comes soon and goes before the head of the queue has its place kept."""
+        while self.coming and (head is None or self.coming[-1][0] <= head):
+            _, task, at = self.coming.pop()
+            advance.keep(draft, task, at, self.claims)
 
     def finds_nothing(self, needs: Needs) -> bool:
         """Whether there is no room at all for them, as far as that is known or seen at once."""
@@ -107,6 +115,8 @@ def _go_through(draft: Draft, this: Round, most: int) -> None:
     while this.looks < most and len(this.parked) < ROUND:
         if this.still and slicing.go_on(draft, this.still, this.claims, ready.best_rank()):
             continue
+        if this.coming:
+            this.keep_in_advance(draft, ready.best_rank())
         if not cluster.hungry and not this.is_turn_over and not cluster.floor.has_cpus(ready.least_cpus):
             break
         this.keep(draft)

@@ -210,6 +210,17 @@ def time_of_standing_still_counts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decide.slicing, "is_over_time", lambda *_: True)
 
 
+def places_kept_for_those_who_have_come(patch: pytest.MonkeyPatch) -> None:
+    real = draft.Draft._leave
+
+    def leave(self, task, old, new):
+        kept = dict(self.cluster.coming.tasks)
+        real(self, task, old, new)
+        self.cluster.coming.tasks.update(kept)
+
+    patch.setattr(draft.Draft, "_leave", leave)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -240,4 +251,5 @@ FAULTS: tuple[Plant, ...] = (
     nobody_is_told_to_stand_still,
     nobody_is_told_to_go_on,
     time_of_standing_still_counts,
+    places_kept_for_those_who_have_come,
 )
