@@ -80,7 +80,7 @@ class Engine:
         self._loop.on_commit.append(lambda _: self._watch_gpus())
         self._at_work = (0, 0)
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._clock, settings.queue)
-        self._adapting = Adapting(self._cluster, self._loop, policies)
+        self._adapting = Adapting(self._cluster, self._loop, policies, self._store)
         self._tasks: list[asyncio.Task[None]] = []
         self.service = Service(
             loop=self._loop,

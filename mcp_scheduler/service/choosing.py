@@ -12,6 +12,7 @@ from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.policies.adaptive import Adaptive
 from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, ChoosePolicy, GetTask
+from mcp_scheduler.service.adapting import begin_anew, followed
 from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.groups import Tally
 
@@ -28,18 +29,22 @@ class Choosing(Desk):
         if request.name is not None:
             chosen = self._policies.find(request.name or self._limits.policy)
             await self._store.set_setting(_SETTING, request.name)
+            await begin_anew(self._store)
             await self._loop.ask(PolicyChosen(chosen))
         return await self._policy_view()
 
     async def load_policy(self) -> None:
         """On boot. A choice that is not there any more (a plug-in was removed) is told, and the settings decide."""
         name = await self._store.setting(_SETTING)
-        if not name:
-            return
-        try:
-            self._cluster.use(self._policies.find(name))
-        except errors.InvalidRequest as error:
-            log.warning("The chosen policy cannot be used, so %s is: %s", self._cluster.policy.name, error)
+        if name:
+            try:
+                self._cluster.use(self._policies.find(name))
+            except errors.InvalidRequest as error:
+                log.warning("The chosen policy cannot be used, so %s is: %s", self._cluster.policy.name, error)
+        if isinstance(self._cluster.policy, Adaptive):
+            kept = await followed(self._store, self._policies)
+            if kept is not None:
+                self._cluster.use(kept)
 
     async def _policy_view(self) -> views.PolicyView:
         chosen = await self._store.setting(_SETTING)
