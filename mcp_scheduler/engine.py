@@ -85,7 +85,7 @@ class Engine:
         self._at_work = (0, 0)
         self._inputs = LocalInputs(folders.inputs, settings.inputs)
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._inputs, self._clock, settings.queue)
-        self._adapting = Adapting(self._cluster, self._loop, policies)
+        self._adapting = Adapting(self._cluster, self._loop, policies, self._store)
         self._tasks: list[asyncio.Task[None]] = []
         self.service = Service(
             loop=self._loop,
@@ -198,7 +198,7 @@ class Engine:
 
 def _policies(queue: Queue) -> Policies:
     others, flaws = found_policies()
-    return Policies(tau=queue.ageing, steepness=queue.steepness, others=others, flaws=flaws)
+    return Policies(tau=queue.ageing, steepness=queue.steepness, quantum=queue.quantum, others=others, flaws=flaws)
 
 
 def _limits(pool: Pool) -> Limits:

@@ -73,7 +73,8 @@ class Queue(Room):
     policy: str = Field(
         default="balanced",
         description="Order of the waiting tasks: balanced, fifo, round_robin, priority, load_aware, shortest, edf,"
-        " rate_monotonic, fair_share, adaptive, or one of another package; `mcp-scheduler policy` chooses at run time",
+        " rate_monotonic, fair_share, time_slice, adaptive, or one of another package; `mcp-scheduler policy` chooses"
+        " at run time",
     )
     ageing: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
@@ -82,6 +83,10 @@ class Queue(Room):
     )
     steepness: Annotated[float, Field(ge=0.25, le=8)] = Field(
         default=1.0, description="The power to which ageing is raised: more of it shortens the longest wait"
+    )
+    quantum: Annotated[float, Field(ge=0.1)] = Field(
+        default=10.0,
+        description="Of time_slice: seconds after which what runs makes way for others of equal or higher rank",
     )
     expire: bool = Field(
         default=True,

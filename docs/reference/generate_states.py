@@ -40,6 +40,7 @@ REASONS = {
     Reason.LOST: "nobody can say how it ended; without `retry` (or an idempotent function) it is not run again",
     Reason.REJECTED: "it could not be started as described",
     Reason.CANCELLED: "somebody asked for its end",
+    Reason.YIELDED: "of an attempt: it gave way to others (time slices); the task is queued again",
     Reason.EXPIRED: "its deadline passed before it could start",
 }
 CAUSES = {
@@ -52,6 +53,7 @@ CAUSES = {
     Cause.FAILURE: "the attempt ended without one, and there is no other try",
     Cause.BACKOFF: "the attempt ended without one, and `retry` allows another",
     Cause.RETURN: "the executor gave the attempt back: its call had not begun",
+    Cause.YIELD: "the attempt gave way to others; nothing is counted",
     Cause.CANCEL: "somebody asked for its end, and no process of it is left",
     Cause.SKIP: "a task that it depends on did not succeed",
     Cause.ROLL_BACK: "its final failure starts its compensation",

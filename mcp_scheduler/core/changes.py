@@ -34,6 +34,9 @@ class Changes:
     ended: list[Ended] = field(default_factory=list[Ended])
     returned: list[AttemptId] = field(default_factory=list[AttemptId])
     remembered: list[Remembered] = field(default_factory=list[Remembered])
+    # Told to whoever runs them, and not stored: an engine that dies leaves nothing standing still.
+    stilled: dict[AttemptId, float] = field(default_factory=dict[AttemptId, float])  # → since when
+    continued: dict[AttemptId, float] = field(default_factory=dict[AttemptId, float])  # → seconds that it stood still
 
     def __bool__(self) -> bool:
         return bool(
@@ -47,6 +50,8 @@ class Changes:
             or self.ended
             or self.returned
             or self.remembered
+            or self.stilled
+            or self.continued
         )
 
 
@@ -70,6 +75,20 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Let the processes of a command stand still; ask a function to give way. One that has not begun is given back."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Let a command that stands still go on."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
 class Recall:
     """Take back what the slot's worker has not begun: another place is free."""
 
@@ -90,4 +109,4 @@ class Settle:
     attempts: tuple[AttemptId, ...]
 
 
-Effect = Launch | Stop | Recall | Evict | Settle
+Effect = Launch | Stop | Pause | Continue | Recall | Evict | Settle

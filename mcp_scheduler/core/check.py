@@ -21,6 +21,7 @@ def check(cluster: Cluster) -> None:
     for broken in (
         *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
         *_lines(cluster), *_rollbacks(cluster), *_order(cluster), *_quarantine(cluster),
+        *_turns(cluster), *_coming(cluster),
     ):  # fmt: skip
         raise InvariantBroken(broken)
 
@@ -49,11 +50,35 @@ def _capacity(cluster: Cluster) -> list[str]:
         used: Counter[str] = Counter()
         for slot in cluster.slots.values():
             if slot.node == name:
-                used.update(dict(slot.terms.needs.amounts))
+                used.update(dict(slot.amounts))
         for resource, total in room.total.items():
             if room.free[resource] != total - used[resource]:
                 broken.append(f"{name} counts {room.free[resource]} {resource} free of {total}, {used[resource]} used.")
     return broken
+
+
+def _turns(cluster: Cluster) -> list[str]:
+    """Whoever stands still was told to, waits for its turn, and takes no further calls."""
+    slices = cluster.slices
+    still = {slot.id for slot in cluster.slots.values() if slot.still_since is not None}
+    told = {cluster.slot_of[attempt] for attempt in slices.told if attempt in cluster.slot_of}
+    broken: list[str] = []
+    if not still == told == slices.still.keys():
+        broken.append(f"{still} stand still, {told} were told to, and {set(slices.still)} wait for their turn.")
+    if not slices.told.keys() <= cluster.attempts.keys():
+        broken.append(f"{slices.told.keys() - cluster.attempts.keys()} stand still, and are over.")
+    if slices.turns.keys() & still or not slices.turns.keys() | slices.asked.keys() <= cluster.slots.keys():
+        broken.append(
+            f"These have their turn: {set(slices.turns)}; slots are {set(cluster.slots)}, {still} stand still."
+        )
+    if not still.isdisjoint(cluster.hungry):
+        broken.append(f"{still & cluster.hungry.keys()} stand still, and are offered calls.")
+    return broken
+
+
+def _coming(cluster: Cluster) -> list[str]:
+    over = [task for task in cluster.coming.tasks if task.status.state is not State.PENDING]
+    return [f"{task.id} is {task.status.state}, and a place is kept for when it comes." for task in over]
 
 
 def _devices(cluster: Cluster) -> list[str]:

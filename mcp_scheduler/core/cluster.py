@@ -17,6 +17,7 @@ from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.breakers import Breakers
 from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.core.coming import Coming
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
 from mcp_scheduler.core.deadlines import Deadlines
@@ -28,10 +29,11 @@ from mcp_scheduler.core.levels import Plan, plan
 from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
 from mcp_scheduler.core.peaks import Peaks
-from mcp_scheduler.core.policy import Policy
+from mcp_scheduler.core.policy import Policy, quantum_of
 from mcp_scheduler.core.ready import Ready
 from mcp_scheduler.core.recurring import Calendar, NoCalendar
 from mcp_scheduler.core.rollback import derived
+from mcp_scheduler.core.slices import Slices
 from mcp_scheduler.core.slots import Room, Slot
 from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
@@ -62,6 +64,7 @@ class Cluster:
         self.sampler = Sampler()
         self.peaks, self.pace = Peaks(), Pace()
         self.usage = Usage()
+        self.slices = Slices()
         self.expires = True  # whether a task that still waits at its deadline ends there
         self.warm_seconds = WARM
         self.last_grant = 0  # the fence of the latest lease: see `leases`
@@ -81,6 +84,9 @@ class Cluster:
     def forget_derived(self) -> None:
         """Be as if nothing were queued, running or awaited: what follows derives it again."""
         self.rollbacks = derived(self.tasks.values())
+        self.coming = Coming()
+        self.slices.forget_derived()
+        self.slices.quantum = quantum_of(self.policy)
         self.plans: dict[str, Plan] = {}  # of graphs under way
         self.deadlines = Deadlines()
         self.recurring: dict[Task, None] = {}  # open tasks with a period
@@ -109,6 +115,7 @@ class Cluster:
         """Another policy from now on: what waits is ranked by it."""
         waiting = sorted(self.ready.waiting(), key=lambda one: (one[2], one[0].seq))
         self.policy = policy
+        self.slices.use(quantum_of(policy), self.slots)
         if policy.by_graph:
             rebuilding.plan_again(self)
         self.ready = self._new_ready()
@@ -159,6 +166,7 @@ class Cluster:
                 self.tail.append(task_id)
         self._amend(changes)
         self._apply_attempts(changes)
+        self.slices.apply(self, changes)
         self.timers.sweep(self._means)
 
     def _apply_attempts(self, changes: Changes) -> None:
@@ -191,6 +199,7 @@ class Cluster:
     def _end(self, name: AttemptId) -> None:
         attempt = self.attempts.pop(name, None)
         self.began.pop(name, None)
+        self.slices.over(name)
         if attempt is not None and attempt.devices:
             self.peaks.end(attempt.slot)  # the next call of this worker has a peak of its own
 
@@ -276,9 +285,10 @@ class Cluster:
         expected = self.expected(task)
         return expected.median if expected is not None else self.pace.seconds
 
-    def stand(self, task: Task, status: Status, *, first: bool = False) -> None:
-        """The task is queued: it can be found, unless it conflicts with one that became queued earlier."""
-        if task.extras is NO_EXTRAS or first or self.conflicts.join(task, status.at):
+    def stand(self, task: Task, status: Status, *, first: bool = False, again: bool = False) -> None:
+        """The task is queued: it can be found, unless it conflicts with one that became queued earlier. `first`: before
+        all of its kind; `again`: it stands in the lines of its things already."""
+        if task.extras is NO_EXTRAS or again or self.conflicts.join(task, status.at):
             self.ready.push(task, status.priority, status.at, first=first)
 
     def is_open(self, name: str) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core import arrivals, endings, leases, quarantine, recurring, undoing, warm, wishes
+from mcp_scheduler.core import arrivals, endings, leases, quarantine, recurring, slicing, undoing, warm, wishes
 from mcp_scheduler.core.changes import Changes, Effect, Recall
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -153,8 +153,9 @@ def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:
 def _began(draft: Draft, event: Began) -> None:
     task = draft.current(event.attempt)
     if task is not None and task.terms.timeout is not None:
-        draft.cluster.began[event.attempt] = event.at
-        draft.cluster.wake(event.at + task.terms.timeout, attempt=event.attempt)
+        # A report that comes again does not know how long the call has stood still meanwhile.
+        at = draft.cluster.began[event.attempt] = max(event.at, draft.cluster.began.get(event.attempt, event.at))
+        draft.cluster.wake(at + task.terms.timeout, attempt=event.attempt)
 
 
 def _withhold(draft: Draft, event: DeviceWithheld) -> None:
@@ -175,7 +176,8 @@ def _fire(draft: Draft, timer: Timer) -> None:
         elif leases.is_held(draft, timer.task):
             leases.lapse(draft, timer.task)
     elif timer.attempt is not None:
-        if draft.current(timer.attempt) is not None:
+        late = draft.current(timer.attempt)
+        if late is not None and slicing.is_over_time(draft, late, timer.attempt):
             draft.stop(timer.attempt, Reason.TIMEOUT)
     else:
         slot = draft.cluster.slots.get(timer.slot)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from mcp_scheduler.core import rollback, warm
-from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
+from mcp_scheduler.core.changes import Changes, Continue, Effect, Evict, Launch, Pause, Recall, Settle, Stop
 from mcp_scheduler.core.cluster import MICRO, Cluster
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
@@ -16,14 +16,15 @@ from mcp_scheduler.core.states import OVER, Cause, Reason, State, advance
 from mcp_scheduler.core.task import NO_EXTRAS, Extras, Kind, Status, Task
 
 STANDING: Final = frozenset({State.QUEUED, State.RUNNING})  # who stands in the lines of its things
+AGAIN: Final = frozenset({Cause.RETURN, Cause.YIELD})  # queued again, and still in the lines of its things
 
 
 class Draft:
     """Facts are read through the draft, so that a batch sees its own changes before anybody else does."""
 
     __slots__ = (
-        "_heirs", "_launches", "_settled", "changes", "cluster", "evictions", "fresh", "keys", "now", "recalls",
-        "recurred", "skipped", "stops", "touched",
+        "_heirs", "_launches", "_settled", "changes", "cluster", "continues", "evictions", "fresh", "keys", "now",
+        "pauses", "recalls", "recurred", "skipped", "stops", "touched",
     )  # fmt: skip
 
     def __init__(self, cluster: Cluster, now: float) -> None:
@@ -33,6 +34,8 @@ class Draft:
         self.fresh: dict[str, Task] = {}  # tasks that arrived in this batch
         self.keys: dict[tuple[str, str], str] = {}  # idempotency keys that they brought
         self.stops: list[Stop] = []
+        self.pauses: list[Pause] = []
+        self.continues: list[Continue] = []
         self.recalls: list[Recall] = []
         self.evictions: list[Evict] = []
         self.recurred: list[Task] = []  # occurrences that have ended
@@ -72,13 +75,9 @@ class Draft:
         status = old.copy()
         status.state = advance(old.state, cause, task.id)
         status.at = self.now
-        if old.state is State.QUEUED:
-            self.cluster.blocked.pop(task.id, None)
-            # A started task was taken from its queue by the placement, and one that conflicts stands in none.
-            if status.state is not State.RUNNING and task not in self.cluster.conflicts.blocked:
-                self.cluster.ready.remove(task)
-        elif status.state is State.QUEUED:
-            self.cluster.stand(task, status, first=cause is Cause.RETURN)
+        self._leave(task, old.state, status.state)
+        if status.state is State.QUEUED:
+            self.cluster.stand(task, status, first=cause is Cause.RETURN, again=cause in AGAIN)
         self.put(task, status)
         if task.extras is not NO_EXTRAS:
             self._move_extras(task, old.state, status.state)
@@ -93,6 +92,16 @@ class Draft:
             if self.cluster.plans:
                 self.cluster.unplan(task)
         return status
+
+    def _leave(self, task: Task, old: State, new: State) -> None:
+        """What was known of the task in its old state is not true any more."""
+        if old is State.QUEUED:
+            self.cluster.blocked.pop(task.id, None)
+            # A started task was taken from its queue by the placement, and one that conflicts stands in none.
+            if new is not State.RUNNING and task not in self.cluster.conflicts.blocked:
+                self.cluster.ready.remove(task)
+        elif old is State.PENDING and self.cluster.coming.tasks:
+            self.cluster.coming.tasks.pop(task, None)
 
     def _move_extras(self, task: Task, old: State, new: State) -> None:
         """What a change of state means for the others in its lines, in its graph and in its series."""
@@ -146,6 +155,10 @@ class Draft:
         attempt = AttemptId(task.id, status.number)
         slot.add(attempt, expected, self.now, upper)
         self.cluster.slot_of[attempt] = slot.id
+        if task.id in self.cluster.dependents:
+            self.cluster.coming.look_at(self.cluster, task.id)
+        if len(slot.attempts) == 1:
+            self.cluster.slices.begin(slot, self.now)
         if task.terms.kind is Kind.LEASE:
             self._grant(task, status, Attempt(attempt, slot.id, slot.node, self._next_grant(), slot.devices))
             return
@@ -182,7 +195,9 @@ class Draft:
         cluster = self.cluster
         slot = cluster.slots[cluster.slot_of.pop(attempt)]
         cluster.stopping.discard(attempt)
+        cluster.slices.take_back_cpus(cluster, slot)
         if slot.drop(attempt, self.now):
+            cluster.slices.leave(slot)
             del cluster.slots[slot.id]
             cluster.hungry.pop(slot.id, None)
             room = cluster.rooms[slot.node]
@@ -191,6 +206,7 @@ class Draft:
             if slot.devices:
                 warm.vacate(cluster, slot)
         else:
+            cluster.slices.begin(slot, self.now)
             cluster.hungry[slot.id] = slot
 
     def end(self, event: Ended) -> None:
@@ -211,13 +227,15 @@ class Draft:
             self.stops.append(Stop(attempt, reason))
 
     def effects(self) -> list[Effect]:
-        """Settle first (it frees), then stop, recall and evict, then launch."""
+        """Settle first (it frees), then stop, make way, recall and evict, then go on and launch."""
         effects: list[Effect] = []
         if self._settled:
             effects.append(Settle(tuple(self._settled)))
         effects += self.stops
+        effects += self.pauses
         effects += self.recalls
         effects += self.evictions
+        effects += self.continues
         for slot_id, attempts in self._launches.items():
             slot = self.cluster.slots[slot_id]
             effects.append(Launch(slot_id, slot.node, slot.terms, tuple(attempts), slot.devices))

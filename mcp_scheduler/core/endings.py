@@ -35,7 +35,7 @@ def ended(draft: Draft, event: Ended) -> None:
     if outcome.reason is not None or cluster.breakers.known:
         begun = cluster.attempts.get(attempt)
         quarantine.ended(draft, task, slot, begun.at if begun is not None else draft.now, outcome.reason)
-    learn(cluster, task, slot, outcome)
+    learn(cluster, task, slot, _whole(draft, task, outcome))
     if outcome.reason is None and task.extras is NO_EXTRAS and not cluster.retry_budget.buckets:
         draft.move(task, Cause.SUCCESS)  # a success settles everything, as it is for most
         if task.id in cluster.dependents:
@@ -86,6 +86,16 @@ def _spend(draft: Draft, task: Task, outcome: Outcome, verdict: Verdict) -> str:
     if not is_counted or budget.take((terms.principal, terms.target), draft.now):
         return ""
     return refusal(terms.target, budget)
+
+
+def _whole(draft: Draft, task: Task, outcome: Outcome) -> Outcome:
+    """The outcome with the time of all attempts that the call took: those before it that gave way are parts of it."""
+    ran = draft.cluster.slices.ran
+    if outcome.reason is Reason.YIELDED:
+        ran[task.id] = ran.get(task.id, 0.0) + outcome.seconds
+    elif task.id in ran:
+        return replace(outcome, seconds=outcome.seconds + ran.pop(task.id))
+    return outcome
 
 
 def returned(draft: Draft, attempt: AttemptId) -> None:

@@ -21,14 +21,19 @@ class Explanation:
     before this one's. `claim`: (node, when it is expected to start there, from when on nothing passes it any more).
     `nodes`: what each that has room would cost it, the best first. `seconds`: the median and the upper bound of what
     it takes, None where nothing is known. `retries`: how many its function has left, and has at most; None for one that
-    has not retried of late."""
+    has not retried of late. `advance`: a place that is kept for one whose dependencies are about to end (node, from
+    when on, when it is given up). `still`: since when its command stands still, None where it does not; `stood`: the seconds
+    for which it has in all."""
 
     policy: str
     rank: dict[str, str] = field(default_factory=dict[str, str])
     before: int | None = None
     claim: tuple[str, float, float] | None = None
     nodes: list[tuple[str, Score]] = field(default_factory=list[tuple[str, Score]])
+    advance: tuple[str, float, float] | None = None
     seconds: tuple[float, float] | None = None
+    still: float | None = None
+    stood: float = 0.0
     ends: float | None = None
     retries: tuple[float, int] | None = None
 
@@ -44,11 +49,16 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
         told.retries = (left, cluster.retry_budget.burst)
     if task.status.state is State.QUEUED and isinstance(task.queue, Queue):
         _of_waiting(cluster, task, task.queue, now, told)
+    elif task.status.state is State.PENDING:
+        kept = cluster.coming.tasks.get(task)
+        if kept is not None and kept.node:
+            told.advance = (kept.node, kept.at, kept.until)
     elif task.status.state is State.RUNNING:
         attempt = cluster.attempts.get(AttemptId(task.id, task.status.number))
         if attempt is not None:
             upper = upper_of(expected, task.terms)
-            told.ends = attempt.at + upper if upper < float("inf") else None
+            told.still, told.stood = cluster.slices.told.get(attempt.id), cluster.slices.stood(attempt.id, now)
+            told.ends = attempt.at + upper + told.stood if upper < float("inf") else None
     return told
 
 

@@ -116,3 +116,5 @@ def release_dependents(draft: Draft, task: Task) -> None:
             if not cluster.missing[other.id]:
                 del cluster.missing[other.id]
                 settle_waiting(draft, other)
+            elif draft.status(other).state is State.PENDING:
+                cluster.coming.note(cluster, other)

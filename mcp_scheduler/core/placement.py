@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from mcp_scheduler.core import charging, quarantine, warm
+from mcp_scheduler.core import advance, charging, quarantine, slicing, warm
 from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -29,9 +29,26 @@ CHOICE: Final = 8  # nodes that fit best, and nodes that are emptiest, among whi
 class Round:
     """What one round has found out: heads passed over, claims made, and the needs for which there is no room."""
 
-    __slots__ = ("blocked", "claims", "full", "looks", "only", "parked", "too_long")
+    __slots__ = (
+        "blocked",
+        "claims",
+        "coming",
+        "full",
+        "is_turn_over",
+        "looks",
+        "made_room",
+        "only",
+        "parked",
+        "still",
+        "too_long",
+    )
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, draft: Draft) -> None:
+        cluster = draft.cluster
+        self.coming = advance.line(draft) if cluster.coming.tasks else []  # those whose place is kept in advance
+        self.still = slicing.line(draft) if cluster.slices.still else []  # those that stand still
+        self.is_turn_over = cluster.slices.is_due(draft.now)  # somebody's is: he may have to make way
+        self.made_room: Task | None = None  # others have made way for it
         self.only = next(iter(cluster.rooms.values())) if len(cluster.rooms) == 1 else None  # the one node there is
         self.parked: Parked = []
         self.claims = Claims()
@@ -48,6 +65,12 @@ class Round:
         if self.only is not None and self.claims and self.claims.covers(self.only, task.terms.needs):
             return
         hold_back(draft, task, self.claims)
+
+    def keep_in_advance(self, draft: Draft, head: float | None) -> None:
+        """Whoever comes soon and goes before the head of the queue has its place kept."""
+        while self.coming and (head is None or self.coming[-1][0] <= head):
+            _, task, at = self.coming.pop()
+            advance.keep(draft, task, at, self.claims)
 
     def finds_nothing(self, needs: Needs) -> bool:
         """Whether there is no room at all for them, as far as that is known or seen at once."""
@@ -67,30 +90,62 @@ def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
     cluster.next_look = inf
+    this = Round(draft)
     if cluster.paused:
+        _let_go_on(draft, this)
         return
     ready = cluster.ready
     ready.refresh(draft.now, cluster.pace.seconds)
     most = ROUND if draft.now >= cluster.thorough_at else GLANCE
-    this = Round(cluster)
-    while this.looks < most and len(this.parked) < ROUND:
-        if not cluster.hungry and not cluster.floor.has_cpus(ready.least_cpus):
-            break
-        this.keep(draft)
-        task = ready.best()
-        if task is None:
-            break
-        if not _start(draft, task, this):
-            this.looks += cluster.floor.could_ever_fit(task.terms.needs)
-            ready.park(this.parked, whole_crowd=task.terms.needs in this.full)
-            if cluster.hungry and not cluster.floor.has_cpus(ready.least_cpus):
-                break  # whatever comes next is of a lower rank and finds nothing
+    _go_through(draft, this, most)
     if most == ROUND:
         cluster.thorough_at = draft.now + this.looks * LOOK
     elif this.looks >= most:
         cluster.look_again(cluster.thorough_at)
     ready.unpark(this.parked)
     cluster.hungry.clear()
+    if cluster.slices.turns:
+        slicing.look_again(draft)
+
+
+def _go_through(draft: Draft, this: Round, most: int) -> None:
+    """The round itself: at most so many heads that find no room."""
+    cluster = draft.cluster
+    ready = cluster.ready
+    while this.looks < most and len(this.parked) < ROUND:
+        if this.still and slicing.go_on(draft, this.still, this.claims, ready.best_rank()):
+            continue
+        if this.coming:
+            this.keep_in_advance(draft, ready.best_rank())
+        if not cluster.hungry and not this.is_turn_over and not cluster.floor.has_cpus(ready.least_cpus):
+            break
+        this.keep(draft)
+        task = ready.best()
+        if task is None:
+            break
+        if _start(draft, task, this) or (this.is_turn_over and _is_made_room(draft, task, this)):
+            continue
+        this.looks += cluster.floor.could_ever_fit(task.terms.needs)
+        ready.park(this.parked, whole_crowd=task.terms.needs in this.full)
+        if cluster.hungry and not this.is_turn_over and not cluster.floor.has_cpus(ready.least_cpus):
+            break  # whatever comes next is of a lower rank and finds nothing
+
+
+def _let_go_on(draft: Draft, this: Round) -> None:
+    """Nothing new starts, but what was begun goes on where there is room."""
+    while this.still:
+        slicing.go_on(draft, this.still, this.claims, None)
+    slicing.look_again(draft)
+
+
+def _is_made_room(draft: Draft, task: Task, this: Round) -> bool:
+    """Whether others have made way for the task that `best` has just shown, so that it can be tried once more."""
+    rank = draft.cluster.ready.best_rank()
+    if this.made_room is task or rank is None or not slicing.make_room(draft, task, rank, this.claims):
+        return False
+    this.made_room, this.blocked = task, None
+    this.full.discard(task.terms.needs)
+    return True
 
 
 def _start(draft: Draft, task: Task, this: Round) -> bool:

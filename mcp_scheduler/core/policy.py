@@ -53,6 +53,12 @@ class TaskClass:
     period: float = 0.0
 
 
+def quantum_of(policy: Policy) -> float:
+    """Seconds after which a call makes way for others of equal or higher rank; 0 where nobody does: a policy need not
+    have a `quantum`."""
+    return float(getattr(policy, "quantum", 0.0))
+
+
 class Policy(Protocol):
     """An order. `ages`: ranks change as time passes, so heads are ranked anew now and then. `by_graph`: it looks at the
     graph that a task belongs to. `by_deadline`: tasks with a deadline stand in queues of their own, the earliest first.

@@ -222,6 +222,13 @@ class Ready:
         head = member.head()
         return None if head is None else head[2]
 
+    def best_rank(self) -> float | None:
+        """The rank of the task that goes first; None if nobody waits."""
+        if self.best() is None:
+            return None
+        head = self._path[-1].head()
+        return None if head is None else head[0]
+
     def take(self) -> Task:
         """Hand out the task that `best` has just shown."""
         path = self._path

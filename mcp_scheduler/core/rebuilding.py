@@ -32,6 +32,8 @@ def rebuild(cluster: Cluster) -> None:
     _queue_again(cluster)
     for attempt in sorted(cluster.attempts.values(), key=lambda attempt: attempt.at):
         _reserve_again(cluster, attempt)
+    cluster.slices.rebuild(cluster)
+    cluster.coming.rebuild(cluster)
     for slot in kept_warm:
         if slot.id not in cluster.slots:
             warm.rest_again(cluster, slot)

@@ -4,6 +4,7 @@
   is idempotent.
 - A call that had too little memory and may be repeated is, twice at most, with a larger claim: its `failures` do not
   grow by that, because the same attempt with the same claim was never to succeed.
+- One that gave way to others (time slices) has not ended badly: it is queued again, as often as that happens.
 - Failures are bounded by `max_attempts`; losses (nobody can say how the attempt ended) and crashes (it died without a
   result) are counted apart, each with its own bound.
 """
@@ -47,6 +48,9 @@ def judge(
     grown = status.memory_retries
     if reason is None:
         return Verdict(Cause.SUCCESS, status.failures, status.losses, status.crashes, memory_retries=grown)
+    if reason is Reason.YIELDED:
+        cause = Cause.CANCEL if status.cancel_requested else Cause.YIELD
+        return Verdict(cause, status.failures, status.losses, status.crashes, memory_retries=grown)
     failures = status.failures + (reason not in _UNCERTAIN)
     losses = status.losses + (reason is Reason.LOST)
     crashes = status.crashes + (reason is Reason.CRASHED)

@@ -40,7 +40,7 @@ def shadow(room: Room, needs: Needs, now: float, avoid: frozenset[str] = NOTHING
     for end, name in order:
         if end > at and all(free[name] >= amount for name, amount in needs.amounts):
             break
-        for resource, amount in room.slots[name].terms.needs.amounts:
+        for resource, amount in room.slots[name].amounts:
             if resource in free:
                 free[resource] += amount
         at = max(at, end)

@@ -46,6 +46,7 @@ class Slot:
     bound: float = inf  # when its attempts will have ended, by the upper bounds of what they take; infinite: unknown
     watched: bool = False  # a timer looks at it
     share: float = 0.0  # the dominant share of its needs
+    still_since: float | None = None  # its command stands still: others have its CPUs meanwhile
 
     def add(self, attempt: AttemptId, seconds: float, now: float, upper: float = inf) -> None:
         if not self.attempts:
@@ -61,6 +62,17 @@ class Slot:
         if self.bound < inf:
             self.bound = now + self.expected  # of several there are bounds only where all are short
         return not self.attempts
+
+    @property
+    def amounts(self) -> tuple[tuple[str, int], ...]:
+        """What it holds of its node."""
+        amounts = self.terms.needs.amounts
+        return amounts if self.still_since is None else tuple(one for one in amounts if one[0] != "cpus")
+
+    def shift(self, seconds: float) -> None:
+        """It stood still for so long: all that is expected of it comes later."""
+        self.since += seconds
+        self.bound += seconds
 
     def ends_by(self, now: float) -> float:
         """When it is expected to be empty. A bound that it has outlived doubles; where there is none, it is expected to
@@ -87,6 +99,7 @@ class Slot:
             and len(self.attempts) < WINDOW_CALLS
             and self.expected + seconds <= WINDOW_SECONDS
             and (terms is self.terms or lane_of(terms) == lane_of(self.terms))
+            and self.still_since is None
         )
 
 
@@ -176,6 +189,11 @@ class Room:
         """Reserve amounts for work that runs already (adopted after a crash), even where the node has shrunk since."""
         for name, amount in needs.amounts:
             self.free[name] = self.free.get(name, 0) - amount
+        self.changed()
+
+    def lend(self, name: str, amount: int) -> None:
+        """So much of what is reserved is others' for a while; a negative amount takes it back."""
+        self.free[name] = self.free.get(name, 0) + amount
         self.changed()
 
     def give_back(self, needs: Needs) -> None:

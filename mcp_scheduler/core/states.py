@@ -47,6 +47,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"  # it could not be started as described
     EXPIRED = "expired"  # its deadline or its wait ran out before it could start
     CANCELLED = "cancelled"  # of an attempt: it was stopped because a person asked
+    YIELDED = "yielded"  # of an attempt: it gave way to others; the next one goes on from its checkpoint
 
 
 class Cause(StrEnum):
@@ -61,6 +62,7 @@ class Cause(StrEnum):
     FAILURE = "failure"  # the final one
     BACKOFF = "backoff"  # a failure that will be retried
     RETURN = "return"  # handed to an executor that never began it
+    YIELD = "yield"  # it gave way when it was asked to: it is queued again, and nothing is counted
     CANCEL = "cancel"
     SKIP = "skip"
     ROLL_BACK = "roll_back"  # the final failure of a task with a compensation
@@ -89,6 +91,7 @@ TRANSITIONS: Final[dict[tuple[State, Cause], State]] = {
     (State.RUNNING, Cause.FAILURE): State.FAILED,
     (State.RUNNING, Cause.BACKOFF): State.RETRYING,
     (State.RUNNING, Cause.RETURN): State.QUEUED,
+    (State.RUNNING, Cause.YIELD): State.QUEUED,
     (State.RUNNING, Cause.CANCEL): State.CANCELLED,
     (State.RUNNING, Cause.ROLL_BACK): State.ROLLING_BACK,
     (State.ROLLING_BACK, Cause.FAILURE): State.FAILED,

@@ -27,7 +27,8 @@ class ScriptedExecutor:
     """Implements `ports.Executor`.
 
     The calls of a slot begin one after the other. When one begins, `script` says how it ends; None lets it run until
-    `end` is called. A stopped call ends at once, except those in `stubborn`, which run on until `end`.
+    `end` is called. A stopped call ends at once, except those in `stubborn`, which run on until `end`. A paused call
+    stands still (`still`) until it proceeds, is stopped, or the next engine comes; where `gives_way` says so, it ends.
     """
 
     def __init__(self, clock: Clock, script: Script = _until_told) -> None:
@@ -36,6 +37,8 @@ class ScriptedExecutor:
         self.stops: list[tuple[AttemptId, Reason | None]] = []
         self.settled: set[AttemptId] = set()
         self.stubborn: set[AttemptId] = set()
+        self.still: set[AttemptId] = set()
+        self.gives_way: Callable[[bytes], bool] = lambda _payload: False
         self._clock = clock
         self._plans: dict[str, list[Outcome]] = {}
         self._slots: dict[str, list[AttemptId]] = {}
@@ -68,6 +71,7 @@ class ScriptedExecutor:
 
     async def start(self, report: Report) -> None:
         self._report = report
+        self.still.clear()
 
     async def recover(self, attempts: Sequence[Attempt], terms: Mapping[str, Any]) -> None:  # noqa: ARG002 (the port's)
         wanted = {attempt.id for attempt in attempts}
@@ -102,6 +106,21 @@ class ScriptedExecutor:
             if attempt in slot:
                 slot.remove(attempt)
                 self._tell(Returned(attempt))
+
+    def pause(self, attempt: AttemptId) -> None:
+        if attempt in self._began:
+            if self.gives_way(self.launched[attempt]):
+                self.end(attempt, Outcome(Reason.YIELDED, "It gave way."))
+            else:
+                self.still.add(attempt)
+            return
+        for slot in self._slots.values():
+            if attempt in slot:
+                slot.remove(attempt)
+                self._tell(Returned(attempt))
+
+    def proceed(self, attempt: AttemptId) -> None:
+        self.still.discard(attempt)
 
     def recall(self, slot: str) -> None:
         waiting = [attempt for attempt in self._slots.get(slot, ()) if attempt not in self._began]
@@ -141,6 +160,7 @@ class ScriptedExecutor:
     def _finish(self, attempt: AttemptId, outcome: Outcome) -> str:
         """Report the end; the slot that the call ran in."""
         slot = self._began.pop(attempt)
+        self.still.discard(attempt)
         self._slots[slot].remove(attempt)
         if attempt in self._stopping:
             outcome = _stopped(self._stopping.pop(attempt))

@@ -10,7 +10,7 @@ from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.policies.adaptive import Adaptive
 from mcp_scheduler.policies.deadlines import EDF, RATE_MONOTONIC
-from mcp_scheduler.policies.order import FAIR_SHARE, FIFO, LOAD_AWARE, PRIORITY, ROUND_ROBIN
+from mcp_scheduler.policies.order import FAIR_SHARE, FIFO, LOAD_AWARE, PRIORITY, ROUND_ROBIN, TIME_SLICE
 from mcp_scheduler.policies.weighing import BALANCED, SHORTEST
 
 SUMMARIES: Final[Mapping[str, str]] = {
@@ -19,6 +19,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "round_robin": "principals take turns, a task each, and so do the tags of each",
     "priority": "by priority; a point is a head start of a minute, so nobody waits for ever",
     "load_aware": "as priority, and of several nodes the least busy one is taken",
+    "time_slice": "as priority, and what runs makes way after its quantum: equals take turns",
     "shortest": "the shortest expected task first, with ageing",
     "edf": "the earliest deadline first, as long as it can be met",
     "rate_monotonic": "recurring tasks first, the shortest period first",
@@ -29,20 +30,22 @@ BUILT_IN: Final[Mapping[str, Policy]] = {
     policy.name: policy
     for policy in (
         BALANCED, FIFO, ROUND_ROBIN, PRIORITY, LOAD_AWARE, SHORTEST, EDF, RATE_MONOTONIC, FAIR_SHARE,
-        Adaptive(BALANCED),
+        TIME_SLICE, Adaptive(BALANCED),
     )
 }  # fmt: skip
 
 
 class Policies:
     """What there is to choose from. `tau` (seconds, 0: from the run times) and `steepness` shape the ageing of the
-    policies that weigh. `others` come from other packages; `flaws` says what is wrong with those not offered."""
+    policies that weigh, `quantum` (seconds) the turns of `time_slice`. `others` come from other packages; `flaws` says
+    what is wrong with those not offered."""
 
     def __init__(
         self,
         *,
         tau: float = 0.0,
         steepness: float = 1.0,
+        quantum: float = TIME_SLICE.quantum,
         others: Mapping[str, Policy] | None = None,
         flaws: Mapping[str, str] | None = None,
     ) -> None:
@@ -50,6 +53,7 @@ class Policies:
         self._flaws = dict(flaws or {})
         for policy in (BALANCED, SHORTEST):
             self._known[policy.name] = replace(policy, tau=tau, steepness=steepness)
+        self._known["time_slice"] = replace(TIME_SLICE, quantum=quantum)
         self._known["adaptive"] = Adaptive(self._known["balanced"])
 
     def find(self, name: str) -> Policy:

@@ -22,6 +22,7 @@ class Order:
     ages: bool = False  # linear ageing has the same order at every moment: a rank is computed once
     by_graph: bool = False
     by_deadline: bool = False
+    quantum: float = 0.0  # seconds after which a call makes way for who has waited as long as it would have; 0: never
 
     def rank(self, kind: TaskClass, since: float, _deadline: float | None, _scene: Scene) -> float:
         return since - kind.priority * self.ageing
@@ -30,6 +31,8 @@ class Order:
         told = {"waits": f"{max(0.0, scene.now - since):.0f} s"}
         if self.ageing and kind.priority:
             told["priority"] = f"{kind.priority}, a head start of {kind.priority * self.ageing:.0f} s"
+        if self.quantum:
+            told["turns"] = f"of {self.quantum:g} s; then whoever runs makes way"
         return told
 
 
@@ -37,4 +40,5 @@ FIFO = Order("fifo", 0.0)
 PRIORITY = Order("priority", 60.0)
 ROUND_ROBIN = Order("round_robin", 60.0, Sharing.TURNS)
 FAIR_SHARE = Order("fair_share", 60.0, Sharing.USAGE)
+TIME_SLICE = Order("time_slice", 60.0, quantum=10.0)
 LOAD_AWARE = Order("load_aware", 60.0)

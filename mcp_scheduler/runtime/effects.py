@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
-from mcp_scheduler.core.changes import Changes, Effect, Evict, Launch, Recall, Settle, Stop
+from mcp_scheduler.core.changes import Changes, Continue, Effect, Evict, Launch, Pause, Recall, Settle, Stop
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Ended, Event, Outcome, Returned
 from mcp_scheduler.core.ids import AttemptId
@@ -60,6 +60,10 @@ class Effects:
                     self._launch(effect)
                 case Stop():
                     self._stop(effect)
+                case Pause():
+                    self._pause(effect)
+                case Continue():
+                    self._executor.proceed(effect.attempt)
                 case Recall():
                     self._executor.recall(effect.slot)
                 case Evict():
@@ -119,6 +123,12 @@ class Effects:
             except Unavailable as error:
                 log.warning("The arguments of %s cannot be read just now: %s", attempt, error)
                 await asyncio.sleep(_AGAIN)
+
+    def _pause(self, pause: Pause) -> None:
+        if pause.attempt in self._preparing:
+            self._unwanted.add(pause.attempt)  # it comes back unbegun
+        else:
+            self._executor.pause(pause.attempt)
 
     def _stop(self, stop: Stop) -> None:
         if stop.attempt in self._preparing:

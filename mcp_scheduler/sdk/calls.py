@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mcp_scheduler.sdk import inputs
 from mcp_scheduler.sdk.chunk import Chunk
-from mcp_scheduler.sdk.current import RUNNING, CurrentTask
+from mcp_scheduler.sdk.current import RUNNING, CurrentTask, Yielded
 from mcp_scheduler.sdk.describe import Offered
 from mcp_scheduler.sdk.failures import lacks_memory, spoilt, told
 from mcp_scheduler.sdk.link import Link, Waiting
@@ -116,6 +116,7 @@ class Calls:
         RUNNING.task = CurrentTask(
             task, int(number), folder, name=call.get("name") or "", devices=tuple(call.get("devices") or ()),
             report=self._reporter(attempt), stop_asked=self._stops.asked,
+            yield_asked=lambda: self._link.yield_asked == attempt,
         )  # fmt: skip
         started = time.perf_counter()
         end = self._ended(call, sequence)
@@ -175,6 +176,9 @@ class Calls:
             self._stops.disarm()
         except Stopped:
             raise
+        except Yielded:
+            self._stops.disarm()
+            return End("yielded", "It gave way to others; the next attempt goes on from its folder.")
         except BadArguments as mismatch:
             return End("rejected", f"{offered.name}: {mismatch}")
         except BaseException as error:  # noqa: BLE001 (SystemExit and whatever else user code raises)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from mcp_scheduler.sdk.current import CurrentTask
+from mcp_scheduler.sdk.current import CurrentTask, Yielded
 from mcp_scheduler.sdk.durable import write_durably
 from mcp_scheduler.sdk.failures import lacks_memory, told
 from mcp_scheduler.sdk.plain import BadArguments
@@ -35,16 +35,19 @@ class Chunk:
             self._texts[int(index)] = text
 
     def run(self, call: Callable[[dict[str, Any]], Any], task: CurrentTask) -> None:
-        """Call for each item that is left. Raises what ends the whole chunk: a stop, and want of memory."""
+        """Call for each item that is left. Raises what ends the whole chunk: a stop, want of memory, and, between two
+        items, that others shall have their turn."""
         for index, arguments in enumerate(self._items):
             if self._texts[index] is not None:
                 continue
+            if task.should_yield():
+                raise Yielded
             if arguments.keys() == {ERROR}:
                 self.errors[index] = arguments[ERROR]
                 continue
             try:
                 self._texts[index] = encode(call(arguments))
-            except Stopped:
+            except (Stopped, Yielded):
                 raise
             except (BadArguments, NotJson) as problem:
                 self.errors[index] = str(problem)

@@ -9,10 +9,14 @@ TYPE_CHECKING = False  # known to type checkers; `typing` itself would cost more
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Final
+    from typing import Final, NoReturn
 
 PROGRESS_INTERVAL: Final = 0.1  # seconds between two reports of progress; what comes faster is dropped
 LONGEST_TEXT: Final = 500
+
+
+class Yielded(BaseException):
+    """This call gives way to others. Not an Exception, so that `except Exception` lets it pass."""
 
 
 class CurrentTask:
@@ -32,6 +36,7 @@ class CurrentTask:
         inputs: str = "",
         report: Callable[[float | None, str], None] | None = None,
         stop_asked: Callable[[], bool] | None = None,
+        yield_asked: Callable[[], bool] | None = None,
     ) -> None:
         self.id = id
         self.attempt = attempt
@@ -41,6 +46,7 @@ class CurrentTask:
         self._inputs = inputs
         self._report = report
         self._stop_asked = stop_asked
+        self._yield_asked = yield_asked
         self._next_report = 0.0
 
     @property
@@ -72,6 +78,16 @@ class CurrentTask:
     def cancelled(self) -> bool:
         """Somebody asked this call to stop (a person, or its timeout): end soon, by force it ends seconds later."""
         return self._stop_asked is not None and self._stop_asked()
+
+    def should_yield(self) -> bool:
+        """Whether others wait and this call has had its turn (policy `time_slice`): save what is done into `folder`,
+        then `give_way`. Cheap enough for inner loops. Who does not ask runs to the end."""
+        return self._yield_asked is not None and self._yield_asked()
+
+    def give_way(self) -> NoReturn:
+        """End this attempt, which is no failure: the task is queued again, and its next attempt finds `folder` as it
+        is."""
+        raise Yielded
 
     def progress(self, fraction: float | None = None, text: str = "") -> None:
         """Tell how far the call is: `fraction` from 0 to 1 (None if unknown) and a short text.

@@ -60,6 +60,7 @@ class Link:
         self.catalogue = "{}"
         self.code_changed: Callable[[], str] = lambda: ""
         self.ending = False
+        self.yield_asked = ""  # the attempt that shall give way, if it can
 
     # -- the main thread
 
@@ -200,6 +201,8 @@ class Link:
                 self._forget(value)
             elif verb == "recall":
                 self._give_back()
+            elif verb == "yield":
+                self.yield_asked = value
             elif verb == "describe":
                 self._describe()
             elif verb == "bye":

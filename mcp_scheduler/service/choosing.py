@@ -12,6 +12,7 @@ from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.policies.adaptive import Adaptive
 from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, ChoosePolicy, GetTask
+from mcp_scheduler.service.adapting import begin_anew, followed
 from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.groups import Tally
 
@@ -28,18 +29,22 @@ class Choosing(Desk):
         if request.name is not None:
             chosen = self._policies.find(request.name or self._limits.policy)
             await self._store.set_setting(_SETTING, request.name)
+            await begin_anew(self._store)
             await self._loop.ask(PolicyChosen(chosen))
         return await self._policy_view()
 
     async def load_policy(self) -> None:
         """On boot. A choice that is not there any more (a plug-in was removed) is told, and the settings decide."""
         name = await self._store.setting(_SETTING)
-        if not name:
-            return
-        try:
-            self._cluster.use(self._policies.find(name))
-        except errors.InvalidRequest as error:
-            log.warning("The chosen policy cannot be used, so %s is: %s", self._cluster.policy.name, error)
+        if name:
+            try:
+                self._cluster.use(self._policies.find(name))
+            except errors.InvalidRequest as error:
+                log.warning("The chosen policy cannot be used, so %s is: %s", self._cluster.policy.name, error)
+        if isinstance(self._cluster.policy, Adaptive):
+            kept = await followed(self._store, self._policies)
+            if kept is not None:
+                self._cluster.use(kept)
 
     async def _policy_view(self) -> views.PolicyView:
         chosen = await self._store.setting(_SETTING)
@@ -83,6 +88,22 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
         lines.append(f"takes: about {median:.3g} s, 9 in 10 at most {upper:.3g} s")
     elif told.rank or told.ends is not None:
         lines.append("takes: nobody knows; nothing like it has ended yet")
+    lines += _reservations(told, now)
+    for name, terms in told.nodes:
+        lines.append(
+            f"node {name}: {terms.seconds:.3g} s = (start {terms.cold:.3g} + run {terms.takes:.3g}) · 100 /"
+            f" weight {terms.weight:.0f} + left over {terms.left_over:.3g}"
+        )
+    lines += _turns(told, now)
+    if told.ends is not None:
+        lines.append(f"ends: within {max(0.0, told.ends - now):.3g} s, by the upper bound of its kind")
+    if told.retries is not None:
+        lines.append(f"retries: its function has {told.retries[0]:.0f} of {told.retries[1]} left")
+    return tuple(lines)
+
+
+def _reservations(told: Explanation, now: float) -> list[str]:
+    lines: list[str] = []
     if told.claim is not None:
         node, at, strict_at = told.claim
         when = f"in about {max(0.0, at - now):.3g} s" if at < float("inf") else "when somebody leaves"
@@ -91,13 +112,20 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
             lines.append("reservation: it has waited long beyond its promise, so nothing passes it any more")
         else:
             lines.append(f"reservation: from {strict_at - now:.3g} s from now on nothing passes it any more")
-    for name, terms in told.nodes:
+    if told.advance is not None:
+        node, at, until = told.advance
         lines.append(
-            f"node {name}: {terms.seconds:.3g} s = (start {terms.cold:.3g} + run {terms.takes:.3g}) · 100 /"
-            f" weight {terms.weight:.0f} + left over {terms.left_over:.3g}"
+            f"reservation in advance: a place on {node} in about {max(0.0, at - now):.3g} s, when what it waits for has"
+            " ended; others that go after it use it only if they end by then; given up in"
+            f" {max(0.0, until - now):.3g} s"
         )
-    if told.ends is not None:
-        lines.append(f"ends: within {max(0.0, told.ends - now):.3g} s, by the upper bound of its kind")
-    if told.retries is not None:
-        lines.append(f"retries: its function has {told.retries[0]:.0f} of {told.retries[1]} left")
-    return tuple(lines)
+    return lines
+
+
+def _turns(told: Explanation, now: float) -> list[str]:
+    lines: list[str] = []
+    if told.still is not None:
+        lines.append(f"time slice: it stands still for {now - told.still:.0f} s, and goes on when its turn comes")
+    if told.stood:
+        lines.append(f"time slice: it has stood still for {told.stood:.0f} s in all, which do not count as its time")
+    return lines

@@ -188,6 +188,8 @@ class Look:
                 return why_blocked(task, self._cluster) or self._why_queued(task)
             case State.RUNNING if status.cancel_requested:
                 return "is being stopped"
+            case State.RUNNING if AttemptId(task.id, status.number) in self._cluster.slices.told:
+                return "paused by time slice; it goes on when its turn comes"
             case State.RUNNING if task.extras.recurs and task.extras.paused:
                 return "the next one of its series will be held back"
             case State.RUNNING:

@@ -102,7 +102,8 @@ class Outlook:
         if expected is None:
             return None
         attempt = self._cluster.attempts.get(AttemptId(task.id, task.status.number))
-        ran = max(0.0, self._clock.now() - max(slot.since, attempt.at if attempt else 0.0))
+        now = self._clock.now() if slot.still_since is None else slot.still_since
+        ran = max(0.0, now - max(slot.since, attempt.at if attempt else 0.0))
         limit = (task.terms.timeout or float("inf")) - ran
         median = max(0.0, min(_outlived(expected.median, ran) - ran, limit))
         return Expected(median, max(median, min(_outlived(expected.upper, ran) - ran, limit)))

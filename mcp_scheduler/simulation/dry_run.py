@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic, sleep
 from typing import Final
 
-from mcp_scheduler.core.changes import Changes, Launch
+from mcp_scheduler.core.changes import Changes, Launch, Pause
 from mcp_scheduler.core.cluster import Policy
 from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.events import Event, Submitted
@@ -106,6 +106,8 @@ class DryRun:
             if slot.attempts and slot.terms.kind is not Kind.LEASE:
                 calls = tuple(slot.attempts)
                 self._executor.carry_out(Launch(slot.id, slot.node, slot.terms, calls, slot.devices), self._now)
+                if slot.still_since is not None:
+                    self._executor.carry_out(Pause(calls[0]), self._now)
 
     def _next(self) -> float:
         if self._executor.inbox:
@@ -139,7 +141,8 @@ class DryRun:
             return seconds
         if run.task.status.cancel_requested:
             return 0.0
-        ran = max(0.0, now - max(slot.since, self._cluster.attempts[attempt].at))
+        until = now if slot.still_since is None else slot.still_since
+        ran = max(0.0, until - max(slot.since, self._cluster.attempts[attempt].at))
         while seconds <= ran:
             seconds *= 2.0  # an estimate that was outlived is doubled, as everywhere
         return max(0.0, min(seconds, limit) - ran)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
-from mcp_scheduler.core.changes import Effect, Evict, Launch, Recall, Settle, Stop
+from mcp_scheduler.core.changes import Continue, Effect, Evict, Launch, Pause, Recall, Settle, Stop
 from mcp_scheduler.core.events import Ended, Event, Outcome, Returned, SlotGone
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import Reason
+from mcp_scheduler.core.task import Kind
 from mcp_scheduler.errors import InvariantBroken
 
 NEVER: Final = float("inf")
@@ -26,7 +27,8 @@ class End(NamedTuple):
 
 class VirtualExecutor:
     """Slots with the calls that wait in them; the first of each runs. `begin` is told when a call does, and answers
-    how many seconds it takes. Reports gather in `inbox` until somebody takes them.
+    how many seconds it takes. Reports gather in `inbox` until somebody takes them. A paused call stands still if its
+    slot can; a function runs on.
     """
 
     def __init__(self, begin: Callable[[AttemptId, float], float]) -> None:
@@ -35,14 +37,17 @@ class VirtualExecutor:
         self._slots: dict[str, deque[AttemptId]] = {}
         self._running: dict[AttemptId, tuple[str, float]] = {}  # → slot, when it began
         self._slot_of: dict[AttemptId, str] = {}
+        self._still: dict[AttemptId, tuple[float, float]] = {}  # → since when, seconds that it still has to run
+        self._due: dict[AttemptId, float] = {}  # when each ends that runs
         self._ends: list[End] = []
+        self._commands: set[AttemptId] = set()
         self._count = 0
 
     @property
     def next_end(self) -> float:
         """When the next call ends; infinite if none does."""
-        while self._ends and self._ends[0].attempt not in self._running:
-            heappop(self._ends)  # it was stopped
+        while self._ends and self._due.get(self._ends[0].attempt) != self._ends[0].at:
+            heappop(self._ends)  # it was stopped, or has stood still
         return self._ends[0].at if self._ends else NEVER
 
     def advance(self, now: float) -> None:
@@ -58,6 +63,10 @@ class VirtualExecutor:
                 self._launch(effect, now)
             case Stop(attempt, reason):
                 self._stop(attempt, reason or Reason.CANCELLED, now)
+            case Pause(attempt):
+                self._pause(attempt, now)
+            case Continue(attempt):
+                self._proceed(attempt, now)
             case Recall(slot):
                 for attempt in list(self._waiting(slot)):
                     self._hand_back(attempt)
@@ -70,6 +79,8 @@ class VirtualExecutor:
 
     def _launch(self, launch: Launch, now: float) -> None:
         calls = self._slots.setdefault(launch.slot, deque())
+        if launch.terms.kind is Kind.COMMAND:
+            self._commands.update(launch.attempts)
         for attempt in launch.attempts:
             calls.append(attempt)
             self._slot_of[attempt] = launch.slot
@@ -86,13 +97,33 @@ class VirtualExecutor:
         elif calls[0] not in self._running:
             attempt = calls[0]
             self._running[attempt] = (slot, now)
-            self._count += 1
-            end = now + self._begin(attempt, now)
-            if end < NEVER:
-                heappush(self._ends, End(end, self._count, attempt))
+            self._end_at(attempt, now + self._begin(attempt, now))
+
+    def _end_at(self, attempt: AttemptId, end: float) -> None:
+        self._count += 1
+        self._due[attempt] = end
+        if end < NEVER:
+            heappush(self._ends, End(end, self._count, attempt))
+
+    def _pause(self, attempt: AttemptId, now: float) -> None:
+        if attempt in self._running and attempt in self._commands:
+            self._still[attempt] = (now, self._due.pop(attempt) - now)
+        elif attempt in self._slot_of and attempt not in self._running:
+            self._hand_back(attempt)
+
+    def _proceed(self, attempt: AttemptId, now: float) -> None:
+        """Time in which it stood still is none of its own."""
+        if attempt in self._still:
+            since, left = self._still.pop(attempt)
+            slot, began = self._running[attempt]
+            self._running[attempt] = (slot, began + now - since)
+            self._end_at(attempt, now + left)
 
     def _end(self, attempt: AttemptId, now: float, reason: Reason | None) -> None:
+        self._proceed(attempt, now)
         slot, began = self._running.pop(attempt)
+        self._due.pop(attempt, None)
+        self._commands.discard(attempt)
         del self._slot_of[attempt]
         self._slots[slot].popleft()
         self.inbox.append(Ended(attempt, now, Outcome(reason, seconds=now - began)))
@@ -106,6 +137,7 @@ class VirtualExecutor:
 
     def _hand_back(self, attempt: AttemptId) -> None:
         slot = self._slot_of.pop(attempt)
+        self._commands.discard(attempt)
         self._slots[slot].remove(attempt)
         if not self._slots[slot]:
             del self._slots[slot]

@@ -15,6 +15,7 @@ from typing import Final
 from mcp_scheduler.core.cluster import Cluster, Policy
 from mcp_scheduler.core.devices import DeviceState
 from mcp_scheduler.core.estimates import Expected
+from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
 from mcp_scheduler.core.seen import GpuSeen
@@ -84,6 +85,7 @@ class Snapshot:
     warm_seconds: float
     next_seq: int
     left_out: int = 0
+    still: dict[AttemptId, float] = field(default_factory=dict[AttemptId, float])  # who stands still → since when
     known: Known = field(default_factory=Known)
 
     def cluster(self, policy: Policy) -> Cluster:
@@ -104,6 +106,7 @@ class Snapshot:
         made.resting = {slot.id: copy(slot) for slot in self.resting}
         for slot in made.resting.values():
             slot.attempts = {}
+        made.slices.told = dict(self.still)
         made.rebuild()
         made.ready.refresh(self.now, made.pace.seconds)
         return made
@@ -132,6 +135,7 @@ def take(cluster: Cluster, now: float, most: int = MOST) -> Snapshot:
         cluster.warm_seconds,
         cluster.next_seq,
         cluster.unfinished - len(chosen),
+        {attempt: since for attempt, since in cluster.slices.told.items() if attempt.task in names},
     )
 
 

@@ -62,6 +62,24 @@ class Stage:
         (attempt,) = self.calls(function, [arguments], slot=slot, timeout=timeout)
         return attempt
 
+    def command(self, argv: list[Any], *, timeout: float | None = None) -> AttemptId:
+        """A command in a slot of its own."""
+        self._tasks += 1
+        attempt = AttemptId(f"cmd-{id(self) % 10000}-{self._tasks}", 1)
+        terms = Terms(Kind.COMMAND, "x", "here", "tester", timeout=timeout)
+        self.launches[attempt] = Attempt(attempt, str(attempt), "local", 0.0)
+        payload = json.dumps({"command": argv, "cwd": "/", "env": {}}).encode()
+        self.executor.launch(Launch(str(attempt), "local", terms, (attempt,)), {attempt: payload})
+        return attempt
+
+    async def stands_still(self, attempt: AttemptId, *, processes: int) -> None:
+        """Wait until all of so many processes of this command stand still."""
+        raise NotImplementedError
+
+    async def moves(self, attempt: AttemptId, *, processes: int) -> None:
+        """Wait until none of so many does."""
+        raise NotImplementedError
+
     def calls(
         self, function: str, arguments: list[dict[str, Any]], *, slot: str = "", timeout: float | None = None
     ) -> list[AttemptId]:
@@ -162,6 +180,19 @@ class LocalStage(Stage):
         executor.know(self.environment)
         return executor
 
+    async def stands_still(self, attempt: AttemptId, *, processes: int) -> None:
+        await self._in_states(attempt, lambda states: states.count("T") == len(states) == processes)
+
+    async def moves(self, attempt: AttemptId, *, processes: int) -> None:
+        await self._in_states(attempt, lambda states: "T" not in states and len(states) == processes)
+
+    async def _in_states(self, attempt: AttemptId, are_as_wanted: Callable[[list[str]], bool]) -> None:
+        """The kernel tells nobody when a process is stopped: look until it is."""
+        mark = f"MCP_SCHEDULER_ATTEMPT={attempt}".encode()
+        async with asyncio.timeout(LIMIT):
+            while not are_as_wanted(states_of(mark)):  # noqa: ASYNC110 (nothing could set an event)
+                await asyncio.sleep(0.005)
+
     async def restart(self, running: list[AttemptId]) -> None:
         """The engine goes, the next one comes."""
         await self.executor.close()
@@ -225,6 +256,21 @@ def processes_of(root: Path) -> list[int]:
     return found
 
 
+def states_of(mark: bytes) -> list[str]:
+    """The states of all processes that have this in their environment, as the kernel tells them: T stands still."""
+    found: list[str] = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                variables = (process / "environ").read_bytes().split(b"\0")
+                state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue  # gone meanwhile
+            if mark in variables and state != "Z":
+                found.append(state)
+    return found
+
+
 class ScriptedGate:
     def __init__(self, stage: ScriptedStage, name: str) -> None:
         self._stage = stage
@@ -249,10 +295,13 @@ class ScriptedStage(Stage):
     def __init__(self) -> None:
         super().__init__()
         self.executor: ScriptedExecutor = ScriptedExecutor(WallClock(), self._play)
+        self.executor.gives_way = lambda payload: b"count_by_turns" in payload
         self._gates = 0
 
     def _play(self, attempt: AttemptId, payload: bytes) -> Outcome | None:
         call = json.loads(payload)
+        if "command" in call:
+            return None
         match call["function"].rpartition(".")[2]:
             case "echo":
                 return Outcome(result=json.dumps(call["arguments"]["value"]).encode())
@@ -260,6 +309,13 @@ class ScriptedStage(Stage):
                 return Outcome(Reason.ERROR, f"ValueError: {call['arguments']['text']}")
             case _:
                 return None
+
+    async def stands_still(self, attempt: AttemptId, *, processes: int) -> None:
+        assert attempt in self.executor.still
+
+    async def moves(self, attempt: AttemptId, *, processes: int) -> None:
+        assert attempt in self.executor.running
+        assert attempt not in self.executor.still
 
     async def restart(self, running: list[AttemptId]) -> None:
         self.events.clear()

@@ -147,6 +147,60 @@ async def test_stopping_what_is_not_there_reports_nothing(stage):
     assert not [event for event in stage.events if event.attempt.task == "nobody"]
 
 
+TREE = ["/bin/sh", "-c", "sleep 60 & setsid sleep 60 & wait"]  # three processes, one with a session of its own
+
+
+async def test_a_paused_command_stands_still_with_all_its_processes_until_it_proceeds(stage):
+    attempt = stage.command(TREE)
+    await stage.moves(attempt, processes=3)
+    stage.executor.pause(attempt)
+    await stage.stands_still(attempt, processes=3)
+    stage.executor.proceed(attempt)
+    await stage.moves(attempt, processes=3)
+    assert not stage.ends(attempt)
+
+
+async def test_a_paused_command_can_be_cancelled(stage):
+    attempt = stage.command(TREE)
+    await stage.moves(attempt, processes=3)
+    stage.executor.pause(attempt)
+    await stage.stands_still(attempt, processes=3)
+    stage.executor.stop(attempt, None)
+    assert (await stage.end_of(attempt)).reason is Reason.CANCELLED
+
+
+async def test_when_the_engine_goes_nothing_is_left_standing_still(stage):
+    attempt = stage.command(TREE)
+    await stage.moves(attempt, processes=3)
+    stage.executor.pause(attempt)
+    await stage.stands_still(attempt, processes=3)
+    await stage.restart([attempt])
+    await stage.moves(attempt, processes=3)
+    stage.executor.pause(attempt)
+    await stage.stands_still(attempt, processes=3)
+
+
+async def test_a_function_that_gives_way_ends_as_yielded(stage):
+    gate = stage.gate()
+    attempt = stage.call("count_by_turns", **gate.arguments)
+    await gate.reached()
+    stage.executor.pause(attempt)
+    outcome = await stage.end_of(attempt)
+    assert outcome.reason is Reason.YIELDED
+    assert outcome.result is None
+
+
+async def test_a_call_that_is_paused_before_it_began_is_given_back(stage):
+    attempt = stage.command(["/bin/true"])
+    if isinstance(stage, ScriptedStage):
+        stage.executor.stop(attempt, None)  # there a slot's first call begins at once
+        gate = stage.gate()
+        _, attempt = stage.calls("wait", [gate.arguments, gate.arguments])
+    stage.executor.pause(attempt)
+    await stage.return_of(attempt)
+    assert not stage.ends(attempt)
+
+
 async def test_a_recall_gives_back_what_has_not_begun_and_nothing_else(stage):
     gate = stage.gate()
     running, *waiting = stage.calls("wait", [gate.arguments] * 3)

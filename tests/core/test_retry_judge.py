@@ -13,6 +13,7 @@ from tests.core.builders import terms
 
 ATTEMPT = AttemptId("a", 1)
 UNCERTAIN = {Reason.LOST, Reason.CRASHED}
+BAD = [reason for reason in Reason if reason is not Reason.YIELDED]
 NEVER_NAMED = {Reason.POISONED, Reason.REJECTED, Reason.EXPIRED, Reason.CANCELLED}
 
 
@@ -22,19 +23,19 @@ def verdict(reason, *, retry=1, on=None, idempotent=False, **counters):
     return judge(terms(retry=asked, idempotent=idempotent), status, ATTEMPT, Outcome(reason))
 
 
-@pytest.mark.parametrize(("reason", "idempotent"), list(product(Reason, (False, True))))
+@pytest.mark.parametrize(("reason", "idempotent"), list(product(BAD, (False, True))))
 def test_without_retry_there_is_one_attempt_unless_an_idempotent_call_was_lost_or_crashed(reason, idempotent):
     repeated = idempotent and reason in UNCERTAIN
     assert verdict(reason, idempotent=idempotent).cause is (Cause.BACKOFF if repeated else Cause.FAILURE)
 
 
-@pytest.mark.parametrize(("reason", "named"), list(product(Reason, (False, True))))
+@pytest.mark.parametrize(("reason", "named"), list(product(BAD, (False, True))))
 def test_a_reason_is_retried_exactly_if_it_is_named(reason, named):
     on = frozenset({reason} if named else set(Reason) - {reason})
     assert verdict(reason, retry=2, on=on).cause is (Cause.BACKOFF if named else Cause.FAILURE)
 
 
-@pytest.mark.parametrize("reason", sorted(set(Reason) - UNCERTAIN - NEVER_NAMED))
+@pytest.mark.parametrize("reason", sorted(set(BAD) - UNCERTAIN - NEVER_NAMED))
 def test_failures_are_bounded_by_max_attempts(reason):
     on = frozenset({reason})
     assert verdict(reason, retry=3, on=on, failures=1).cause is Cause.BACKOFF
@@ -73,10 +74,15 @@ def test_a_success_keeps_the_counters_for_the_reader():
     assert (found.failures, found.losses, found.crashes) == (2, 1, 1)
 
 
-@given(st.sampled_from(Reason), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
+@given(st.sampled_from(BAD), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 def test_each_bad_end_is_counted_once_and_in_one_place(reason, failures, losses, crashes):
     found = verdict(reason, retry=100, failures=failures, losses=losses, crashes=crashes)
     assert found.failures + found.losses + found.crashes == failures + losses + crashes + 1
+
+
+def test_a_call_that_gave_way_has_not_ended_badly():
+    found = verdict(Reason.YIELDED, failures=2, losses=1)
+    assert (found.cause, found.failures, found.losses, found.reason) == (Cause.YIELD, 2, 1, None)
 
 
 def test_backoff_grows_by_the_factor_up_to_the_longest_wait():

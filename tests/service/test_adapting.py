@@ -11,8 +11,10 @@ from mcp_scheduler.core.task import Needs
 from mcp_scheduler.policies.adaptive import Adaptive
 from mcp_scheduler.policies.catalogue import Policies
 from mcp_scheduler.policies.order import FIFO
-from mcp_scheduler.service.adapting import Adapting
+from mcp_scheduler.service.adapting import Adapting, begin_anew, followed
+from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.simulation.jobs import Job
+from mcp_scheduler.store.memory import MemoryStore
 
 
 class StandIn:
@@ -27,11 +29,18 @@ class StandIn:
         self.cluster.use(event.policy)
 
 
-def adapting(policy, seconds):
+async def opened():
+    store = MemoryStore()
+    await store.open()
+    return store
+
+
+async def adapting(policy, seconds, store=None):
+    store = store or await opened()
     cluster = Cluster(policy)
     cluster.set_node(NodeChanged(Node("local", (("cpus", 1000),))).node)
     loop = StandIn(cluster)
-    made = Adapting(cluster, loop, Policies())
+    made = Adapting(cluster, loop, Policies(), store)
     draw = random.Random(1)
     at = 1000.0
     for number in range(300):
@@ -48,7 +57,7 @@ def anyio_backend():
 
 @pytest.mark.anyio
 async def test_short_tasks_behind_long_ones_call_for_another_order():
-    made, loop = adapting(Adaptive(FIFO), lambda draw: 100.0 if draw.random() < 0.05 else 0.5)
+    made, loop = await adapting(Adaptive(FIFO), lambda draw: 100.0 if draw.random() < 0.05 else 0.5)
     await made.compare()
     assert made._cluster.policy.inner.name in ("balanced", "shortest")
     assert "300 ended tasks were replayed" in made._cluster.policy.why
@@ -57,7 +66,7 @@ async def test_short_tasks_behind_long_ones_call_for_another_order():
 
 @pytest.mark.anyio
 async def test_where_all_are_alike_nothing_changes():
-    made, _ = adapting(Adaptive(FIFO), lambda _: 3.0)
+    made, _ = await adapting(Adaptive(FIFO), lambda _: 3.0)
     await made.compare()
     assert made._cluster.policy.inner is FIFO
     assert "no other policy was better" in made._cluster.policy.why
@@ -65,6 +74,45 @@ async def test_where_all_are_alike_nothing_changes():
 
 @pytest.mark.anyio
 async def test_another_policy_is_left_alone():
-    made, loop = adapting(FIFO, lambda _: 3.0)
+    made, loop = await adapting(FIFO, lambda _: 3.0)
     await made.compare()
     assert not loop.chosen
+
+
+@pytest.mark.anyio
+async def test_what_it_follows_and_why_is_known_to_the_next_engine():
+    store = await opened()
+    assert await followed(store, Policies()) is None
+    made, _ = await adapting(Adaptive(FIFO), lambda draw: 100.0 if draw.random() < 0.05 else 0.5, store)
+    await made.compare()
+    found = await followed(store, Policies())
+    assert found is not None
+    assert found.inner.name == made._cluster.policy.inner.name != "fifo"
+    assert made._cluster.policy.why in found.why
+    await begin_anew(store)
+    assert await followed(store, Policies()) is None
+
+
+@pytest.mark.anyio
+async def test_a_policy_that_is_not_there_any_more_is_not_followed():
+    store = await opened()
+    await store.set_setting("adaptive", '{"policy": "of-a-plug-in", "why": "because"}')
+    assert await followed(store, Policies()) is None
+
+
+class Chooser(Choosing):
+    """The part of the service that chooses, on boot."""
+
+    def __init__(self, cluster, store):
+        self._cluster, self._store, self._policies = cluster, store, Policies()
+
+
+@pytest.mark.anyio
+async def test_a_new_engine_goes_on_with_it_whoever_chose_adaptive():
+    for chosen, policy in (("adaptive", FIFO), ("", Adaptive(FIFO))):
+        store, cluster = await opened(), Cluster(policy)
+        await store.set_setting("policy", chosen)
+        await store.set_setting("adaptive", '{"policy": "shortest", "why": "it was better"}')
+        await Chooser(cluster, store).load_policy()
+        assert cluster.policy.inner.name == "shortest"
+        assert "it was better" in cluster.policy.why

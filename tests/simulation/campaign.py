@@ -18,7 +18,8 @@ from dataclasses import replace
 
 from mcp_scheduler.core.events import Action
 from mcp_scheduler.errors import SchedulerError
-from tests.simulation.sim import OK, OUTCOMES, SHAPES, Fate, Sim, Wanted
+from mcp_scheduler.policies.catalogue import BUILT_IN
+from tests.simulation.sim import FIRST_COMMAND, OK, OUTCOMES, SHAPES, Fate, Sim, Wanted
 
 EPISODE = 120  # steps
 ACTIONS = (Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY, Action.RELEASE, Action.RENEW)
@@ -32,6 +33,9 @@ class Walker:
         self.aside = random.Random(f"aside/{seed}")  # what it draws leaves the other draws as they are
         self.sim = Sim()
         self.story: list[str] = []
+        self.takes_turns = self.aside.random() < 0.3
+        if self.takes_turns:
+            self.sim.choose(list(BUILT_IN).index("time_slice"))
         self.verbs: list[tuple[int, Callable[[], None]]] = [
             (5, self.submit), (3, self.cancel), (4, self.update), (12, self.deliver), (2, self.deliver_again),
             (16, self.begin), (8, self.end), (4, self.hang), (5, self.wait), (1, self.resize),
@@ -41,8 +45,11 @@ class Walker:
     def step(self) -> None:
         weights = [weight for weight, _ in self.verbs]
         _, verb = self.draw.choices(self.verbs, weights)[0]
-        if self.aside.random() < 0.02:
+        if self.aside.random() < (0.003 if self.takes_turns else 0.02):
             self.choose()
+        if self.takes_turns and self.aside.random() < 0.15:
+            self.do("begin", self.picks_aside())
+            self.do("wait", 10.0, OK)
         verb()
         self.sim.check()
 
@@ -66,6 +73,9 @@ class Walker:
     def picks(self, most: int) -> list[int]:
         return [self.draw.randrange(1000) for _ in range(self.draw.randint(1, most))]
 
+    def picks_aside(self) -> list[int]:
+        return [self.aside.randrange(1000) for _ in range(3)]
+
     def submit(self) -> None:
         wanted = [self.wanted() for _ in range(self.draw.randint(1, 4))]
         if self.draw.random() < 0.15:  # a graph whose tasks all want the same
@@ -74,8 +84,11 @@ class Walker:
 
     def wanted(self) -> Wanted:
         draw = self.draw
+        shape = draw.randrange(FIRST_COMMAND)
+        if self.aside.random() < (0.7 if self.takes_turns else 0.05):
+            shape = self.aside.randrange(FIRST_COMMAND, len(SHAPES))
         return Wanted(
-            draw.randrange(len(SHAPES)),
+            shape,
             tuple(self.picks(3)) if draw.random() < 0.25 else (),
             draw.choice((0, 0, 5)),
             draw.choice((0.0, 0.0, 20.0)),

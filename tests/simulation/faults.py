@@ -209,6 +209,31 @@ def the_failure_of_a_source_skips(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(graph, "_breaks", lambda state, _task, _name: state is not State.SUCCEEDED)
 
 
+def nobody_is_told_to_stand_still(patch: pytest.MonkeyPatch) -> None:
+    """The CPUs are given to others, and their owner runs on."""
+    patch.setattr(draft.Draft, "pauses", property(lambda _: [], lambda _self, _value: None))
+
+
+def nobody_is_told_to_go_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(draft.Draft, "continues", property(lambda _: [], lambda _self, _value: None))
+
+
+def time_of_standing_still_counts(patch: pytest.MonkeyPatch) -> None:
+    """A timeout does not know of it."""
+    patch.setattr(decide.slicing, "is_over_time", lambda *_: True)
+
+
+def places_kept_for_those_who_have_come(patch: pytest.MonkeyPatch) -> None:
+    real = draft.Draft._leave
+
+    def leave(self, task, old, new):
+        kept = dict(self.cluster.coming.tasks)
+        real(self, task, old, new)
+        self.cluster.coming.tasks.update(kept)
+
+    patch.setattr(draft.Draft, "_leave", leave)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -239,4 +264,8 @@ FAULTS: tuple[Plant, ...] = (
     retries_without_limit,
     failures_let_everybody_go_on,
     the_failure_of_a_source_skips,
+    nobody_is_told_to_stand_still,
+    nobody_is_told_to_go_on,
+    time_of_standing_still_counts,
+    places_kept_for_those_who_have_come,
 )

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 from mcp_scheduler.core.changes import Changes
-from mcp_scheduler.core.events import Event, Returned
+from mcp_scheduler.core.events import Ended, Event, Returned
 from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.states import OVER, State
+from mcp_scheduler.core.states import OVER, Reason, State
 from mcp_scheduler.core.task import Status, Task
 
 
@@ -33,6 +33,11 @@ def nearest(wanted: Any, before: Sequence[Task]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _keeps_its_place(event: Event) -> bool:
+    """Whether an attempt comes back, or has given way: its task is queued again where it stood."""
+    return isinstance(event, Returned) or (isinstance(event, Ended) and event.outcome.reason is Reason.YIELDED)
+
+
 class Rivals:
     """Tasks that conflict, tasks that recur."""
 
@@ -48,7 +53,7 @@ class Rivals:
 
     def look(self, changes: Changes, stored: Mapping[str, Task], events: Sequence[Event], now: float) -> None:
         """Just before they become durable: may these start?"""
-        self.returned |= {event.attempt.task for event in events if isinstance(event, Returned)}
+        self.returned |= {event.attempt.task for event in events if _keeps_its_place(event)}
         added = {new.task.id: new.task for new in changes.added}
 
         def after(name: str) -> Status:

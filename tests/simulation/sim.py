@@ -59,7 +59,10 @@ SHAPES: tuple[Terms, ...] = (
     terms("module.free", needs=needs(0, license=1)),
     replace(terms("lease", needs=needs(0, license=1), timeout=25.0), kind=Kind.LEASE),
     replace(terms("lease", needs=needs(1), timeout=25.0), kind=Kind.LEASE),
+    replace(terms("tool"), kind=Kind.COMMAND),
+    replace(terms("tool", needs=needs(2, memory=MEMORY // 4), timeout=30.0), kind=Kind.COMMAND),
 )
+FIRST_COMMAND = 11  # of the shapes: they can make way
 OUTCOMES: tuple[Reason | None, ...] = (
     None, None, None, Reason.ERROR, Reason.CRASHED, Reason.LOST, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.REJECTED,
 )  # fmt: skip
@@ -197,7 +200,7 @@ class Sim:
 
     def _die(self, fate: Fate) -> None:
         """kill -9. What lives goes on, ends with a record, or is gone without one."""
-        self.world.engine_dies()
+        self.world.engine_dies(self.now)
         for number, attempt in enumerate(list(self.world.alive)):
             hit = fate.hits[number % len(fate.hits)] % 3 if fate.hits else 0
             if hit == 1:
@@ -207,6 +210,7 @@ class Sim:
         self.world.inbox.clear()
         self.now += fate.jump
         self.rivals.set_back -= min(0.0, fate.jump)
+        self.world.set_back |= fate.jump < 0
         for past in self.world.past.values():
             past.free_at += min(0.0, fate.jump)  # the next engine counts from the clock as it was set
         self._boot()
@@ -360,9 +364,16 @@ class Sim:
                 self.world.begin(slots[pick % len(slots)], self.now)
 
     def end(self, pick: int, reason: Reason | None, seconds: float = 0.001) -> None:
-        alive = sorted(one for one in self.world.alive if one not in self.hanging or one in self.world.stopping)
+        alive = sorted(one for one in self.world.alive if self._can_end(one))
         if alive:
-            self.world.end(alive[pick % len(alive)], Outcome(reason, "It ended.", seconds=seconds), self.now)
+            attempt = alive[pick % len(alive)]
+            if attempt in self.world.turns.asked and pick % 2:
+                reason = Reason.YIELDED
+            self.world.end(attempt, Outcome(reason, "It ended.", seconds=seconds), self.now)
+
+    def _can_end(self, attempt: AttemptId) -> bool:
+        waits = attempt in self.hanging or attempt in self.world.turns.still
+        return attempt in self.world.stopping or not waits
 
     def hang(self, pick: int) -> None:
         """A living call will not end before it is stopped."""
@@ -470,7 +481,8 @@ class Sim:
                 self.deliver(10_000)
                 self.begin(range(len(self.world.slots)))
                 for attempt in list(self.world.alive):
-                    if attempt in self.world.stopping or not self._must_be_stopped(attempt):
+                    still = attempt in self.world.turns.still
+                    if attempt in self.world.stopping or not (still or self._must_be_stopped(attempt)):
                         self.world.end(attempt, Outcome(seconds=0.001), self.now)
                 self.check()
                 if not self.world.inbox and not self.world.slots:
@@ -488,5 +500,6 @@ class Sim:
         room = self.cluster.rooms[LOCAL]
         assert room.free == room.total, f"Reserved for nothing: {room.free} of {room.total}."
         self.figures["tasks"] += len(self.known)
+        self.figures["stood still"] += self.world.turns.count
         self.figures["rolled back"] += sum(bool(task.extras.rollback) for task in self.store_tasks().values())
         self.figures.update(self._stored(name).state.value for name in self.known)

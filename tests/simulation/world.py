@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mcp_scheduler.core.changes import Effect, Launch, Recall, Settle, Stop
+from mcp_scheduler.core.changes import Continue, Effect, Launch, Pause, Recall, Settle, Stop
 from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.retry import CRASH_LIMIT, LOSS_LIMIT, MEMORY_RETRIES
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.core.task import Terms
+from mcp_scheduler.core.task import Kind, Terms
+from tests.simulation.turns import Turns
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Past:
     def note(self, reason: Reason | None, now: float) -> None:
         if reason is None:
             self.succeeded = True
+            return
+        if reason is Reason.YIELDED:
             return
         self.bad[reason] += 1
         retry, tries = self.terms.retry, self.bad.total()
@@ -71,6 +74,8 @@ class World:
         self.past: dict[str, Past] = {}
         self.began_at: dict[AttemptId, float] = {}  # of every call that ever began
         self.ever_launched: set[AttemptId] = set()
+        self.turns = Turns()
+        self.set_back = False  # the clock ever was: spans of time say nothing
 
     # --- the executor
 
@@ -79,7 +84,11 @@ class World:
             case Launch():
                 self._launch(effect, now)
             case Stop(attempt, reason):
-                self._stop(attempt, reason)
+                self._stop(attempt, reason, now)
+            case Pause(attempt):
+                self._pause(attempt, now)
+            case Continue(attempt):
+                self._proceed(attempt, now)
             case Recall(slot):
                 for attempt in [one for one in self.slots.get(slot, ()) if one not in self.alive]:
                     self._leave(attempt, slot)
@@ -102,13 +111,33 @@ class World:
     def _assert_room(self, slot: str) -> None:
         """What the slot asks for is there. (What was there before may be too much for a node that has shrunk.)"""
         for name in self.needs[slot]:
-            used = sum(held.get(name, 0) for held in self.needs.values())
+            used = sum(self.turns.held(self.slots.get(one, []), held, name) for one, held in self.needs.items())
             assert used <= self.capacity.get(name, 0), f"Overbooked: {used} of {self.capacity.get(name, 0)} {name}."
 
-    def _stop(self, attempt: AttemptId, reason: Reason | None) -> None:
+    def _pause(self, attempt: AttemptId, now: float) -> None:
+        if attempt not in self.alive:
+            self._take_back(attempt)
+        elif self.past[attempt.task].terms.kind is Kind.COMMAND:
+            self.turns.pause(attempt, now)
+        else:
+            self.turns.asked.add(attempt)
+
+    def _proceed(self, attempt: AttemptId, now: float) -> None:
+        if attempt in self.alive:  # else it has not begun when it was paused, and came back
+            self.turns.proceed(attempt, now)
+            self._assert_room(self.alive[attempt])
+
+    def _stop(self, attempt: AttemptId, reason: Reason | None, now: float) -> None:
         if attempt in self.alive:
+            if reason is Reason.TIMEOUT and not self.set_back:
+                timeout = self.past[attempt.task].terms.timeout
+                self.turns.look_at_timeout(attempt, self.began_at[attempt], timeout, now)
             self.stopping[attempt] = reason
             return
+        self._take_back(attempt)
+
+    def _take_back(self, attempt: AttemptId) -> None:
+        """It has not begun."""
         for slot, attempts in list(self.slots.items()):
             if attempt in attempts:
                 self._leave(attempt, slot)
@@ -125,7 +154,7 @@ class World:
             if attempt in self.ends:
                 self.report(self.ends[attempt])
             elif attempt in self.alive:
-                self.report(Began(attempt, self.began_at[attempt]))
+                self.report(Began(attempt, self.began_at[attempt] + self.turns.stood.get(attempt, 0.0)))
             elif attempt in self.began_at:
                 self.past[attempt.task].note(Reason.LOST, now)
                 self.ends[attempt] = Ended(attempt, now, Outcome(Reason.LOST, "Nobody knows."))
@@ -151,6 +180,7 @@ class World:
 
     def end(self, attempt: AttemptId, outcome: Outcome, now: float) -> None:
         """A living call ends, and its record is written."""
+        assert attempt in self.stopping or attempt not in self.turns.still, f"{attempt} stands still."
         if attempt in self.stopping:
             outcome = Outcome(self.stopping[attempt] or Reason.CANCELLED, "It was stopped.")
         self._leave(attempt, self.alive[attempt])
@@ -158,9 +188,11 @@ class World:
         self.ends[attempt] = Ended(attempt, now, outcome)
         self.report(self.ends[attempt])
 
-    def engine_dies(self) -> None:
-        """Living calls go on; what they would have been handed next is void, and so is what was on its way."""
+    def engine_dies(self, now: float) -> None:
+        """Living calls go on, those that stood still, too; what they would have been handed next is void, and so is
+        what was on its way."""
         self.inbox.clear()
+        self.turns.engine_dies(now)
         for slot, attempts in list(self.slots.items()):
             for attempt in [one for one in attempts if one not in self.alive]:
                 self._leave(attempt, slot)
@@ -175,6 +207,7 @@ class World:
 
     def _leave(self, attempt: AttemptId, slot: str) -> None:
         self.alive.pop(attempt, None)
+        self.turns.over(attempt)
         if slot in self.slots:
             self.slots[slot].remove(attempt)
             if not self.slots[slot]:

@@ -3,13 +3,14 @@
 Forked from the zygote, single-threaded, with a session of its own; subreaper for everything below it. It outlives the
 engine: limits hold without one, and a stop goes on. The next command begins only when nothing of the last one is left
 and its record is written; so at any moment it stands for one attempt. Those that wait are no attempts yet: they are
-given back when they are asked for, and forgotten when the engine dies. An end is told when its record is on disk; ends
+given back when they are asked for, and forgotten when the engine dies. A command that stands still is let go on then:
+only an engine knows for whom it made way. An end is told when its record is on disk; ends
 that follow each other closely share the fsync.
 
 A JSON object a line: in `{"environment": [key, variables]}`, `{"run": order}`, `{"recall": true}`, `{"stop":
-{"attempt", "reason", "grace"}}`, `{"leave": true}`; out `{"hello": …}`, `{"began": [attempt, time]}`, `{"progress":
-[attempt, share, text]}`, `{"surviving": n}`, `{"returned": [attempt, …]}`, `{"ended": [[attempt, outcome], …],
-"file": name}`.
+{"attempt", "reason", "grace"}}`, `{"pause": attempt}`, `{"continue": attempt}`, `{"leave": true}`; out `{"hello": …}`,
+`{"began": [attempt, time]}`, `{"progress": [attempt, share, text]}`, `{"surviving": n}`, `{"returned": [attempt, …]}`,
+`{"ended": [[attempt, outcome], …], "file": name}`.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class CommandShim:
             "worker": self._order["worker"],
             "pid": os.getpid(),
             "current": run.attempt if run else None,
-            "began": run.began if run else None,
+            "began": run.began + run.stood if run else None,  # as if it had never stood still
             "progress": run.progress if run else None,
         }
 
@@ -123,6 +124,8 @@ class CommandShim:
                 self._stop(self._run, stop["reason"], stop["grace"])
             else:
                 self._give_back(stop["attempt"])
+        elif "pause" in message or "continue" in message:
+            self._take_turns(message)
         elif "recall" in message:
             self._give_back()
         elif "environment" in message:
@@ -134,6 +137,22 @@ class CommandShim:
     def _unheard(self) -> None:
         """The engine is gone. What had not begun is nobody's: the next engine finds no trace of it."""
         self._waiting.clear()
+        if self._run is not None:
+            self._run.go_on()
+
+    def _take_turns(self, message: dict[str, Any]) -> None:
+        if "pause" in message:
+            self._pause(message["pause"])
+        elif self._run is not None and self._run.attempt == message["continue"]:
+            self._run.go_on()
+
+    def _pause(self, attempt: str) -> None:
+        """What ends anyway, or has begun to, is left alone; what has not begun is given back."""
+        run = self._run
+        if run is None or run.attempt != attempt:
+            self._give_back(attempt)
+        elif run.end is None and not run.stopped and not self._keeping:
+            run.stand_still()
 
     def _give_back(self, attempt: str | None = None) -> None:
         """What waits has not begun: all of it, or this one."""
@@ -180,6 +199,7 @@ class CommandShim:
         below = tree.descendants(os.getpid())
         tree.strike(below, signal.SIGTERM)
         tree.strike(below, signal.SIGCONT)  # a stopped process does not hear SIGTERM
+        run.go_on()
         self._kill_at = time.monotonic() + grace
 
     def _reap(self, run: Run) -> None:
@@ -193,6 +213,7 @@ class CommandShim:
             if pid == 0:
                 break
             if pid == run.child:
+                run.go_on()
                 run.ended(status, usage.ru_maxrss * 1024)
                 if not run.stopped:  # else they have heard the stop, too, and have the same time
                     self._kill_at = 0.0  # what it leaves behind has no time of its own

@@ -109,6 +109,20 @@ class LocalExecutor:
         elif self._recovery is not None:
             self._recovery.stop(attempt, reason)
 
+    def pause(self, attempt: AttemptId) -> None:
+        worker = self._where.get(attempt)
+        if worker is not None:
+            worker.pause(str(attempt))
+        elif self._recovery is not None:
+            self._recovery.pause(attempt)
+
+    def proceed(self, attempt: AttemptId) -> None:
+        shim = self._where.get(attempt)
+        if isinstance(shim, ShimLink):
+            shim.proceed(str(attempt))
+        elif self._recovery is not None:
+            self._recovery.proceed(attempt)
+
     def recall(self, slot: str) -> None:
         worker = self._slots.get(slot)
         if worker is not None:

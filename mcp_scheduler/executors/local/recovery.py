@@ -36,6 +36,7 @@ class Adopter(Listener, Protocol):
     def report_record(self, attempt: AttemptId, record: Message, file: str = "") -> None: ...
     def given_back(self, attempt: AttemptId) -> None: ...
     def stop(self, attempt: AttemptId, reason: Reason | None) -> None: ...
+    def pause(self, attempt: AttemptId) -> None: ...
 
 
 class Recovery:
@@ -47,6 +48,7 @@ class Recovery:
         self._undecided: dict[str, Attempt] = {}
         self._silent: set[Worker | ShimLink] = set()
         self._stops: dict[AttemptId, Reason | None] = {}
+        self._pauses: set[AttemptId] = set()
         self._strange: set[ShimLink] = set()
         self._heard = asyncio.Event()
         self._traceless = False
@@ -106,12 +108,23 @@ class Recovery:
         if str(attempt) in self._undecided:
             self._stops[attempt] = reason
 
+    def pause(self, attempt: AttemptId) -> None:
+        """The same, for one that shall stand still."""
+        if str(attempt) in self._undecided:
+            self._pauses.add(attempt)
+
+    def proceed(self, attempt: AttemptId) -> None:
+        """It need not stand still any more."""
+        self._pauses.discard(attempt)
+
     def _adopt(self, worker: Worker | ShimLink, name: str, attempt: Attempt, told: Message) -> None:
         self._adopter.adopt(worker, attempt)
         if name == told["current"]:
             self._adopter.began(attempt.id, told["began"])
         if attempt.id in self._stops:
             self._adopter.stop(attempt.id, self._stops.pop(attempt.id))
+        elif attempt.id in self._pauses:
+            self._adopter.pause(attempt.id)
 
     def _check(self) -> None:
         if not self._silent and not self._deciding:

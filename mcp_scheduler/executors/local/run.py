@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Run:
         self._out, self._err = attempts / f"{self.attempt}.out", attempts / f"{self.attempt}.err"
         self._result = attempts / f"{self.attempt}.result"
         self.leaf = Leaf.of(self.attempt)
+        self.stood = 0.0  # seconds for which it has stood still: no time of its own
+        self._still_since: float | None = None
         self._booted = boot_time()
         self._sign_of_life = time.monotonic()
         self._oom_kills = process.oom_kills()
@@ -93,11 +96,36 @@ class Run:
 
         return heard
 
+    # -- its turns
+
+    @property
+    def is_still(self) -> bool:
+        return self._still_since is not None
+
+    def stand_still(self) -> None:
+        """All that is below the shim stops. Repeated, it finds whoever was not there before."""
+        tree.hold_below(os.getpid())
+        if self._still_since is None:
+            self._still_since = boot_time()
+
+    def go_on(self) -> None:
+        """Its time goes on from where it was."""
+        if self._still_since is None:
+            return
+        seconds = max(0.0, boot_time() - self._still_since)
+        self._still_since = None
+        self.stood += seconds
+        self._booted += seconds
+        self._sign_of_life = time.monotonic()
+        tree.strike(tree.descendants(os.getpid()), signal.SIGCONT)
+
     # -- its limits
 
     def overdue(self) -> str:
         """The limit that it has passed: "timeout", "idle_timeout" or "". A machine that slept has passed a timeout,
-        and is no reason to call a command silent."""
+        and is no reason to call a command silent; one that stands still passes none."""
+        if self.is_still:
+            return ""
         timeout, idle = self._order["timeout"], self._order["idle_timeout"]
         if timeout is not None and boot_time() - self._booted >= timeout:
             return "timeout"
@@ -107,6 +135,8 @@ class Run:
 
     def patience(self) -> float | None:
         """Seconds until a limit may be passed."""
+        if self.is_still:
+            return None
         timeout, idle = self._order["timeout"], self._order["idle_timeout"]
         left = [] if timeout is None else [self._booted + timeout - boot_time()]
         if idle is not None:
@@ -121,6 +151,7 @@ class Run:
         for pump in self.pumps:
             pump.carry(self.attempt)
             pump.release()
+        self.go_on()  # somebody has killed it where it stood
         told = command_end.record(self.end, self._out, self._err, self._result, self._results)
         return {**told, "seconds": boot_time() - self._booted, "at": wall_time(), "attempt": self.attempt}
 

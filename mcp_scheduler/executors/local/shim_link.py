@@ -41,6 +41,7 @@ class ShimLink:
         self._let_go = False
         self._met = False
         self._known: set[str] = set()  # environments that it was told
+        self._still: set[str] = set()  # what shall stand still
         self._listener = listener
         self._unsent: dict[str, tuple[dict[str, Any], Environment]] = {}
         self._link: LineLink | None = None
@@ -88,7 +89,23 @@ class ShimLink:
             self._listener.returned(self.window.pop(text))
         elif self._link is not None:
             why = "cancelled" if reason is None else reason.value
+            self._still.discard(text)
             self._link.send({"stop": {"attempt": text, "reason": why, "grace": grace}})
+
+    def pause(self, text: str) -> None:
+        """Let this command stand still; one that has not begun comes back."""
+        if self._unsent.pop(text, None) is not None:
+            self._listener.returned(self.window.pop(text))
+        elif text in self.window:
+            self._still.add(text)
+            if self._link is not None:
+                self._link.send({"pause": text})
+
+    def proceed(self, text: str) -> None:
+        """Let it go on."""
+        self._still.discard(text)
+        if self._link is not None:
+            self._link.send({"continue": text})
 
     def end(self, grace: float) -> None:
         """End whatever it runs, and the shim itself."""
@@ -121,6 +138,7 @@ class ShimLink:
 
     def _ended(self, ends: list[tuple[str, Message]], file: str) -> None:
         for text, outcome in ends:
+            self._still.discard(text)
             attempt = self.window.pop(text, None)
             if attempt is not None:  # else one that nobody wants: it was ended when this engine came
                 self._listener.command_ended(self, attempt, outcome, file)
@@ -140,6 +158,9 @@ class ShimLink:
         if self._met:
             missed = [text for text in self.window if text != told["current"] and text not in self._unsent]
             self._listener.missed(self, [self.window.pop(text) for text in missed])
+        if self._link is not None:
+            for text in self._still & self.window.keys():  # it let go of us, and so let them go on
+                self._link.send({"pause": text})
         self._met = True
         self._listener.shim_hello(self, told)
 

@@ -92,18 +92,22 @@ def strike(pids: Iterable[int], signum: int = signal.SIGKILL) -> None:
             os.kill(pid, signum)
 
 
-def strike_below(root: int) -> int:
-    """One round against everything below `root`; how many there were. To be repeated until nobody is left.
-
-    Everything is held still first, so that none forks away, and whole process groups at once: whoever multiplies
-    faster than /proc can be read does it within his group. `root` must lead a session of its own: then no group below
-    it has members elsewhere.
-    """
+def hold_below(root: int) -> set[int]:
+    """Stop everything below `root` (SIGSTOP), so that none forks away: whole process groups at once, because whoever
+    multiplies faster than /proc can be read does it within his group. `root` must lead a session of its own: then no
+    group below it has members elsewhere. Who there was."""
     left: set[int] = set()
     held: set[int] = {os.getpgid(root)}
     for look in (_near, _near, _near, _family, _family):  # the fast one for who multiplies, the thorough for the rest
         if not _hold(look(root), left, held) and look is _family:
             break
+    return left
+
+
+def strike_below(root: int) -> int:
+    """One round against everything below `root`, which is held still first; how many there were. To be repeated until
+    nobody is left."""
+    left = hold_below(root)
     strike(left)
     return len(left)
 

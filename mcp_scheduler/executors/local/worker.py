@@ -122,6 +122,15 @@ class Worker:
         self.recall()
         self._stop_again(text)
 
+    def pause(self, text: str) -> None:
+        """Ask this call to give way; one that was not sent comes back."""
+        if any(text == waiting for waiting, _ in self._outbox):
+            self._outbox = [item for item in self._outbox if item[0] != text]
+            self._return(text)
+            self._look()
+        elif self._calls is not None:
+            self._calls.send(b'{"yield":"%b"}' % text.encode())
+
     def end(self, grace: float) -> None:
         """End the worker, whatever it does."""
         self.leaving = True
