@@ -87,7 +87,13 @@ class Engine:
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._inputs, self._clock, settings.queue)
         self._adapting = Adapting(self._cluster, self._loop, policies, self._store)
         self._tasks: list[asyncio.Task[None]] = []
-        self.service = Service(
+        self.service = self._desk(policies, outputs, watch, path, embedded=embedded)
+        self.service.on_stop = self.over.set
+        self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
+
+    def _desk(self, policies: Policies, outputs: LocalOutputs, watch: Watch, path: Path, *, embedded: bool) -> Service:
+        """The use cases, with all that they work with."""
+        return Service(
             loop=self._loop,
             cluster=self._cluster,
             store=self._store,
@@ -96,18 +102,16 @@ class Engine:
             sensor=self._sensor,
             clock=self._clock,
             watch=watch,
-            limits=settings.queue,
+            limits=self.settings.queue,
             policies=policies,
             home=path,
-            snapshots=Snapshots(self._inputs, settings.inputs, home.path),
+            snapshots=Snapshots(self._inputs, self.settings.inputs, str(path)),
             embedded=embedded,
             gpus=self._gpus,
             load=self._load,
             books=self._lessons.books,
             hangs=self._executor.frozen,
         )
-        self.service.on_stop = self.over.set
-        self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
