@@ -8,9 +8,11 @@ from mcp_scheduler.service.calls import Functions
 from mcp_scheduler.service.declared import with_declared
 
 OPTIONS = {"on_failure": "m.undo", "reads": ["index"], "writes": ["model"]}
-FUNCTIONS = Functions(
-    Catalogue("env", (FunctionEntry("m.train", "", {}, OPTIONS), FunctionEntry("m.plain", "", {}, {})))
-)
+ENTRIES = [
+    FunctionEntry(name, environment="environment", summary="", parameters={}, options=options, fingerprint="f")
+    for name, options in (("m.train", OPTIONS), ("m.plain", {}))
+]
+FUNCTIONS = Functions(Catalogue("environment", tuple(ENTRIES)))
 
 
 def filled(**fields: object) -> TaskSpec:
