@@ -61,8 +61,7 @@ class Engine:
         self.over = asyncio.Event()
         self._lock = lock
         path = Path(home.path)
-        folders = _folders(home, path)
-        pool = settings.pool
+        folders, pool = _folders(home, path), settings.pool
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool, path)

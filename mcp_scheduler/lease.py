@@ -32,6 +32,7 @@ class Lease:
 
     def __init__(self, view: views.TaskView) -> None:
         self.id = view.id
+        assert view.fence is not None  # it is held
         self.fence = view.fence
         self.variables: Mapping[str, str] = dict(view.variables or {})
         self.lost = asyncio.Event()

@@ -40,10 +40,12 @@ class OutcomeView:
 @dataclass(frozen=True, slots=True)
 class PlanView:
     """A dry run: its outcome under each policy, and a page of tasks under the first of them, the earliest start first;
-    `next_offset` leads on, None ends."""
+    `next_offset` leads on, None ends. `plan` names an order that was found: it is the first of the outcomes then, and
+    the tasks are told in it; a graph can be submitted with it."""
 
     outcomes: tuple[OutcomeView, ...]
     tasks: tuple[PlannedView, ...] = ()
     total: int = 0
     next_offset: int | None = None
+    plan: str = ""
     notes: tuple[str, ...] = ()

@@ -155,7 +155,8 @@ class FunctionEntry:
     """A function that can be called, as a worker of its environment described it. `module.function` is its name.
 
     `parameters` is the JSON Schema (2020-12) of the arguments, `options` what its decorator declared:
-    needs, retry, timeout, idle_timeout, idempotent, priority, tags (as in a submission; absent ones are absent).
+    needs, retry, timeout, idle_timeout, idempotent, priority, tags, on_failure, reads, writes (as in a submission;
+    absent ones are absent; an `on_failure` that is a text names a function which is called with the same arguments).
     """
 
     name: str

@@ -176,15 +176,17 @@ class SubmitGraph(Request):
     name: Text | None = None
     tags: Annotated[list[Text], Field(max_length=20)] = []
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    plan: Text | None = None  # in the order that plan_tasks has found
 
 
 class PlanTasks(Request):
     """plan_tasks: a dry run of these tasks, as in submit_graph, or without any of those that are unfinished now. Under
-    each of the policies, by default the one in force."""
+    each of the policies, by default the one in force. With objectives an order of the given tasks is looked for."""
 
     tasks: Annotated[dict[Annotated[str, Field(min_length=1, max_length=100)], TaskSpec],
                      Field(min_length=1, max_length=1000)] | None = None  # fmt: skip
     policies: Annotated[list[Text], Field(max_length=10)] = []
+    objectives: list[Literal["makespan"]] = []
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
     offset: Annotated[int, Field(ge=0)] = 0
 

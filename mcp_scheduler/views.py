@@ -46,7 +46,7 @@ class TaskView:
     a lease that is held, `fence` is larger than that of every earlier grant, `due` is when it lapses, and a program
     that has its `variables` sees its devices. `undo` is the id of its compensation, `rollback` how that goes (running,
     done, failed); of a compensation, `undoes` is the task that it is for. `cached_from` is the equal task whose
-    result this one was given."""
+    result this one was given. `decision`: in detail, of one that has not ended, the terms of the decision about it."""
 
     id: str
     state: str
@@ -76,7 +76,7 @@ class TaskView:
     result_size: int = 0
     duplicate: bool = False
     cancel_requested: bool = False
-    fence: int = 0
+    fence: int | None = None
     rollback: str = ""
     undo: str = ""
     undoes: str = ""
@@ -84,6 +84,7 @@ class TaskView:
     variables: dict[str, str] | None = None
     after: tuple[str, ...] = ()
     attempts: tuple[AttemptView, ...] = ()
+    decision: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "submit_graph": {
         "tasks": "The tasks by key, each as in `submit_task`. `after` and `$result` may name keys of this graph.",
         **GROUP,
+        "plan": "The id of an order that `plan_tasks` has found for the same tasks.",
     },
     "map_task": {
         "task": 'The template, as in `submit_task`. `{"$item": true}` in it stands for the item, `{"$item": "<path>"}` for '
@@ -133,6 +134,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "get_node_load": {},
     "plan_tasks": {
         "tasks": "Tasks by key, as in `submit_graph`, at most 1,000. Without them: all that is unfinished now.",
+        "objectives": "`makespan`: look for an order of the given tasks that ends sooner. Its `plan` is for `submit_graph`.",
         "policies": "Names of policies to compare; the tasks are told under the first. Default: the one in force.",
         "limit": "How many tasks are told, 1 to 1,000, the earliest start first. Default: 20.",
         "offset": "From which one on: `next_offset` of the last answer.",

@@ -36,6 +36,9 @@ def plan(
     policy: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Under this policy. Repeatable: side by side.")
     ] = None,
+    objective: Annotated[
+        list[str] | None, typer.Option(metavar="makespan", help="Look for an order of the tasks that ends sooner.")
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="So many tasks.")] = 20,
     offset: Annotated[int, typer.Option(metavar="N", min=0, help="From this one on.")] = 0,
     as_json: options.AsJson = False,
@@ -49,6 +52,8 @@ def plan(
     Of the tasks in FILE in front of the present queue, or without it of all that is unfinished.
     """
     asked: Json = {"limit": limit, "offset": offset, "policies": policy or []}
+    if objective:
+        asked["objectives"] = objective
     if file is not None:
         asked["tasks"] = _tasks(file)
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
@@ -60,6 +65,8 @@ def plan(
     if found.get("tasks"):
         out.line()
         tables.show(_TASKS, [_task(one) for one in found["tasks"]])
+    if found.get("plan"):
+        out.aside(f"Submit the graph with `plan`: {found['plan']} for this order.")
     for note in found.get("notes", ()):
         out.aside(note)
     if found.get("next_offset") is not None:

@@ -175,6 +175,7 @@ def _show_task(task: Json) -> None:
         *((name, task.get(name)) for name in ("undo", "undoes", "rollback")),
         ("result of", task.get("cached_from")),
         ("result", _result(task)),
+        ("decision", "\n".join(task.get("decision", ()))),
     ]
     _show_facts(facts)
     attempts = task.get("attempts", [])

@@ -49,6 +49,9 @@ def function(  # noqa: F811 (an overload)
     idempotent: bool | None = None,
     priority: int | None = None,
     tags: Sequence[str] | None = None,
+    on_failure: str | Mapping[str, Any] | None = None,
+    reads: Sequence[str] | None = None,
+    writes: Sequence[str] | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -69,6 +72,9 @@ def function(  # noqa: F811 (what the overloads describe)
     idempotent: bool | None = None,
     priority: int | None = None,
     tags: Sequence[str] | None = None,
+    on_failure: str | Mapping[str, Any] | None = None,
+    reads: Sequence[str] | None = None,
+    writes: Sequence[str] | None = None,
 ) -> F | Callable[[F], F]:
     """Offer a function to the scheduler: bare (`@function`) or with what its tasks need unless a submission says else.
 
@@ -79,6 +85,9 @@ def function(  # noqa: F811 (what the overloads describe)
     timeout, idle_timeout: seconds, or a text such as "5m".
     idempotent: running it twice does no harm, so it may be repeated after a crash.
     priority: -100 to 100, higher first. tags: words to find its tasks by.
+    on_failure: what undoes it, run once after its final failure: the name of a function that is called with the same
+    arguments, or a task such as {"command": ["rm", "x"]}.
+    reads, writes: names of things; whoever writes one has it alone.
 
     Raises BadOption (a ValueError) or TypeError at decoration, naming the function and the mistake.
     """
@@ -87,7 +96,7 @@ def function(  # noqa: F811 (what the overloads describe)
     }  # fmt: skip
     rest: dict[str, Any] = {
         "retry": retry, "timeout": timeout, "idle_timeout": idle_timeout, "idempotent": idempotent,
-        "priority": priority, "tags": tags,
+        "priority": priority, "tags": tags, "on_failure": on_failure, "reads": reads, "writes": writes,
     }  # fmt: skip
 
     def declare(call: F) -> F:

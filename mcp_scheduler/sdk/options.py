@@ -18,6 +18,7 @@ _REASONS: Final = ("error", "timeout", "idle_timeout", "out_of_memory", "lost", 
 _LONGEST_TAG: Final = 60
 _MOST_TAGS: Final = 20
 _MOST_ATTEMPTS: Final = 100
+_MOST_THINGS: Final = 100
 
 
 class BadOption(ValueError):
@@ -104,6 +105,25 @@ def _tags(name: str, value: Any) -> Any:
     return tags
 
 
+def _things(name: str, value: Any) -> Any:
+    things = _listed(value)
+    if (
+        not things
+        or len(things) > _MOST_THINGS
+        or not all(isinstance(thing, str) and thing.strip() for thing in things)
+    ):
+        raise BadOption(f"{name} must be 1 to {_MOST_THINGS} names of things, not {value!r}")
+    return things
+
+
+def _undo(name: str, value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return value
+    if not _is_dict(value) or ("function" in value) == ("command" in value):
+        raise BadOption(f"{name} must be the name of a function, or a task with function or command, not {value!r}")
+    return value
+
+
 def _reasons(name: str, value: Any) -> Any:
     reasons = _listed(value)
     if not reasons or not set(reasons) <= set(_REASONS):
@@ -160,4 +180,7 @@ _OPTIONS: Final[dict[str, Check]] = {
     "idempotent": _truth,
     "priority": _number(-100, 100, whole=True),
     "tags": _tags,
+    "on_failure": _undo,
+    "reads": _things,
+    "writes": _things,
 }

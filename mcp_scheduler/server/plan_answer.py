@@ -18,6 +18,8 @@ async def plan_tasks(visit: Visit, request: PlanTasks) -> Reply:
     content["tasks"] = [_planned(task) for task in plan.tasks]
     if plan.next_offset is not None:
         content |= {"total": plan.total, "next_offset": plan.next_offset}
+    if plan.plan:
+        content["plan"] = plan.plan
     if plan.notes:
         content["notes"] = [one_line(note, 200) for note in plan.notes]
     return Reply(content, lines(content))

@@ -55,7 +55,7 @@ def brief(task: TaskView, now: float, *, result: int = BRIEF) -> Json:
         "progress": None if task.progress is None else round(task.progress, 3),
         "progress_text": one_line(task.progress_text, 60),
         **_seconds(task, now),
-        "fence": task.fence or None,
+        "fence": task.fence,
         "rollback": task.rollback,
         "undo": task.undo if task.rollback else "",
         "undoes": task.undoes,
@@ -96,6 +96,7 @@ def detailed(task: TaskView, now: float) -> Json:
         "due_at": moment(task.due),
         "deadline": moment(task.deadline),
         "attempts": [_attempt(attempt) for attempt in task.attempts[-10:]],
+        "decision": [one_line(line, 200) for line in task.decision],
     })  # fmt: skip
     if task.variables:
         status["variables"] = task.variables

@@ -95,7 +95,7 @@ _TASK_FIELDS: Final[Schema] = {
     "env": _ANY_OBJECT,
     "stdin": _TEXT_OR_OBJECT,
     "ranks": _said(_WHOLE, "as torchrun"),
-    "inputs": _said(_TEXTS, "files, folders, globs: copied now to $MCP_SCHEDULER_INPUTS"),
+    "inputs": _said(_TEXTS, "files kept as now in $MCP_SCHEDULER_INPUTS"),
     "hold": _said(_YES, "until update_task resume"),
 }
 
@@ -111,6 +111,7 @@ SUBMIT_GRAPH: Final = _takes(
         "name": _TEXT,
         "tags": _TEXTS,
         "idempotency_key": _TEXT,
+        "plan": _said(_TEXT, "from plan_tasks"),
     },
     "tasks",
 )
@@ -197,7 +198,8 @@ GET_NODE_LOAD: Final = _takes({})
 PLAN_TASKS: Final = _takes(
     {
         "tasks": _said(_ANY_OBJECT, "as submit_graph; without: all unfinished"),
-        "policies": _said(_TEXTS, "to compare, default: the present one"),
+        "policies": _said(_TEXTS, "to compare"),
+        "objectives": _said(_TEXTS, "makespan: find a better order"),
         "limit": _WHOLE,
         "offset": _WHOLE,
     }

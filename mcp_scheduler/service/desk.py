@@ -23,6 +23,7 @@ from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.find import Finder
 from mcp_scheduler.service.groups import Groups, Tally
 from mcp_scheduler.service.look import Look
+from mcp_scheduler.service.ordering import Orderings
 from mcp_scheduler.service.snapshots import Snapshots
 from mcp_scheduler.settings import Queue
 
@@ -79,6 +80,7 @@ class Desk:
         self._drain_ending: asyncio.Task[None] | None = None
         if gpus is not None:
             self.composer.absent = lambda: gpus.absent
+        self._orderings = Orderings()
         self._one_plan = asyncio.Lock()  # a plan takes a thread for a second or two
         self._started_at = clock.now()
         self._groups = Groups(cluster, store)

@@ -20,7 +20,7 @@ def extras_of(spec: TaskSpec, behind: tuple[str, ...] = (), source: str = "") ->
     """What the spec asks for beside its terms, without its times."""
     if spec.catch_up is not None and not recurs(spec):
         raise errors.InvalidRequest("`catch_up` belongs to `every` or `cron`.", hint="Give one of these, too.")
-    if not (spec.reads or spec.writes or source):
+    if not (spec.reads or spec.writes or source or behind):
         return NO_EXTRAS
     for thing in (*spec.reads, *spec.writes):
         if not thing.strip():

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mcp_scheduler import errors, views
+from mcp_scheduler.core.explain import explain
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.ports import TaskQuery
 from mcp_scheduler.requests import Caller, Gather, GetTask, ListTasks, ReadOutput, Wait
 from mcp_scheduler.service import reading, waiting
 from mcp_scheduler.service.desk import Desk
+from mcp_scheduler.service.explaining import lines_of
 from mcp_scheduler.service.groups import Tally
 
 _WAITING_SHOWN = 5
@@ -97,7 +100,11 @@ class Looking(Desk):
         attempts = None
         if request.detail or (found.status.state in FINAL and self._look.last_run(found.id) is None):
             attempts = await self._store.attempts(found.id)
-        return await self._with_result(found, attempts=attempts, detail=request.detail)
+        view = await self._with_result(found, attempts=attempts, detail=request.detail)
+        if not request.detail or found.status.state in FINAL:
+            return view
+        now = self._clock.now()
+        return replace(view, decision=lines_of(explain(self._cluster, found, now), now))
 
     async def list(self, caller: Caller, request: ListTasks) -> views.TaskPage:
         """Newest first."""

@@ -10,6 +10,7 @@ from math import inf
 from time import monotonic
 from typing import Final, NamedTuple
 
+from mcp_scheduler import errors
 from mcp_scheduler.core.events import Group, Submitted
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import FINAL, State
@@ -17,13 +18,18 @@ from mcp_scheduler.core.task import Needs, Task
 from mcp_scheduler.forecast.durations import name_of
 from mcp_scheduler.plans import OutcomeView, PlannedView, PlanView
 from mcp_scheduler.requests import Caller, PlanTasks, SubmitGraph
+from mcp_scheduler.service import ordering
 from mcp_scheduler.service.layout import Layout
+from mcp_scheduler.service.ordering import Ordering
 from mcp_scheduler.service.submitting import Submitting
 from mcp_scheduler.simulation import snapshot
 from mcp_scheduler.simulation.dry_run import DryRun, Forecourse, Run
 from mcp_scheduler.simulation.snapshot import Snapshot
 
 SECONDS: Final = 2.0  # that a plan may take, all its policies together
+_SHARE: Final = 0.4  # of these seconds is for the policies, where an order is looked for, too
+_RESERVE: Final = 0.3  # seconds for the child's beginning, and for the dry run of what it finds
+_LEAST_GAIN: Final = 1e-3  # seconds
 _BREATH: Final = 200  # forecasts asked for between two looks at what else is to be done
 _SOMEBODY: Final = "another client's task"
 
@@ -41,12 +47,26 @@ class Planning(Submitting):
     async def plan(self, caller: Caller, request: PlanTasks) -> PlanView:
         """Of the given tasks, checked as strictly as those that are submitted, in front of the present queue; or of
         what is unfinished now. The dry run goes on in a thread, over a copy."""
+        if request.objectives and request.tasks is None:
+            raise errors.InvalidRequest(
+                "Objectives are for tasks that are not submitted yet.", hint="Give `tasks`, or leave `objectives` out."
+            )
         policies = [self._policies.find(name) for name in dict.fromkeys(request.policies)] or [self._cluster.policy]
         given = None if request.tasks is None else await self._given(caller, request)
         async with self._one_plan:
             taken = snapshot.take(self._cluster, self._clock.now())
             await self._ask_forecasts(taken, [] if given is None else [new.task for new in given.event.tasks])
-            futures = await asyncio.to_thread(_futures, taken, policies, None if given is None else given.event)
+            begin = monotonic()
+            event = None if given is None else given.event
+            seconds = SECONDS * (_SHARE if request.objectives else 1.0)
+            futures = await asyncio.to_thread(_futures, taken, policies, event, seconds)
+            plan, hints = "", list[str]()
+            if given is not None and request.objectives:
+                left = SECONDS - (monotonic() - begin) - _RESERVE
+                better, plan = await self._better(caller, taken, given, futures, policies[0], left)
+                if not better:
+                    hints = [f"No order was found that ends before that of {_shortest(futures, given).policy}."]
+                futures = [*better, *futures]
             keys = None if given is None else given.keys
             outcomes = await asyncio.to_thread(_outcomes, taken, futures, caller, keys)
         found = [run for run in futures[0].runs.values() if _is_told(run, caller, keys)]
@@ -58,13 +78,43 @@ class Planning(Submitting):
             tasks=tuple(self._planned(run, taken.now, futures[0], caller, keys or {}) for run in page),
             total=len(found),
             next_offset=end if end < len(found) else None,
-            notes=tuple(self._notes(taken, futures, found)),
+            notes=(*self._notes(taken, futures, found), *hints),
+            plan=plan,
         )
+
+    async def _better(
+        self,
+        caller: Caller,
+        taken: Snapshot,
+        given: Given,
+        futures: Sequence[Forecourse],
+        policy: Policy,
+        seconds: float,
+    ) -> tuple[list[Forecourse], str]:
+        """An order of the given tasks that ends sooner than under any of the policies, by a dry run of its own, and its
+        id. Nothing where there is none."""
+        question = await asyncio.to_thread(ordering.question_of, taken, given.event, futures[0])
+        complete = [one for one in futures if all(one.runs[name].start is not None for name in given.keys)]
+        if question is None or seconds <= 0:
+            return [], ""
+        starts = await ordering.answer(question, complete, taken.now, seconds)
+        if starts is None:
+            return [], ""
+        event, behind = ordering.in_order(question, starts, given.event)
+        (found,) = await asyncio.to_thread(_futures, taken, [policy], event, SECONDS)
+        if _end(found, given) >= _end(_shortest(futures, given), given) - _LEAST_GAIN:
+            return [], ""
+        found.policy = "search"
+        keys = given.keys
+        links = {keys[name]: tuple(keys[other] for other in others) for name, others in behind.items()}
+        made = Ordering(caller.principal, tuple(keys[item.task.id] for item in event.tasks), links)
+        return [found], self._orderings.keep(made)
 
     async def _given(self, caller: Caller, request: PlanTasks) -> Given:
         """A key of a task says when it is the same again, which matters to submissions alone."""
         assert request.tasks is not None
         specs = {key: spec.model_copy(update={"idempotency_key": None}) for key, spec in request.tasks.items()}
+        specs = await self._declared(caller, specs)
         made = await self._composed(caller, SubmitGraph(tasks=specs), "graph", Layout(specs), None)
         ended = {
             name: task.status.state
@@ -136,10 +186,22 @@ class Planning(Submitting):
             yield "Held tasks are left where they are."
 
 
-def _futures(taken: Snapshot, policies: Sequence[Policy], arriving: Submitted | None) -> list[Forecourse]:
+def _shortest(futures: Sequence[Forecourse], given: Given) -> Forecourse:
+    return min(futures, key=lambda one: _end(one, given))
+
+
+def _end(future: Forecourse, given: Given) -> float:
+    """When the last of the given tasks ends; never, where one does not."""
+    ends = [future.runs[name].end for name in given.keys]
+    return max((inf if end is None else end) for end in ends)
+
+
+def _futures(
+    taken: Snapshot, policies: Sequence[Policy], arriving: Submitted | None, seconds: float
+) -> list[Forecourse]:
     """In a thread. Each policy has its part of the time that is left."""
     found: list[Forecourse] = []
-    over = monotonic() + SECONDS
+    over = monotonic() + seconds
     with _uncollected():
         for place, policy in enumerate(policies):
             begin = monotonic()

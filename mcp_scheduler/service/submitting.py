@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +17,14 @@ from mcp_scheduler.service.calls import Functions
 from mcp_scheduler.service.causal import conflicts_before, order
 from mcp_scheduler.service.commands import words_of
 from mcp_scheduler.service.compensation import id_of
+from mcp_scheduler.service.declared import with_declared
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
 from mcp_scheduler.service.extras import recurs, refuse_recurring
 from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.layout import Layout
+from mcp_scheduler.service.ordering import ordered
 from mcp_scheduler.service.references import Names
 from mcp_scheduler.service.snapshots import Kept
 
@@ -64,14 +66,15 @@ class Submitting(Desk):
         if told is not None:
             return told, tuple(task.id for task in told)
         self._refuse_flood(len(specs))
+        functions = await self.composer.functions_for(caller.environment, specs)
+        specs = with_declared(specs, functions)
         async with self._snapshots.taken(caller, specs, self.environments) as kept:
-            return await self._submit_new(caller, specs, kept)
+            return await self._submit_new(caller, specs, functions, kept)
 
     async def _submit_new(
-        self, caller: Caller, specs: Sequence[TaskSpec], kept: Kept
+        self, caller: Caller, specs: Sequence[TaskSpec], functions: Functions | None, kept: Kept
     ) -> tuple[list[Task], tuple[str, ...]]:
         await self.environments.keep(caller.environment)
-        functions = await self.composer.functions_for(caller.environment, specs)
         names = await self.composer.names(caller, specs, {})
         names.kept = kept
         new: list[NewTask] = []
@@ -128,6 +131,7 @@ class Submitting(Desk):
         self._refuse_flood(1)
         await self.environments.keep(caller.environment)
         functions = await self.composer.functions_for(caller.environment, [request])
+        (request,) = with_declared([request], functions)
         name = request.name or _short(request)
         group_id = self.composer.fresh_id(name)
         names = await self.composer.names(caller, [request], {})
@@ -180,6 +184,7 @@ class Submitting(Desk):
                 group=replace(self._group(tally, caller, keys=None), duplicate=True) if tally else None
             )
         self._refuse_flood(len(layout.specs))
+        layout = replace(layout, specs=await self._declared(caller, layout.specs))
         async with self._snapshots.taken(caller, layout.specs.values(), self.environments) as kept:
             return await self._submit_new_group(caller, request, kind, layout, kept)
 
@@ -206,6 +211,10 @@ class Submitting(Desk):
         keys = None if known else named
         return views.Submitted(group=replace(self._group(tally, caller, keys=keys), duplicate=known is not None))
 
+    async def _declared(self, caller: Caller, specs: Mapping[str, TaskSpec]) -> dict[str, TaskSpec]:
+        functions = await self.composer.functions_for(caller.environment, specs.values())
+        return dict(zip(specs, with_declared(specs.values(), functions), strict=True))
+
     async def _composed(
         self,
         caller: Caller,
@@ -221,6 +230,8 @@ class Submitting(Desk):
             refuse_recurring(spec, f"the tasks of a {kind}")
         in_order = order(specs)
         before = conflicts_before(specs, in_order) if kind == "graph" else {}
+        if isinstance(request, SubmitGraph) and request.plan is not None:
+            in_order, before = ordered(specs, before, self._orderings.find(caller, request.plan), request.plan)
         group_id = self.composer.fresh_id(request.name or kind)
         ids = {
             key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in in_order

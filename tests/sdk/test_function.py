@@ -35,7 +35,7 @@ def test_every_option_is_kept_in_the_words_of_a_submission():
     @function(
         name="train-model", needs={"licence": 1}, memory="2GB", gpus=1, gpu_memory="8GiB", device="a100",
         retry={"max_attempts": 4, "delay": "5s", "on": {"error"}}, timeout="1h30m", idle_timeout=60, idempotent=True,
-        priority=-5, tags=("ml", "night"),
+        priority=-5, tags=("ml", "night"), on_failure={"function": "m.undo"}, reads=["index"], writes=("model",),
     )  # fmt: skip
     def train() -> None: ...
 
@@ -64,6 +64,10 @@ def test_every_option_is_kept_in_the_words_of_a_submission():
         ({"tags": "night"}, "tags must be"),
         ({"name": "two words"}, "name must be"),
         ({"idempotent": 1}, "idempotent must be True or False"),
+        ({"writes": "model"}, "writes must be 1 to 100 names of things"),
+        ({"reads": [" "]}, "reads must be 1 to 100 names of things"),
+        ({"on_failure": {"arguments": {}}}, "on_failure must be the name of a function, or a task with"),
+        ({"on_failure": 3}, "on_failure must be the name of a function"),
     ],
 )
 def test_a_mistake_is_named_where_it_is_written(options, complaint):

@@ -87,3 +87,16 @@ def note(path: str, line: str) -> str:
     with Path(path).open("a") as file:
         file.write(f"{line}\n")
     return line
+
+
+@function
+def tidy(path: str) -> None:
+    """Undoes `leave_something`."""
+    Path(path).unlink()
+
+
+@function(on_failure="tidy", writes=["the thing"])
+def leave_something(path: str) -> None:
+    """Leaves a file and fails."""
+    Path(path).write_text("left")
+    raise ValueError("no")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -458,6 +459,40 @@ async def test_a_plan_tells_what_would_happen_and_submits_nothing(scheduler: Sch
         await scheduler.plan({"a": {"command": "true", "after": ["b"]}, "b": {"command": "true", "after": ["a"]}})
     with pytest.raises(errors.InvalidRequest, match="There is no policy 'best'"):
         await scheduler.plan(policies=["best"])
+
+
+async def test_an_order_that_was_found_can_be_submitted(scheduler: Scheduler, tmp_path: Path) -> None:
+    """What needs all cpus waits for whatever took one of them before: it goes first in an order that ends sooner."""
+    cpus = (await scheduler.load()).nodes[0].total["cpus"]
+    for name, seconds in (("quick", 0.01), ("slow", 0.4)):
+        (tmp_path / name).write_text(f"sleep {seconds}")
+    quick, slow = ({"command": ["bash", str(tmp_path / name)]} for name in ("quick", "slow"))
+    await scheduler.gather(await scheduler.submit_many([quick, slow] * 2), LIMIT)  # now it is known how long they take
+    tasks: dict[str, Any] = {
+        "short": dict(quick),
+        "wide": {**quick, "after": ["short"], "needs": {"cpus": cpus}},
+        "long": dict(slow),
+        "last": {**slow, "after": ["wide"]},
+    }
+    view = await scheduler.plan(tasks, objectives=["makespan"])
+    assert [one.policy for one in view.outcomes] == ["search", "balanced"]
+    assert view.outcomes[0].makespan < view.outcomes[1].makespan - 0.2
+    with pytest.raises(errors.InvalidRequest, match="not the tasks of plan-"):
+        await scheduler.submit_graph({"short": tasks["short"]}, plan=view.plan)
+    with pytest.raises(errors.InvalidRequest, match="no plan 'plan-x' any more"):
+        await scheduler.submit_graph(tasks, plan="plan-x")
+    tasks["short"]["hold"] = True
+    handle = await scheduler.submit_graph(tasks, plan=view.plan)
+    group = await scheduler.get(handle.id, detail=True)
+    assert isinstance(group, views.GroupView)
+    whys = {task.id.split("-")[0]: task.why for task in group.tasks}
+    assert "comes after wide-" in whys["long"]  # else it would run now
+    await scheduler.cancel([handle.id])
+
+
+async def test_objectives_are_for_tasks_that_are_given(scheduler: Scheduler) -> None:
+    with pytest.raises(errors.InvalidRequest, match="not submitted yet"):
+        await scheduler.plan(objectives=["makespan"])
 
 
 async def test_the_plan_of_what_waits_knows_what_was_held_and_what_was_paused(scheduler: Scheduler) -> None:

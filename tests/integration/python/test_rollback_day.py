@@ -83,3 +83,32 @@ async def test_a_compensation_is_checked_as_every_task(
 ) -> None:
     with pytest.raises(errors.InvalidRequest, match=words):
         await scheduler.submit("add", options=task, a=1)
+
+
+async def test_a_function_says_itself_what_undoes_it_and_what_it_writes(scheduler: Scheduler, tmp_path: Path) -> None:
+    handle = await scheduler.submit("leave_something", path=str(tmp_path / "file"))
+    with pytest.raises(TaskFailed, match="no") as failed:
+        await handle.result(LIMIT)
+    assert failed.value.task.rollback == "done"
+    assert not (tmp_path / "file").exists()
+    kept = await scheduler.submit("leave_something", options={"on_failure": None}, path=str(tmp_path / "file"))
+    with pytest.raises(TaskFailed):
+        await kept.result(LIMIT)
+    assert (tmp_path / "file").exists()
+
+
+async def test_the_detail_of_a_waiting_task_tells_the_decision(scheduler: Scheduler) -> None:
+    await scheduler.pause()
+    handle = await scheduler.submit("fail", text="x")
+    view = await scheduler.get(handle.id, detail=True)
+    assert isinstance(view, views.TaskView)
+    assert any(line.startswith("rank, score:") for line in view.decision)
+    assert view.fence is None
+    plain = await scheduler.get(handle.id)
+    assert isinstance(plain, views.TaskView)
+    assert plain.decision == ()
+    await scheduler.resume()
+    await handle.wait(LIMIT)
+    ended = await scheduler.get(handle.id, detail=True)
+    assert isinstance(ended, views.TaskView)
+    assert ended.decision == ()

@@ -1,0 +1,58 @@
+"""The decision about a task, term by term, as lines of text."""
+
+from __future__ import annotations
+
+from mcp_scheduler.core.explain import Explanation
+
+
+def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
+    """The explanation as lines of text."""
+    lines = [f"rank, {name}: {text}" for name, text in told.rank.items()]
+    if told.before is not None:
+        lines.append(f"before it: {told.before} tasks stand in queues that go first")
+    if told.seconds is not None:
+        median, upper = told.seconds
+        lines.append(f"takes: about {median:.3g} s, 9 in 10 at most {upper:.3g} s")
+    elif told.rank or told.ends is not None:
+        lines.append("takes: nobody knows; nothing like it has ended yet")
+    lines += _reservations(told, now)
+    for name, terms in told.nodes:
+        lines.append(
+            f"node {name}: {terms.seconds:.3g} s = (start {terms.cold:.3g} + run {terms.takes:.3g}) · 100 /"
+            f" weight {terms.weight:.0f} + left over {terms.left_over:.3g}"
+        )
+    lines += _turns(told, now)
+    if told.ends is not None:
+        lines.append(f"ends: within {max(0.0, told.ends - now):.3g} s, by the upper bound of its kind")
+    if told.retries is not None:
+        lines.append(f"retries: its function has {told.retries[0]:.0f} of {told.retries[1]} left")
+    return tuple(lines)
+
+
+def _reservations(told: Explanation, now: float) -> list[str]:
+    lines: list[str] = []
+    if told.claim is not None:
+        node, at, strict_at = told.claim
+        when = f"in about {max(0.0, at - now):.3g} s" if at < float("inf") else "when somebody leaves"
+        lines.append(f"reservation: a place on {node} {when}; others pass it only if they do not delay it")
+        if strict_at <= now:
+            lines.append("reservation: it has waited long beyond its promise, so nothing passes it any more")
+        else:
+            lines.append(f"reservation: from {strict_at - now:.3g} s from now on nothing passes it any more")
+    if told.advance is not None:
+        node, at, until = told.advance
+        lines.append(
+            f"reservation in advance: a place on {node} in about {max(0.0, at - now):.3g} s, when what it waits for has"
+            " ended; others that go after it use it only if they end by then; given up in"
+            f" {max(0.0, until - now):.3g} s"
+        )
+    return lines
+
+
+def _turns(told: Explanation, now: float) -> list[str]:
+    lines: list[str] = []
+    if told.still is not None:
+        lines.append(f"time slice: it stands still for {now - told.still:.0f} s, and goes on when its turn comes")
+    if told.stood:
+        lines.append(f"time slice: it has stood still for {told.stood:.0f} s in all, which do not count as its time")
+    return lines
