@@ -73,6 +73,13 @@ class Machine(RuleBasedStateMachine):
     def begin(self, picks):
         self.sim.begin(picks)
 
+    @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES[3:]))
+    def fail(self, pick, reason):
+        """An attempt ends badly, and everything is heard at once: what follows of that is looked at in the next steps."""
+        self.sim.end(pick, reason, 0.001)
+        self.sim.deliver(9, OK)
+        self.sim.deliver(9, OK)
+
     @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES), seconds=st.sampled_from((0.001, 5.0)))
     def end(self, pick, reason, seconds):
         self.sim.end(pick, reason, seconds)

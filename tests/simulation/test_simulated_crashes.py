@@ -16,7 +16,7 @@ GATE = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=False,
 )
-HUNT = settings(GATE, max_examples=400, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+HUNT = settings(GATE, max_examples=1000, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 
 
 def test_no_story_of_crashes_reports_and_wishes_breaks_a_promise():
