@@ -75,7 +75,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES[3:]))
     def fail(self, pick, reason):
-        """An attempt ends badly, and everything is heard at once: what follows of that is looked at in the next steps."""
+        """An attempt ends badly, and everything is heard at once: what follows is looked at in the next steps."""
         self.sim.end(pick, reason, 0.001)
         self.sim.deliver(9, OK)
         self.sim.deliver(9, OK)
