@@ -20,6 +20,7 @@ from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.inputs import LocalInputs
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
+from mcp_scheduler.forecast.anomalies import Anomalies
 from mcp_scheduler.forecast.book import Book
 from mcp_scheduler.forecast.durations import Durations
 from mcp_scheduler.forecast.footprints import MemoryFootprints
@@ -31,6 +32,7 @@ from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
 from mcp_scheduler.runtime.lessons import Lessons
 from mcp_scheduler.runtime.loop import Loop
+from mcp_scheduler.runtime.noticing import Noticing
 from mcp_scheduler.runtime.payloads import Payloads
 from mcp_scheduler.runtime.training import Training
 from mcp_scheduler.runtime.upkeep import Upkeep
@@ -108,6 +110,15 @@ class Engine:
         )
         self.service.on_stop = self.over.set
         self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
+        self._notice()
+
+    def _notice(self) -> None:
+        """Have somebody look for what is unusual. Nothing is decided by it."""
+        self._cluster.watcher = anomalies = Anomalies()
+        noticing = Noticing(self._cluster, anomalies, self._clock)
+        self._loop.on_commit.append(noticing.committed)
+        self._loop.on_progress.append(noticing.progressed)
+        self._load.on_look.append(noticing.loaded)
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:

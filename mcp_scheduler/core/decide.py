@@ -43,6 +43,7 @@ from mcp_scheduler.core.placement import place
 from mcp_scheduler.core.slots import PATIENCE, Slot
 from mcp_scheduler.core.states import Cause, Reason, State
 from mcp_scheduler.core.timers import Timer
+from mcp_scheduler.core.watching import look_at_devices
 
 
 @dataclass(slots=True)
@@ -130,6 +131,7 @@ def _note(
             devices.observe(event.devices)
             cluster.peaks.note(devices.uses())
             cluster.floor.came(cluster.rooms[event.node])
+            look_at_devices(cluster, cluster.rooms[event.node], draft.now)
             quarantine.rescue(draft, cluster.rooms[event.node])
         case DeviceWithheld():
             _withhold(draft, event)
