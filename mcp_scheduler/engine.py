@@ -34,6 +34,7 @@ from mcp_scheduler.runtime.lessons import Lessons
 from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.noticing import Noticing
 from mcp_scheduler.runtime.payloads import Payloads
+from mcp_scheduler.runtime.pooling import Pooling
 from mcp_scheduler.runtime.training import Training
 from mcp_scheduler.runtime.upkeep import Upkeep
 from mcp_scheduler.runtime.watch import Watch
@@ -113,12 +114,18 @@ class Engine:
         self._notice()
 
     def _notice(self) -> None:
-        """Have somebody look for what is unusual. Nothing is decided by it."""
+        """Have somebody look for what is unusual, of which nothing is decided; and, if that is wished, somebody who
+        lets the pool breathe."""
         self._cluster.watcher = anomalies = Anomalies()
         noticing = Noticing(self._cluster, anomalies, self._clock)
         self._loop.on_commit.append(noticing.committed)
         self._loop.on_progress.append(noticing.progressed)
         self._load.on_look.append(noticing.loaded)
+        least = self.settings.pool.least_cpus
+        if least is not None:
+            pooling = Pooling(self._cluster, least, self._loop.report, self._clock)
+            self._loop.on_commit.append(pooling.committed)
+            self._load.on_look.append(pooling.loaded)
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:

@@ -28,6 +28,7 @@ from mcp_scheduler.core.events import (
     LoadSeen,
     NodeChanged,
     PolicyChosen,
+    PoolSized,
     QuarantineLifted,
     QueuePaused,
     Returned,
@@ -99,6 +100,7 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
             | PolicyChosen()
             | QueuePaused()
             | LoadSeen()
+            | PoolSized()
             | QuarantineLifted()
         ):
             _note(draft, event)
@@ -116,6 +118,7 @@ def _note(
     | PolicyChosen
     | QueuePaused
     | LoadSeen
+    | PoolSized
     | QuarantineLifted,
 ) -> None:
     """What is there to run on, in which order, and whether anything may. None of it is stored: it is told anew to every
@@ -135,6 +138,10 @@ def _note(
             quarantine.rescue(draft, cluster.rooms[event.node])
         case DeviceWithheld():
             _withhold(draft, event)
+        case PoolSized():
+            room = cluster.rooms[event.node]
+            room.limit, room.limit_why = event.cpus, event.why
+            room.changed()
         case QuarantineLifted():
             quarantine.lift(cluster, event.node, event.device, draft.now)
         case PolicyChosen():

@@ -9,7 +9,8 @@ from typing import Final
 from mcp_scheduler.core.breakers import Breaker, Place, Trust
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.learning import device_class
-from mcp_scheduler.core.task import Kind
+from mcp_scheduler.core.slots import Room
+from mcp_scheduler.core.task import MILLI, Kind
 
 _SHOWN: Final = 4  # of a kind
 OVERDUE: Final = 3.0  # times the bound that nine of ten calls stay within
@@ -53,6 +54,13 @@ def distrust(cluster: Cluster, place: Place, now: float) -> str:
     if breaker is None or breaker.trust is Trust.TRUSTED:
         return ""
     return f"{_stage(breaker, now)}: {breaker.why}"
+
+
+def pool_of(room: Room) -> str:
+    """How many of its CPUs a node offers now, and why; "" for one that offers all of them at any time."""
+    if not room.limit:
+        return ""
+    return f"offers {room.limit / MILLI:g} of {room.total.get('cpus', 0) / MILLI:g} cpus now: {room.limit_why}"
 
 
 def _stage(breaker: Breaker, now: float) -> str:
