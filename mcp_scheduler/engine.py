@@ -63,9 +63,8 @@ class Engine:
         self.settings = settings
         self.over = asyncio.Event()
         self._lock = lock
-        path = Path(home.path)
+        path, pool = Path(home.path), settings.pool
         folders = _folders(home, path)
-        pool = settings.pool
         self._clock = SystemClock()
         self._store = SqliteStore(path / "scheduler.db")
         self._sensor = HostSensor(pool, path)
@@ -110,12 +109,12 @@ class Engine:
             hangs=self._executor.frozen,
         )
         self.service.on_stop = self.over.set
-        self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
-        self._notice()
+        self._listen()
 
-    def _notice(self) -> None:
-        """Have somebody look for what is unusual, of which nothing is decided; and, if that is wished, somebody who
-        lets the pool breathe."""
+    def _listen(self) -> None:
+        """Who hears what has happened; among them who looks for what is unusual, of which nothing is decided, and, if
+        that is wished, who lets the pool breathe."""
+        self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
         self._cluster.watcher = anomalies = Anomalies()
         noticing = Noticing(self._cluster, anomalies, self._clock)
         self._loop.on_commit.append(noticing.committed)

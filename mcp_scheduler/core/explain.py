@@ -22,8 +22,8 @@ class Explanation:
     `nodes`: what each that has room would cost it, the best first. `seconds`: the median and the upper bound of what
     it takes, None where nothing is known. `retries`: how many its function has left, and has at most; None for one that
     has not retried of late. `advance`: a place that is kept for one whose dependencies are about to end (node, from
-    when on, when it is given up). `still`: since when its command stands still, None where it does not; `stood`: the seconds
-    for which it has in all."""
+    when on, when it is given up). `still`: since when its command stands still, None where it does not; `stood`: the
+    seconds for which it has in all."""
 
     policy: str
     rank: dict[str, str] = field(default_factory=dict[str, str])
