@@ -20,6 +20,7 @@ from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.inputs import LocalInputs
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.outputs import LocalOutputs
+from mcp_scheduler.forecast.anomalies import Anomalies
 from mcp_scheduler.forecast.book import Book
 from mcp_scheduler.forecast.durations import Durations
 from mcp_scheduler.forecast.footprints import MemoryFootprints
@@ -31,7 +32,9 @@ from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
 from mcp_scheduler.runtime.lessons import Lessons
 from mcp_scheduler.runtime.loop import Loop
+from mcp_scheduler.runtime.noticing import Noticing
 from mcp_scheduler.runtime.payloads import Payloads
+from mcp_scheduler.runtime.pooling import Pooling
 from mcp_scheduler.runtime.training import Training
 from mcp_scheduler.runtime.upkeep import Upkeep
 from mcp_scheduler.runtime.watch import Watch
@@ -88,7 +91,7 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self.service = self._desk(policies, outputs, watch, path, embedded=embedded)
         self.service.on_stop = self.over.set
-        self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
+        self._listen()
 
     def _desk(self, policies: Policies, outputs: LocalOutputs, watch: Watch, path: Path, *, embedded: bool) -> Service:
         """The use cases, with all that they work with."""
@@ -111,6 +114,21 @@ class Engine:
             books=self._lessons.books,
             hangs=self._executor.frozen,
         )
+
+    def _listen(self) -> None:
+        """Who hears what has happened; among them who looks for what is unusual, of which nothing is decided, and, if
+        that is wished, who lets the pool breathe."""
+        self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
+        self._cluster.watcher = anomalies = Anomalies()
+        noticing = Noticing(self._cluster, anomalies, self._clock)
+        self._loop.on_commit.append(noticing.committed)
+        self._loop.on_progress.append(noticing.progressed)
+        self._load.on_look.append(noticing.loaded)
+        least = self.settings.pool.least_cpus
+        if least is not None:
+            pooling = Pooling(self._cluster, least, self._loop.report, self._clock)
+            self._loop.on_commit.append(pooling.committed)
+            self._load.on_look.append(pooling.loaded)
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:

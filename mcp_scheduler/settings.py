@@ -33,6 +33,11 @@ class Pool(Room):
     cpus: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="CPUs for tasks; all that this process may use"
     )
+    least_cpus: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="CPUs that tasks get at least: the pool grows from here to `cpus` while tasks wait and the host has"
+        " room, and shrinks again; not set: all of `cpus`, always",
+    )
     memory: int | None = Field(default=None, description="Bytes of memory for tasks; default 90 % of the host's")
     memory_limit: float = Field(
         default=95.0,

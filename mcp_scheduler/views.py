@@ -233,6 +233,7 @@ class NodeView:
     devices: tuple[DeviceView, ...] = ()
     soon: dict[str, float] = field(default_factory=dict[str, float])  # the load expected in a minute
     why: str = ""  # it is not offered, or to one task only
+    pool: str = ""  # how many of its CPUs are offered now, and why; "" for all
 
 
 @dataclass(frozen=True, slots=True)

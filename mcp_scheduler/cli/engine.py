@@ -78,6 +78,9 @@ def nodes(as_json: options.AsJson = False, home: options.Home = None) -> None:
     out.line(f"tasks: {counted(load.get('counts', {})) or 'none'}")
     if load.get("policy"):
         out.line(f"policy: {load['policy']}")
+    for node in load.get("nodes", []):
+        if node.get("pool"):
+            out.line(f"pool: {node['name']} {one_line(node['pool'])}")
     for alert in load.get("alerts", []):
         out.line(f"alert: {one_line(alert)}")
 

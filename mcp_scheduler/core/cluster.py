@@ -39,6 +39,7 @@ from mcp_scheduler.core.states import FINAL, OVER, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Status, Task, Terms
 from mcp_scheduler.core.timers import Timer, Timers
 from mcp_scheduler.core.usage import Usage
+from mcp_scheduler.core.watching import Watcher
 
 TAIL: Final = 20_000  # ended tasks that stay in memory
 WARM: Final = 300.0  # seconds that a worker with devices may rest
@@ -61,6 +62,7 @@ class Cluster:
         self.estimates = Estimates()
         self.forecasts: Forecasts | None = None  # without them the estimates serve
         self.footprints: Footprints | None = None
+        self.watcher: Watcher | None = None  # who looks for what is unusual
         self.sampler = Sampler()
         self.peaks, self.pace = Peaks(), Pace()
         self.usage = Usage()

@@ -28,6 +28,7 @@ from mcp_scheduler.core.events import (
     LoadSeen,
     NodeChanged,
     PolicyChosen,
+    PoolSized,
     QuarantineLifted,
     QueuePaused,
     Returned,
@@ -43,6 +44,7 @@ from mcp_scheduler.core.placement import place
 from mcp_scheduler.core.slots import PATIENCE, Slot
 from mcp_scheduler.core.states import Cause, Reason, State
 from mcp_scheduler.core.timers import Timer
+from mcp_scheduler.core.watching import look_at_devices
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ def _settle(draft: Draft, event: Event) -> tuple[str, str] | None:
             | PolicyChosen()
             | QueuePaused()
             | LoadSeen()
+            | PoolSized()
             | QuarantineLifted()
         ):
             _note(draft, event)
@@ -115,6 +118,7 @@ def _note(
     | PolicyChosen
     | QueuePaused
     | LoadSeen
+    | PoolSized
     | QuarantineLifted,
 ) -> None:
     """What is there to run on, in which order, and whether anything may. None of it is stored: it is told anew to every
@@ -130,9 +134,14 @@ def _note(
             devices.observe(event.devices)
             cluster.peaks.note(devices.uses())
             cluster.floor.came(cluster.rooms[event.node])
+            look_at_devices(cluster, cluster.rooms[event.node], draft.now)
             quarantine.rescue(draft, cluster.rooms[event.node])
         case DeviceWithheld():
             _withhold(draft, event)
+        case PoolSized():
+            room = cluster.rooms[event.node]
+            room.limit, room.limit_why = event.cpus, event.why
+            room.changed()
         case QuarantineLifted():
             quarantine.lift(cluster, event.node, event.device, draft.now)
         case PolicyChosen():

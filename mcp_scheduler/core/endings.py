@@ -35,7 +35,7 @@ def ended(draft: Draft, event: Ended) -> None:
     if outcome.reason is not None or cluster.breakers.known:
         begun = cluster.attempts.get(attempt)
         quarantine.ended(draft, task, slot, begun.at if begun is not None else draft.now, outcome.reason)
-    learn(cluster, task, slot, _whole(draft, task, outcome))
+    learn(cluster, task, slot, _whole(draft, task, outcome), draft.now)
     if outcome.reason is None and task.extras is NO_EXTRAS and not cluster.retry_budget.buckets:
         draft.move(task, Cause.SUCCESS)  # a success settles everything, as it is for most
         if task.id in cluster.dependents:

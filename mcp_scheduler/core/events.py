@@ -154,6 +154,16 @@ class DeviceWithheld:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolSized:
+    """Of its CPUs a node offers so many thousandths from now on, while anything runs there; 0: all. `why` says what
+    that was decided by."""
+
+    node: str
+    cpus: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineLifted:
     """A person says that a node, or one of its devices, is well. `device` is "" for the node."""
 
@@ -250,6 +260,7 @@ Event = (
     | PolicyChosen
     | QueuePaused
     | LoadSeen
+    | PoolSized
     | QuarantineLifted
     | Tick
 )

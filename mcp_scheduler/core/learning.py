@@ -47,12 +47,15 @@ class Sampler:
         return True
 
 
-def learn(cluster: Cluster, task: Task, slot: Slot, outcome: Outcome) -> None:
+def learn(cluster: Cluster, task: Task, slot: Slot, outcome: Outcome, now: float) -> None:
     """Remember what is known of this attempt. One that failed for reasons of its own says nothing about the others."""
     if task.terms.kind is Kind.LEASE:
         return  # how long somebody holds a thing says nothing about work
     reason = outcome.reason
     target, seconds = task.terms.target, outcome.seconds
+    watcher = cluster.watcher
+    if watcher is not None and reason is not Reason.CANCELLED:
+        watcher.ended(target, now, bad=reason is not None)
     if reason is None:
         cluster.estimates.learn(target, seconds)
     elif reason not in _CUT_SHORT and reason is not Reason.OUT_OF_MEMORY:
@@ -60,6 +63,10 @@ def learn(cluster: Cluster, task: Task, slot: Slot, outcome: Outcome) -> None:
     if not cluster.sampler.takes(target, seconds):
         return
     label = device_class(cluster, slot)
+    if watcher is not None and reason is None:
+        expected = cluster.expected(task, label)
+        if expected is not None:
+            watcher.took(target, seconds, expected.median, expected.upper, now)
     if cluster.forecasts is not None and reason is not Reason.OUT_OF_MEMORY:
         cluster.forecasts.learn(task.terms, task.size, label, seconds, at_least=reason is not None)
     if cluster.footprints is not None and reason not in _CUT_SHORT:

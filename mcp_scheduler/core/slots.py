@@ -118,7 +118,19 @@ class Room:
     """A node's capacity and what of it is free. Never below zero: that would be overbooking. `devices` has the tenants
     of its devices; a tenant is named by the id of its slot."""
 
-    __slots__ = ("devices", "free", "guard", "load", "node", "on_change", "slots", "strain", "total")
+    __slots__ = (
+        "devices",
+        "free",
+        "guard",
+        "limit",
+        "limit_why",
+        "load",
+        "node",
+        "on_change",
+        "slots",
+        "strain",
+        "total",
+    )
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -129,6 +141,7 @@ class Room:
         self.on_change: Callable[[Room], None] | None = None
         self.devices = Devices()
         self.guard = Guard.NONE
+        self.limit, self.limit_why = 0, ""  # thousandths of CPUs that are offered while anything runs here; 0: all
         self.strain = 0.0  # percent of the memory, where it is so full that nothing more should start
         self.devices.on_change = self.changed
 
@@ -150,13 +163,21 @@ class Room:
         give some back. Where nothing runs the shortage is not ours, and waiting would help nobody."""
         return self.guard is Guard.SHUT or (bool(self.slots) and (self.strain > 0.0 or self.guard is Guard.ONE))
 
+    def is_beyond(self, needs: Needs) -> bool:
+        """Whether these needs are more than the pool offers now. Where nothing runs the pool has no limit: a task that
+        needs more than it offers has its turn, too."""
+        if not self.limit or not self.slots:
+            return False
+        asked = next((amount for name, amount in needs.amounts if name == "cpus"), 0)
+        return asked > 0 and self.total.get("cpus", 0) - self.free.get("cpus", 0) + asked > self.limit
+
     def fits(self, needs: Needs, avoid: AbstractSet[str] = NOTHING) -> bool:
         """Whether the needs are free now, without the devices that are kept for somebody else."""
         return self.has_amounts(needs) and (not needs.has_devices or self.devices.choose(needs, avoid) is not None)
 
     def has_amounts(self, needs: Needs) -> bool:
         """The same, for all but devices."""
-        if (self.strain or self.guard) and self.is_closed:
+        if (self.strain or self.guard or self.limit) and (self.is_closed or self.is_beyond(needs)):
             return False
         free = self.free
         for name, amount in needs.amounts:  # noqa: SIM110 - a generator would cost twice as much, for every task
@@ -173,6 +194,8 @@ class Room:
     def missing(self, needs: Needs) -> list[str]:
         """Which resources are short just now; devices are called `DEVICES`."""
         short = [name for name, amount in needs.amounts if self.free.get(name, 0) < amount]
+        if "cpus" not in short and self.is_beyond(needs):
+            short.append("cpus")
         if needs.has_devices and not self.devices.fits(needs):
             short.append(DEVICES)
         return short

@@ -72,6 +72,7 @@ class Loop:
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
         self.on_commit: list[Callable[[Changes], None]] = []
+        self.on_progress: list[Callable[[Progress], None]] = []
 
     async def ask(self, event: Request) -> None:
         """Have the event decided and its changes made durable. Raises why not."""
@@ -88,6 +89,8 @@ class Loop:
         if isinstance(event, Progress):
             if event.attempt in self.cluster.attempts:
                 self.progress[event.attempt.task] = event
+                for listener in self.on_progress:
+                    listener(event)
             return
         self._inbox.append((event, None))
         self._wake.set()

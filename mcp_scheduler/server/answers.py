@@ -236,6 +236,8 @@ def _node(node: NodeView) -> Json:
         content["devices"] = [_device(device) for device in node.devices[:_DEVICES_SHOWN]]
     if len(node.devices) > _DEVICES_SHOWN:
         content["more_devices"] = len(node.devices) - _DEVICES_SHOWN
+    if node.pool:
+        content["pool"] = one_line(node.pool, 200)
     if node.why:
         content["not_offered"] = one_line(node.why, 200)
     return content

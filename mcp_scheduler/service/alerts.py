@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import Final
 
 from mcp_scheduler.core.breakers import Breaker, Place, Trust
 from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.learning import device_class
+from mcp_scheduler.core.slots import Room
+from mcp_scheduler.core.task import MILLI, Kind
+
+_SHOWN: Final = 4  # of a kind
+OVERDUE: Final = 3.0  # times the bound that nine of ten calls stay within
+_LEAST: Final = 30.0  # seconds beyond it; before that nobody would look
 
 
 def alerts_of(cluster: Cluster, now: float) -> Iterator[str]:
     """What the decision itself knows of."""
     yield from _quarantines(cluster, now)
     yield from _retries(cluster, now)
+    yield from islice(_overdue(cluster, now), _SHOWN)
+    if cluster.watcher is not None:
+        yield from islice(cluster.watcher.alerts(now), _SHOWN)
 
 
 def _retries(cluster: Cluster, now: float) -> Iterator[str]:
@@ -44,6 +56,13 @@ def distrust(cluster: Cluster, place: Place, now: float) -> str:
     return f"{_stage(breaker, now)}: {breaker.why}"
 
 
+def pool_of(room: Room) -> str:
+    """How many of its CPUs a node offers now, and why; "" for one that offers all of them at any time."""
+    if not room.limit:
+        return ""
+    return f"offers {room.limit / MILLI:g} of {room.total.get('cpus', 0) / MILLI:g} cpus now: {room.limit_why}"
+
+
 def _stage(breaker: Breaker, now: float) -> str:
     if breaker.trust is Trust.PROBATION:
         return "on probation after its quarantine, with one task at a time"
@@ -56,3 +75,17 @@ def _name(cluster: Cluster, place: Place) -> str:
     if not device:
         return node
     return f"{device if state is None else state.seen.short} of {node}"
+
+
+def _overdue(cluster: Cluster, now: float) -> Iterator[str]:
+    """What runs, and should have ended long ago by its forecast."""
+    for attempt in cluster.attempts.values():
+        task, slot = cluster.tasks[attempt.id.task], cluster.slots[attempt.slot]
+        if task.terms.kind is Kind.LEASE or now - attempt.at < _LEAST:
+            continue
+        expected = cluster.expected(task, device_class(cluster, slot))
+        if expected is not None and now - attempt.at > max(OVERDUE * expected.upper, expected.upper + _LEAST):
+            yield (
+                f"{task.id} has run for {now - attempt.at:.0f} s; nine of ten such calls end within"
+                f" {expected.upper:.3g} s. Look at its output, or cancel it."
+            )

@@ -19,7 +19,7 @@ from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
 from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
-from mcp_scheduler.service.alerts import distrust
+from mcp_scheduler.service.alerts import distrust, pool_of
 from mcp_scheduler.service.compose import told
 from mcp_scheduler.service.contention import why_behind, why_blocked
 from mcp_scheduler.service.devices import asked, why_not
@@ -220,6 +220,8 @@ class Look:
                 return f"{room.node.name} is {distrust(self._cluster, (room.node.name, ''), self._clock.now())}"
             if room.is_closed:
                 return f"the memory of {room.node.name} is {room.strain:.0f} % full; what runs ends first"
+            if room.is_beyond(needs) and room.free.get("cpus", 0) > 0:
+                return f"needs {told_needs}; {room.node.name} {pool_of(room)}"
             missing = room.missing(needs)
             short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name in missing if name != DEVICES]
             if short:

@@ -12,7 +12,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, Cancel, ListFunctions, Wait
-from mcp_scheduler.service.alerts import alerts_of, distrust
+from mcp_scheduler.service.alerts import alerts_of, distrust, pool_of
 from mcp_scheduler.service.changing import Changing
 from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.service.contention import things
@@ -41,6 +41,7 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
                 running=sum(attempt.node == name for attempt in self._cluster.attempts.values()),
                 devices=views_of(room, self._cluster),
                 soon=dict(watched.soon) if watched is not None and name == LOCAL else {},
+                pool=pool_of(room),
                 why=distrust(self._cluster, (name, ""), now),
             )
             for name, room in self._cluster.rooms.items()

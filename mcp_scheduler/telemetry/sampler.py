@@ -28,6 +28,7 @@ class LoadSampler:
         self._waves: dict[str, Wave] = {}
         self._told: LoadSeen | None = None
         self.load: Mapping[str, float] = {}
+        self.on_look: list[Callable[[Mapping[str, float]], None]] = []
 
     @property
     def soon(self) -> dict[str, float]:
@@ -53,6 +54,8 @@ class LoadSampler:
             if wave is None:
                 wave = self._waves[name] = Wave(round(HORIZON / EVERY), round(SEASON / EVERY))
             wave.add(value)
+        for listener in self.on_look:
+            listener(self.load)
         self._tell()
 
     def _tell(self) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mcp_scheduler.core.breakers import Breakers, Trust
 from mcp_scheduler.core.changes import Evict
 from mcp_scheduler.core.check import check
 from mcp_scheduler.core.cluster import Cluster
-from mcp_scheduler.core.events import DevicesSeen, Event, NodeChanged, QuarantineLifted, SlotGone, Submitted
-from mcp_scheduler.core.node import LOCAL, Node
+from mcp_scheduler.core.events import DevicesSeen, Event, NodeChanged, PoolSized, QuarantineLifted, SlotGone, Submitted
+from mcp_scheduler.core.node import LOCAL, Attempt, Node
 from mcp_scheduler.core.seen import GpuSeen
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import Needs, Retry
+from mcp_scheduler.core.task import MILLI, Needs, Retry
 from mcp_scheduler.policies.order import PRIORITY
 from tests.core.builders import Stage, needs, terms
 
@@ -55,6 +57,7 @@ class Quarantines:
         ends = {place: cluster.breakers.known[place].until for place in before if before[place] is Trust.SHUT}
         lifted = {(event.node, event.device) for event in events if isinstance(event, QuarantineLifted)}
         decision = self.stage.turn(*events)
+        self._look_at_size(decision.changes.started)
         started = [attempt for attempt in decision.changes.started if attempt.id in cluster.attempts]
         for place in PLACES:
             here = [one for one in started if one.node == place[0] and (not place[1] or place[1] in one.devices)]
@@ -69,6 +72,14 @@ class Quarantines:
         gone = [effect.slot for effect in decision.effects if isinstance(effect, Evict)]
         if gone:
             self.turn(*map(SlotGone, gone))
+
+    def _look_at_size(self, started: Sequence[Attempt]) -> None:
+        room = self.stage.cluster.rooms[LOCAL]
+        fresh = {one.slot for one in started if one.slot == str(one.id) and one.slot in room.slots}
+        cpus = [dict(room.slots[name].terms.needs.amounts)["cpus"] for name in fresh]
+        used = room.total["cpus"] - room.free["cpus"]
+        if cpus and room.limit and len(room.slots) > 1:
+            assert used <= max(room.limit, *cpus), f"{used} are used, {room.limit} offered, {fresh} started."
 
     def _tenants(self, place: tuple[str, str]) -> int:
         slots = [slot for slot in self.stage.cluster.slots.values() if slot.node == place[0]]
@@ -97,8 +108,10 @@ class Quarantines:
             self.turn(self.stage.ended(name, reason, seconds=0.001 if is_short else seconds))
 
     def fail_at(self, pick: int) -> None:
-        """Everything that runs there crashes, one after the other."""
+        """Everything that runs there crashes, one after the other; there is something."""
         node, device = PLACES[pick % len(PLACES)]
+        for shape in (4, 3) if device else (0, 2):
+            self.submit(shape)
         there = [
             one.id
             for one in self.stage.cluster.attempts.values()
@@ -123,6 +136,10 @@ class Quarantines:
 
     def lift(self, pick: int) -> None:
         self.turn(QuarantineLifted(*PLACES[pick % len(PLACES)]))
+
+    def size(self, cpus: int) -> None:
+        """The pool of a node offers fewer CPUs than it has; 0: all."""
+        self.turn(PoolSized(LOCAL, cpus * MILLI, "wished"))
 
     def disk_fails(self) -> None:
         self.stage.fail_commit()

@@ -12,8 +12,8 @@ from mcp_scheduler.errors import InvariantBroken
 from tests.simulation.quarantines import ENDS, PLACES, SHAPES, Quarantines
 
 GATE = settings(
-    max_examples=80,
-    stateful_step_count=40,
+    max_examples=50,
+    stateful_step_count=30,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
@@ -53,6 +53,10 @@ class Machine(RuleBasedStateMachine):
     def lift(self, pick):
         self.sim.lift(pick)
 
+    @rule(cpus=st.sampled_from((0, 1, 2, 3)))
+    def size(self, cpus):
+        self.sim.size(cpus)
+
     @rule()
     def disk_fails(self):
         self.sim.disk_fails()
@@ -90,6 +94,10 @@ def nobody_looks_again(patch):
     patch.setattr(quarantine, "look", lambda _: None)
 
 
+def the_size_of_the_pool_is_ignored(patch):
+    patch.setattr(Room, "is_beyond", lambda *_: False)
+
+
 def times_double_without_end(patch):
     patch.setattr(Breakers, "longest", property(lambda _: 1e9, lambda *_: None), raising=False)
 
@@ -98,7 +106,7 @@ def times_double_without_end(patch):
     "plant",
     [
         shut_nodes_are_offered, devices_on_probation_are_for_all, calls_follow_the_probe, the_last_node_is_shut_too,
-        nobody_looks_again, times_double_without_end,
+        nobody_looks_again, times_double_without_end, the_size_of_the_pool_is_ignored,
     ],
     ids=lambda plant: plant.__name__,
 )  # fmt: skip
