@@ -1,13 +1,16 @@
 """Whether a deadline can be met, by the forecasts: what has to be done before, and what is free to do it.
 
-Work is counted in seconds of the whole cluster: a task takes its upper bound times its share of the scarcest resource.
-It can be done by its deadline if it is short enough by itself, and if all that goes before it fits into the time until
-then. That is a bound for work that can be cut into pieces; where tasks are large it promises a little too much.
+Work is counted in seconds of the whole cluster: times a task's share of the scarcest resource. Of what goes first the
+medians add up, and what it may take beyond them adds up in squares: not all of it is slow at once. A task can be done
+by its deadline if it is short enough by itself, by its upper bound, and if all that goes before it fits into the time
+until then. That is a bound for work that can be cut into pieces; where tasks are large it promises a little too much.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import sqrt
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.estimates import Expected
@@ -33,42 +36,54 @@ def admission(cluster: Cluster, task: Task, now: float) -> Admission | None:
         return None
     expected = cluster.expected(task)
     start = max(now, task.start_after)
-    before = _running(cluster, now) + _queued(cluster, task)
+    before = _together([*_running(cluster, now), *_queued(cluster, task)])
     if expected is None:
         return Admission(None, before, None, is_met=start + before < task.deadline)
     done_by = max(start, now + before) + expected.upper
     return Admission(expected.upper, before, done_by, is_met=done_by <= task.deadline)
 
 
-def _running(cluster: Cluster, now: float) -> float:
-    """What runs cannot be taken away."""
-    return sum(slot.share * max(0.0, slot.ends_by(now) - now) for slot in cluster.slots.values())
+Work = tuple[int, float, float]  # how many, the seconds of the cluster that each takes, and those it may take beyond
 
 
-def _queued(cluster: Cluster, task: Task) -> float:
+def _running(cluster: Cluster, now: float) -> Iterator[Work]:
+    """What runs cannot be taken away. What has outlived its median is taken to go on to its bound."""
+    for slot in cluster.slots.values():
+        upper = max(0.0, slot.ends_by(now) - now)
+        head = cluster.tasks.get(next(iter(slot.attempts)).task) if slot.attempts else None
+        expected = cluster.expected(head) if head is not None and len(slot.attempts) == 1 else None
+        left = slot.since + expected.median - now if expected is not None else upper
+        usual = min(left, upper) if left > 0 else upper
+        yield 1, usual * slot.share, (upper - usual) * slot.share
+
+
+def _queued(cluster: Cluster, task: Task) -> Iterator[Work]:
     """What waits and goes before: with a policy that looks at deadlines, those with an earlier one; else everything
     that is ranked before it now."""
     if cluster.policy.by_deadline:
-        others = (
-            other
-            for other in cluster.deadlines
-            if other is not task
-            and other.status.state is not State.RUNNING
-            and (other.deadline or 0.0, other.seq) < (task.deadline or 0.0, task.seq)
-        )
-        return sum(
-            _upper(cluster, cluster.expected(other)) * cluster.floor.share(other.terms.needs) for other in others
-        )
+        for other in cluster.deadlines:
+            waits = other is not task and other.status.state is not State.RUNNING
+            if waits and (other.deadline or 0.0, other.seq) < (task.deadline or 0.0, task.seq):
+                yield _work(cluster, 1, cluster.expected(other), cluster.floor.share(other.terms.needs))
+        return
     own = task.queue.head() if isinstance(task.queue, Queue) else None
-    return sum(
-        queue.size * _upper(cluster, queue.kind.expected) * queue.kind.share
-        for queue in cluster.ready.queues()
-        if own is None or ((head := queue.head()) is not None and head[:2] <= own[:2])
-    )
+    for queue in cluster.ready.queues():
+        if own is None or ((head := queue.head()) is not None and head[:2] <= own[:2]):
+            yield _work(cluster, queue.size, queue.kind.expected, queue.kind.share)
 
 
-def _upper(cluster: Cluster, expected: Expected | None) -> float:
-    return expected.upper if expected is not None else cluster.pace.seconds
+def _work(cluster: Cluster, count: int, expected: Expected | None, share: float) -> Work:
+    pace = cluster.pace.seconds
+    median, upper = expected if expected is not None else (pace, pace)
+    return count, median * share, (upper - median) * share
+
+
+def _together(work: Iterable[Work]) -> float:
+    usual = squares = 0.0
+    for count, seconds, beyond in work:
+        usual += count * seconds
+        squares += count * beyond * beyond
+    return usual + sqrt(squares)
 
 
 def advice(found: Admission, task: Task, now: float) -> str:

@@ -110,7 +110,7 @@ class Simulation:
         """Go on until nothing happens any more: everything has ended, or what is left can never run."""
         idle = 0
         while idle < _PATIENCE:
-            now = self._next()
+            now = self.next_moment()
             if now == NEVER:
                 break
             idle = 0 if self.step(now) or self._executor.next_end < NEVER or self._has_arrivals else idle + 1
@@ -143,7 +143,7 @@ class Simulation:
     def _has_arrivals(self) -> bool:
         return self._arrived < len(self._arrivals)
 
-    def _next(self) -> float:
+    def next_moment(self) -> float:
         """The next moment at which something happens."""
         moments = [self._executor.next_end]
         if self._executor.inbox:
