@@ -22,8 +22,7 @@ def test_copies_cut_the_slowest_hundredth_by_half_for_at_most_a_twentieth_of_the
 
 
 def test_where_nothing_is_slow_by_chance_hedging_stops():
-    """Of each copy it is drawn anew how long it takes; here all late calls are nearly done when their copies begin."""
-    jobs = hedging.mix(JOBS, 0.3, seed=7, slow=0.0)
-    plain, hedged = (hedging.told(hedging.run(jobs, hedge=hedge)) for hedge in (False, True))
-    assert hedged["copies"] < JOBS * 0.03
-    assert hedged["hours of all attempts"] <= plain["hours of all attempts"] * 1.05
+    """Late calls are nearly done here when their copies begin. Without the stop one in twenty would have a copy."""
+    found = hedging.told(hedging.run(hedging.mix(3 * JOBS, 0.3, seed=7, slow=0.0), hedge=True))
+    assert 50 <= found["copies"] < 75
+    assert found["% of the time copied"] < 1.0
