@@ -13,7 +13,6 @@ from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.recurring import may_rest
-from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Kind
 from mcp_scheduler.executors.local.executor import LocalExecutor
 from mcp_scheduler.executors.local.folders import Folders
@@ -150,7 +149,8 @@ class Engine:
         self._cluster.set_node(self._sensor.node())
         await self.service.environments.load({task.terms.environment for task in boot.tasks})
         await self._executor.start(self._loop.report)
-        terms = {task.id: task.terms for task in boot.tasks if task.status.state is State.RUNNING}
+        under_way = {attempt.id.task for attempt in boot.attempts}
+        terms = {task.id: task.terms for task in boot.tasks if task.id in under_way}
         leases = {name for name, of in terms.items() if of.kind is Kind.LEASE}
         with_processes = [attempt for attempt in boot.attempts if attempt.id.task not in leases]
         await self._executor.recover(with_processes, terms)

@@ -26,7 +26,8 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class Boot:
-    """What an engine starts from: everything unfinished, and the attempts that were under way."""
+    """What an engine starts from: attempts that were under way, their tasks, and all other tasks that have not ended. A
+    task that has succeeded may still have attempts that were to be stopped: copies that came too late."""
 
     tasks: list[Task]
     attempts: list[Attempt]

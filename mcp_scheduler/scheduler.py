@@ -160,8 +160,8 @@ class Scheduler:
         **arguments: Any,
     ) -> Handle:
         """Submit one call; returns when it is durable. `options` are the further fields of a task: needs, retry,
-        timeout, after, priority, name, tags, idempotency_key, start_after, reads, writes, on_failure, cache,
-        inputs; every, cron and catch_up make a series, whose handle is answered."""
+        timeout, after, priority, name, tags, idempotency_key, start_after, reads, writes, on_failure, cache, inputs,
+        replicas, hedge; every, cron and catch_up make a series, whose handle is answered."""
         spec = self._spec({"function": await self._name(function), "arguments": arguments, **(options or {})})
         submitted = await self._service.submit(self._caller, spec)
         return self._group(submitted.group) if submitted.group is not None else Handle(self, submitted.tasks[0].id)

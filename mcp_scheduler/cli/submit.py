@@ -68,6 +68,10 @@ def submit(
         str | None, typer.Option(metavar="skip|one|all", help="What becomes of missed times. Default: one.")
     ] = None,
     cache: Annotated[bool, typer.Option("--cache", help="Take the result of an equal call, if there is one.")] = False,
+    replicas: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=16, help="So many copies at once; the first success counts.")
+    ] = None,
+    hedge: Annotated[bool, typer.Option("--hedge", help="One copy more when it takes unusually long.")] = False,
     on_failure: Annotated[
         str | None, typer.Option(metavar="JSON", help="A task that undoes it, run after its final failure.")
     ] = None,
@@ -120,6 +124,8 @@ def submit(
         "on_failure": None if on_failure is None else arguments.task(on_failure, "--on-failure"),
         "cache": cache,
         "inputs": inputs,
+        "replicas": replicas,
+        "hedge": hedge,
         "hold": hold,
         "cwd": None if cwd is None else str(cwd.absolute()),
         "env": arguments.variables(env or ()),

@@ -26,7 +26,13 @@ def end(cluster: Cluster, task: Task, attempt: AttemptId, seconds: float, now: f
     """An attempt has ended, or came back unbegun (0 seconds): count what it has really used."""
     if seconds > 0:
         cluster.pace.note(seconds)
-    used = cluster.slots[cluster.slot_of[attempt]].share * seconds - cluster.charged.pop(attempt, 0.0)
+    slot = cluster.slots[cluster.slot_of[attempt]]
+    took = slot.share * seconds
+    if cluster.hedging.is_copy(attempt):
+        cluster.hedging.end(attempt, took)
+    else:
+        cluster.hedging.earn(took, on_devices=bool(slot.devices))
+    used = took - cluster.charged.pop(attempt, 0.0)
     if used:
         _charge(cluster, task, used, now)
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 from mcp_scheduler.core.breakers import Trust
+from mcp_scheduler.core.check_copies import copies_broken
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.conflicts import claims
 from mcp_scheduler.core.quarantine import CAUSE
@@ -21,7 +22,7 @@ def check(cluster: Cluster) -> None:
     for broken in (
         *_attempts(cluster), *_capacity(cluster), *_devices(cluster), *_waiting(cluster), *_leases(cluster),
         *_lines(cluster), *_rollbacks(cluster), *_order(cluster), *_quarantine(cluster),
-        *_turns(cluster), *_coming(cluster),
+        *_turns(cluster), *_coming(cluster), *copies_broken(cluster),
     ):  # fmt: skip
         raise InvariantBroken(broken)
 
@@ -29,12 +30,12 @@ def check(cluster: Cluster) -> None:
 def _attempts(cluster: Cluster) -> list[str]:
     running = {task.id: task for task in cluster.tasks.values() if task.status.state is State.RUNNING}
     by_task = Counter(attempt.task for attempt in cluster.attempts)
-    broken = [f"{name} runs with {by_task[name]} attempts." for name in running if by_task[name] != 1]
+    broken = [f"{name} runs with {by_task[name]} attempts." for name in running if not by_task[name]]
     for attempt in cluster.attempts:
-        task = running.get(attempt.task)
-        if task is None:
+        task = cluster.tasks.get(attempt.task)
+        if task is None or (task.id not in running and not task.extras.has_copies):
             broken.append(f"{attempt} is alive, but its task does not run.")
-        elif task.status.number != attempt.number:
+        elif task.status.number != attempt.number and not task.extras.has_copies:
             broken.append(f"{attempt} is alive, but its task is at number {task.status.number}.")
     held = {attempt for slot in cluster.slots.values() for attempt in slot.attempts}
     if held != set(cluster.attempts):

@@ -20,9 +20,11 @@ from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.coming import Coming
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
+from mcp_scheduler.core.copies import Copies
 from mcp_scheduler.core.deadlines import Deadlines
 from mcp_scheduler.core.estimates import Estimates, Expected, Footprints, Forecasts
 from mcp_scheduler.core.floor import Floor
+from mcp_scheduler.core.hedging import Hedging
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import Sampler
 from mcp_scheduler.core.levels import Plan, plan
@@ -53,7 +55,7 @@ class Cluster:
         self.policy = policy
         self.tasks: dict[str, Task] = {}
         self.attempts: dict[AttemptId, Attempt] = {}
-        self.began: dict[AttemptId, float] = {}  # of those with a timeout: reported, never stored
+        self.began: dict[AttemptId, float] = {}  # of those with a timeout or a hedge: reported, never stored
         self.keys: dict[tuple[str, str], str] = {}
         self.tail: deque[str] = deque()
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
@@ -67,6 +69,7 @@ class Cluster:
         self.peaks, self.pace = Peaks(), Pace()
         self.usage = Usage()
         self.slices = Slices()
+        self.hedging = Hedging()
         self.expires = True  # whether a task that still waits at its deadline ends there
         self.warm_seconds = WARM
         self.last_grant = 0  # the fence of the latest lease: see `leases`
@@ -105,6 +108,8 @@ class Cluster:
         self.thorough_at = -math.inf  # when a round may look at many heads again
         self.next_look = math.inf  # when to look again though nothing has happened
         self.stopping: set[AttemptId] = set()
+        self.copies = Copies()  # attempts beside each other: see `copies`
+        self.hedging.forget_copies()
         self.charged: dict[AttemptId, float] = {}  # what was counted as used when they started: see `charging`
         self.timers = Timers()
         for room in self.rooms.values():
@@ -127,6 +132,11 @@ class Cluster:
     def expected(self, task: Task, device_class: str = "") -> Expected | None:
         """How long the task will take; None where nothing is known."""
         return (self.forecasts or self.estimates).expected(task, device_class)
+
+    def attempt_of(self, task: Task) -> Attempt | None:
+        """The attempt of the task that is under way; of several copies the first one."""
+        several = self.copies.living.get(task.id)
+        return self.attempts.get(next(iter(several)) if several else AttemptId(task.id, task.status.number))
 
     def take_seq(self) -> int:
         """The arrival number of a new task. One that is not used, because a commit fails, is never given again."""
@@ -232,7 +242,11 @@ class Cluster:
 
     def _trim_tail(self) -> None:
         while len(self.tail) > TAIL:
-            task = self.tasks.get(self.tail.popleft())
+            name = self.tail.popleft()
+            if name in self.copies.living:  # one that has lost has not ended yet
+                self.tail.append(name)
+                return
+            task = self.tasks.get(name)
             if task is not None and task.status.is_final:
                 self._forget(task)
                 self.gone[task.status.state] += 1
@@ -340,7 +354,8 @@ class Cluster:
 
     def next_due(self) -> float | None:
         """When the next timer fires, or the next look is due."""
-        first = min(self.timers.first(), self.next_look, self.deadlines.next(), self.breakers.next_at)
+        others = min(self.deadlines.next(), self.breakers.next_at, self.copies.next())
+        first = min(self.timers.first(), self.next_look, others)
         return first if first < math.inf else None
 
     @property

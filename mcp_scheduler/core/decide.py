@@ -14,7 +14,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_scheduler.core import arrivals, endings, leases, quarantine, recurring, slicing, undoing, warm, wishes
+from mcp_scheduler.core import (
+    arrivals,
+    copies,
+    endings,
+    leases,
+    quarantine,
+    recurring,
+    slicing,
+    undoing,
+    warm,
+    wishes,
+)
 from mcp_scheduler.core.changes import Changes, Effect, Recall
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
@@ -43,6 +54,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.placement import place
 from mcp_scheduler.core.slots import PATIENCE, Slot
 from mcp_scheduler.core.states import Cause, Reason, State
+from mcp_scheduler.core.task import Status
 from mcp_scheduler.core.timers import Timer
 from mcp_scheduler.core.watching import look_at_devices
 
@@ -156,15 +168,25 @@ def _note(
 
 def resume(cluster: Cluster) -> list[tuple[AttemptId, Reason | None]]:
     """What a new engine must ask for again: stops whose wish was durable before the last engine died."""
-    return [(attempt, None) for attempt in cluster.attempts if cluster.tasks[attempt.task].status.cancel_requested]
+    return [(attempt, None) for attempt in cluster.attempts if _is_unwanted(cluster.tasks[attempt.task].status)]
+
+
+def _is_unwanted(status: Status) -> bool:
+    """Whether a person has asked for the end of its attempts, or one of several has made the others needless."""
+    return status.cancel_requested or status.is_final
 
 
 def _began(draft: Draft, event: Began) -> None:
     task = draft.current(event.attempt)
-    if task is not None and task.terms.timeout is not None:
+    if task is None:
+        return
+    cluster = draft.cluster
+    if task.terms.timeout is not None or task.extras.hedge:
         # A report that comes again does not know how long the call has stood still meanwhile.
-        at = draft.cluster.began[event.attempt] = max(event.at, draft.cluster.began.get(event.attempt, event.at))
-        draft.cluster.wake(at + task.terms.timeout, attempt=event.attempt)
+        at = cluster.began[event.attempt] = max(event.at, cluster.began.get(event.attempt, event.at))
+        if task.terms.timeout is not None:
+            cluster.wake(at + task.terms.timeout, attempt=event.attempt)
+        copies.watch(cluster, task, event.attempt)
 
 
 def _withhold(draft: Draft, event: DeviceWithheld) -> None:

@@ -152,6 +152,20 @@ class Draft:
         status = self.move(task, Cause.START)
         status.number = old.number + 1
         status.reason, status.error = None, ""
+        if task.terms.kind is Kind.LEASE:
+            attempt = self._occupy(task, status, slot, expected, upper)
+            self._grant(task, status, Attempt(attempt, slot.id, slot.node, self._next_grant(), slot.devices))
+            return
+        self._launch(self._occupy(task, status, slot, expected, upper), slot)
+
+    def start_copy(self, task: Task, slot: Slot, expected: float, upper: float) -> None:
+        """Start one more attempt of a task that runs, beside the others."""
+        status = self.status(task).copy()
+        status.number += 1
+        self.put(task, status)
+        self._launch(self._occupy(task, status, slot, expected, upper), slot)
+
+    def _occupy(self, task: Task, status: Status, slot: Slot, expected: float, upper: float) -> AttemptId:
         attempt = AttemptId(task.id, status.number)
         slot.add(attempt, expected, self.now, upper)
         self.cluster.slot_of[attempt] = slot.id
@@ -159,9 +173,11 @@ class Draft:
             self.cluster.coming.look_at(self.cluster, task.id)
         if len(slot.attempts) == 1:
             self.cluster.slices.begin(slot, self.now)
-        if task.terms.kind is Kind.LEASE:
-            self._grant(task, status, Attempt(attempt, slot.id, slot.node, self._next_grant(), slot.devices))
-            return
+        if task.extras.has_copies:
+            self.cluster.copies.began(attempt)
+        return attempt
+
+    def _launch(self, attempt: AttemptId, slot: Slot) -> None:
         self.changes.started.append(Attempt(attempt, slot.id, slot.node, self.now, slot.devices))
         launch = self._launches.get(slot.id)
         if launch is None:
@@ -185,8 +201,7 @@ class Draft:
         task = self.task(attempt.task)
         if task is None:
             return None
-        status = self.status(task)
-        if status.state is not State.RUNNING or status.number != attempt.number:
+        if self.status(task).state is not State.RUNNING or attempt not in self.cluster.slot_of:
             return None
         return task
 
@@ -196,6 +211,8 @@ class Draft:
         slot = cluster.slots[cluster.slot_of.pop(attempt)]
         cluster.stopping.discard(attempt)
         cluster.slices.take_back_cpus(cluster, slot)
+        if cluster.copies.living:
+            cluster.copies.left(attempt)
         if slot.drop(attempt, self.now):
             cluster.slices.leave(slot)
             del cluster.slots[slot.id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcp_scheduler.core import charging, quarantine, undoing
+from mcp_scheduler.core import charging, copies, quarantine, undoing
 from mcp_scheduler.core.budget import refusal, with_refusal
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.events import Ended, Outcome
@@ -23,11 +23,13 @@ def ended(draft: Draft, event: Ended) -> None:
     attempt = event.attempt
     task = draft.current(attempt)
     if task is None:
-        draft.settle(attempt)
+        copies.lost(draft, event)
         return
     cluster = draft.cluster
     slot = cluster.slots[cluster.slot_of[attempt]]
     event = with_device_peak(cluster, event, slot)
+    if event.outcome.reason is None and task.extras.has_copies:
+        copies.won(draft, task, attempt)
     charging.end(cluster, task, attempt, event.outcome.seconds, draft.now)
     draft.leave_slot(attempt)
     draft.end(event)
@@ -41,14 +43,16 @@ def ended(draft: Draft, event: Ended) -> None:
         if task.id in cluster.dependents:
             release_dependents(draft, task)
         return
-    _go_on(draft, task, slot, event)
+    if outcome.reason is None or not task.extras.has_copies or not copies.goes_on(draft, task, outcome):
+        _go_on(draft, task, slot, attempt, outcome)
 
 
-def _go_on(draft: Draft, task: Task, slot: Slot, event: Ended) -> None:
-    """Whatever else the end means for the task: another attempt, a rollback, its own end."""
-    cluster, attempt, outcome = draft.cluster, event.attempt, event.outcome
+def _go_on(draft: Draft, task: Task, slot: Slot | None, attempt: AttemptId, outcome: Outcome) -> None:
+    """Whatever else the end of an attempt, or of the last one of several, means for the task: another attempt, a
+    rollback, its own end."""
+    cluster = draft.cluster
     claim = None
-    if outcome.reason is Reason.OUT_OF_MEMORY:
+    if outcome.reason is Reason.OUT_OF_MEMORY and slot is not None:
         claim = larger_claim(cluster, task, slot, outcome, draft.status(task).memory_retries)
     verdict = judge(task.terms, draft.status(task), attempt, outcome, can_claim_more=claim is not None)
     told = _spend(draft, task, outcome, verdict)
@@ -102,12 +106,18 @@ def returned(draft: Draft, attempt: AttemptId) -> None:
     """The call never began: the task is queued again, nothing is counted, the number is spent."""
     task = draft.current(attempt)
     if task is None:
-        draft.settle(attempt)
+        copies.handed_back(draft, attempt)
         return
+    was_late = draft.cluster.hedging.is_copy(attempt)
     charging.end(draft.cluster, task, attempt, 0.0, draft.now)
     draft.leave_slot(attempt)
     draft.give_back(attempt)
-    if draft.status(task).cancel_requested:
+    status = draft.status(task)
+    if draft.cluster.copies.of(task.id):
+        copies.want(draft, task, is_late=was_late)
+    elif status.reason is not None:  # others of it have begun and failed: that is how it has ended
+        _go_on(draft, task, None, attempt, Outcome(status.reason, status.error))
+    elif status.cancel_requested:
         draft.move(task, Cause.CANCEL)
         release_dependents(draft, task)
     else:

@@ -9,10 +9,12 @@ from mcp_scheduler.core.task import Task, Terms
 
 
 class Expected(NamedTuple):
-    """Seconds that a call will take: the median ranks tasks, the upper bound (90 % end within it) reserves for them."""
+    """Seconds that a call will take: the median ranks tasks, the upper bound (90 % end within it) reserves for them.
+    After `late` seconds 95 % have ended; infinite where too little is known to say so."""
 
     median: float
     upper: float
+    late: float = inf
 
 
 def upper_of(expected: Expected | None, terms: Terms) -> float:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.estimates import upper_of
-from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.queues import Queue
 from mcp_scheduler.core.scoring import Score, score
 from mcp_scheduler.core.states import State
@@ -54,7 +53,7 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
         if kept is not None and kept.node:
             told.advance = (kept.node, kept.at, kept.until)
     elif task.status.state is State.RUNNING:
-        attempt = cluster.attempts.get(AttemptId(task.id, task.status.number))
+        attempt = cluster.attempt_of(task)
         if attempt is not None:
             upper = upper_of(expected, task.terms)
             told.still, told.stood = cluster.slices.told.get(attempt.id), cluster.slices.stood(attempt.id, now)

@@ -9,16 +9,15 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from mcp_scheduler.core import advance, charging, quarantine, slicing, warm
-from mcp_scheduler.core.claims import Claims, hold_back
+from mcp_scheduler.core import charging, copying, quarantine, slicing
+from mcp_scheduler.core.claims import Claims
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.estimates import upper_of
-from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.ready import Parked
+from mcp_scheduler.core.rounds import Round, try_room
 from mcp_scheduler.core.scoring import score
 from mcp_scheduler.core.slots import NOTHING, PATIENCE, WINDOW_SECONDS, Room, Slot
-from mcp_scheduler.core.task import Needs, Task, Terms
+from mcp_scheduler.core.task import Task, Terms
 
 ROUND: Final = 1000  # heads that find no room; a round looks at no more
 GLANCE: Final = 4  # so many in the rounds between two thorough ones
@@ -26,70 +25,11 @@ LOOK: Final = 0.001  # seconds between two thorough rounds, for each head that t
 CHOICE: Final = 8  # nodes that fit best, and nodes that are emptiest, among which the best is chosen
 
 
-class Round:
-    """What one round has found out: heads passed over, claims made, and the needs for which there is no room."""
-
-    __slots__ = (
-        "blocked",
-        "claims",
-        "coming",
-        "full",
-        "is_turn_over",
-        "looks",
-        "made_room",
-        "only",
-        "parked",
-        "still",
-        "too_long",
-    )
-
-    def __init__(self, draft: Draft) -> None:
-        cluster = draft.cluster
-        self.coming = advance.line(draft) if cluster.coming.tasks else []  # those whose place is kept in advance
-        self.still = slicing.line(draft) if cluster.slices.still else []  # those that stand still
-        self.is_turn_over = cluster.slices.is_due(draft.now)  # somebody's is: he may have to make way
-        self.made_room: Task | None = None  # others have made way for it
-        self.only = next(iter(cluster.rooms.values())) if len(cluster.rooms) == 1 else None  # the one node there is
-        self.parked: Parked = []
-        self.claims = Claims()
-        self.full: set[Needs] = set()
-        self.too_long: dict[tuple[Needs, str], float] = {}  # → the shortest time that claims leave no room for
-        self.looks = 0
-        self.blocked: Task | None = None  # the last one that found no room, for which nothing is kept yet
-
-    def keep(self, draft: Draft) -> None:
-        """The round goes on: keep what the last one lacks."""
-        task, self.blocked = self.blocked, None
-        if task is None:
-            return
-        if self.only is not None and self.claims and self.claims.covers(self.only, task.terms.needs):
-            return
-        hold_back(draft, task, self.claims)
-
-    def keep_in_advance(self, draft: Draft, head: float | None) -> None:
-        """Whoever comes soon and goes before the head of the queue has its place kept."""
-        while self.coming and (head is None or self.coming[-1][0] <= head):
-            _, task, at = self.coming.pop()
-            advance.keep(draft, task, at, self.claims)
-
-    def finds_nothing(self, needs: Needs) -> bool:
-        """Whether there is no room at all for them, as far as that is known or seen at once."""
-        if needs in self.full:
-            return True
-        if self.only is None or self.only.has_amounts(needs):
-            return False
-        self.full.add(needs)
-        return True
-
-    def is_too_long(self, task: Task, upper: float) -> bool:
-        key = (task.terms.needs, task.group)
-        return key in self.too_long and upper >= self.too_long[key]
-
-
 def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
     cluster.next_look = inf
+    copying.note_late(draft)
     this = Round(draft)
     if cluster.paused:
         _let_go_on(draft, this)
@@ -102,6 +42,8 @@ def place(draft: Draft) -> None:
         cluster.thorough_at = draft.now + this.looks * LOOK
     elif this.looks >= most:
         cluster.look_again(cluster.thorough_at)
+    if cluster.copies.living:
+        copying.place_rest(draft, this, is_idle=this.looks < most and len(this.parked) < ROUND)
     ready.unpark(this.parked)
     cluster.hungry.clear()
     if cluster.slices.turns:
@@ -172,6 +114,8 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
             charging.begin(cluster, task, slot, seconds, draft.now)
             if this.claims:
                 this.claims.started(slot.node, terms.needs, draft.now + upper)
+            if task.extras.replicas > 1:
+                copying.fill(draft, task, this)
             return True
     if _queue_up(draft, task, this):
         return True
@@ -194,13 +138,15 @@ def _queue_up(draft: Draft, task: Task, this: Round) -> bool:
     if not slot.watched:
         slot.watched = True
         cluster.wake(draft.now + PATIENCE, slot=slot.id)
+    if task.extras.replicas > 1:
+        copying.fill(draft, task, this)
     return True
 
 
 def _own_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | None:
     if this.only is None:
         return _best_place(draft, task, until, this)
-    slot, is_full = _try(draft, task, this.only, until, this.claims)
+    slot, is_full = try_room(draft, task, this.only, until, this.claims)
     if slot is None:
         _remember(task, until - draft.now, this, is_full=is_full)
     return slot
@@ -214,24 +160,6 @@ def _remember(task: Task, upper: float, this: Round, *, is_full: bool) -> None:
     else:
         key = (needs, task.group)
         this.too_long[key] = min(upper, this.too_long.get(key, inf))
-
-
-def _try(draft: Draft, task: Task, room: Room, until: float, claims: Claims) -> tuple[Slot | None, bool]:
-    """A slot on this node; or None, and whether that is for want of room, not because of claims."""
-    needs = task.terms.needs
-    if not room.has_amounts(needs):
-        return None, True
-    avoid = claims.admits(room.node.name, task, until) if claims else NOTHING
-    if avoid is None:
-        return None, False
-    if not needs.has_devices:
-        return _open_slot(draft, task, room, avoid), False
-    slot = warm.rise(draft.cluster, room, task.terms, avoid, own=True)
-    if slot is None and room.devices.choose(needs, avoid) is not None:
-        slot = _open_slot(draft, task, room, avoid)
-    if slot is None:
-        slot = warm.rise(draft.cluster, room, task.terms, avoid)
-    return slot, not avoid
 
 
 def _best_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | None:
@@ -259,7 +187,7 @@ def _best_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | N
         return None
     rooms = list(found.values())
     best = rooms[0] if len(rooms) == 1 else min(rooms, key=lambda room: score(cluster, room, task).seconds)
-    slot, _ = _try(draft, task, best, until, this.claims)
+    slot, _ = try_room(draft, task, best, until, this.claims)
     return slot
 
 
@@ -276,13 +204,3 @@ def _shortest(cluster: Cluster, terms: Terms, expected: float, claims: Claims, n
         ):
             found = slot
     return found
-
-
-def _open_slot(draft: Draft, task: Task, room: Room, avoid: frozenset[str]) -> Slot:
-    cluster = draft.cluster
-    name = str(AttemptId(task.id, draft.status(task).number + 1))
-    devices = room.take(name, task.terms.needs, avoid)
-    slot = cluster.slots[name] = room.slots[name] = Slot(name, room.node.name, task.terms, devices)
-    slot.share = cluster.floor.share(task.terms.needs)
-    cluster.hungry[name] = slot
-    return slot

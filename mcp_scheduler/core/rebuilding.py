@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from mcp_scheduler.core import warm
+from mcp_scheduler.core import copies, warm
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import PATIENCE, Slot
 from mcp_scheduler.core.states import State
@@ -108,6 +108,8 @@ def _reserve_again(cluster: Cluster, attempt: Attempt) -> None:
     upper = expected.upper if expected is not None else math.inf
     slot.add(attempt.id, cluster.estimates.seconds(terms.target) or 0.0, attempt.at, upper)
     cluster.slot_of[attempt.id] = slot.id
+    if task.extras.has_copies:
+        copies.began_again(cluster, task, attempt.id)
     began = cluster.began.get(attempt.id)
     if began is not None and terms.timeout is not None:
         cluster.wake(began + terms.timeout, attempt=attempt.id)

@@ -93,6 +93,8 @@ class Extras:
 
     `source` names the chunk whose results a chunk of a further stage goes on with, one of those it waits for: if that
     fails, the items of it that did not fail go on.
+
+    `replicas` attempts of it run at once; with `hedge` there is a second one when the first is late: see `copies`.
     """
 
     reads: tuple[str, ...] = ()
@@ -113,11 +115,18 @@ class Extras:
     cached_from: str = ""
     source: str = ""
     inputs: str = ""
+    replicas: int = 1
+    hedge: bool = False
 
     @property
     def recurs(self) -> bool:
         """Whether another occurrence follows when this one has ended."""
         return self.every > 0 and not self.over
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether several attempts of it may be under way."""
+        return self.hedge or self.replicas > 1
 
     def with_rollback(self, word: str) -> Extras:
         """The same, with how the rollback goes."""

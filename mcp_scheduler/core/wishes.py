@@ -38,7 +38,8 @@ def cancel(draft: Draft, event: CancelAsked) -> None:
             wish = status.copy()
             wish.cancel_requested = True
             draft.put(task, wish)
-            draft.stop(AttemptId(task.id, status.number), None)
+            for attempt in draft.cluster.copies.of(task.id) or (AttemptId(task.id, status.number),):
+                draft.stop(attempt, None)
     if event.origin is not None:
         draft.changes.remembered.append(Remembered(event.origin, "cancel", event.tasks))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from math import exp, log
+from math import exp, inf, log
 from typing import Final, NamedTuple
 
 from mcp_scheduler.core.estimates import Expected
@@ -20,6 +20,7 @@ KEYS: Final = 1000  # series that are kept: those that learnt last
 SPAN: Final = 4  # half powers of two in one bucket of sizes: a factor of four
 _SHRINK: Final = 3.0
 _ENOUGH: Final = 27  # runs of a key, beyond which wider ones are not asked: they would count for a tenth
+_LATE: Final = 0.95  # of all runs have ended when one of them is called late
 _FEW: Final = 20  # residuals; a narrow key with fewer borrows those of a wider one
 _GUARD: Final = log(4.0)  # upper bound over median where nothing is known about errors yet
 _LEAST: Final = 1e-6  # what is smaller counts as this: a logarithm needs something
@@ -29,10 +30,11 @@ Key = tuple[str, ...]  # (), (name,), (name, device class), (name, device class,
 
 
 class Logs(NamedTuple):
-    """A prediction in logarithms."""
+    """A prediction in logarithms. `late` is infinite where too few runs are known to say who is late."""
 
     median: float
     upper: float
+    late: float = inf
 
 
 class Book:
@@ -68,7 +70,8 @@ class Book:
             return None
         if len(answers) >= _CACHED:
             answers.clear()
-        made = answers[device, size] = Expected(exp(logs.median), exp(logs.upper))
+        late = exp(logs.late) if logs.late < inf else inf
+        made = answers[device, size] = Expected(exp(logs.median), exp(logs.upper), late)
         return made
 
     def logs(self, chain: tuple[Key, ...], size: int) -> Logs | None:
@@ -88,7 +91,15 @@ class Book:
         if rest == 1.0:
             return None
         median = total / (1.0 - rest)
-        return Logs(median, median + max(self._margin(chain), 0.0))
+        return Logs(median, median + max(self._margin(chain), 0.0), median + max(self._lateness(chain), 0.0))
+
+    def _lateness(self, chain: tuple[Key, ...]) -> float:
+        """How far above the median a run is late: by the residuals of the narrowest key that has enough of them."""
+        for key in chain:
+            series = self._series.get(key)
+            if series is not None and len(series.residuals) >= _FEW:
+                return series.residuals.quantile(_LATE)
+        return inf
 
     def _margin(self, chain: tuple[Key, ...]) -> float:
         """How far the bound is above the median: by the residuals of the narrowest key that has enough of them."""

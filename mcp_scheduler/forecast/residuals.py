@@ -51,9 +51,13 @@ class Residuals:
         self.level = min(max(moved, _LEVELS[0]), _LEVELS[1])
 
     def bound(self) -> float:
-        """The residual that `level` of the next runs stay below; between two ranks it is interpolated."""
+        """The residual that `level` of the next runs stay below."""
+        return self.quantile(self.level)
+
+    def quantile(self, share: float) -> float:
+        """The residual that this share of the next runs stay below; between two ranks it is interpolated."""
         ordered = self._sorted
-        rank = self.level * (len(ordered) + 1) - 1
+        rank = share * (len(ordered) + 1) - 1
         low = min(max(int(rank), 0), len(ordered) - 1)
         high = min(low + 1, len(ordered) - 1)
         return ordered[low] + (ordered[high] - ordered[low]) * min(max(rank - low, 0.0), 1.0)

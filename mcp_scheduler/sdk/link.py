@@ -89,7 +89,7 @@ class Link:
             if waiting.connection_number != self._connection_number or self._now.is_full:
                 return 0
             sequence = self._now.begin(waiting.attempt, timeout)
-            if timeout:
+            if timeout or waiting.call.get("hedge"):  # the engine's clock for this call begins now
                 self._send(json.dumps({"began": [waiting.attempt, wall_time()]}))
         return sequence
 

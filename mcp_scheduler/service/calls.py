@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
-_LATER = (
-    "chat", "tool", "replicas", "hedge",
-)  # fmt: skip
+_LATER = ("chat", "tool")
 _OF_COMMANDS = ("cwd", "env", "stdin", "ranks")
 _LOOKED_AT = frozenset(_LATER) | frozenset(_OF_COMMANDS)
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -12,6 +12,7 @@ from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.policies.adaptive import Adaptive
 from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.requests import Caller, ChoosePolicy, GetTask
+from mcp_scheduler.service import copies
 from mcp_scheduler.service.adapting import begin_anew, followed
 from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.explaining import lines_of
@@ -68,7 +69,7 @@ class Choosing(Desk):
             state=found.status.state.value,
             policy=told.policy,
             why=self._look.why(found, found.status),
-            lines=lines_of(told, now),
+            lines=(*lines_of(told, now), *copies.lines(self._cluster, found, now)),
         )
 
 

@@ -23,6 +23,7 @@ from mcp_scheduler.service.caching import digest_of, refuse_uncacheable
 from mcp_scheduler.service.calls import Functions, refuse_later
 from mcp_scheduler.service.commands import command_call, head_of
 from mcp_scheduler.service.compensation import compensation_of, id_of, refuse_owner
+from mcp_scheduler.service.copies import with_copies
 from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
 from mcp_scheduler.service.extras import extras_of, first_occurrence, recurs
@@ -195,7 +196,7 @@ class Composer:
         now = task.submitted_at
         task.start_after = moment(spec.start_after, now, "start_after")
         task.deadline = deadline_of(spec.deadline, now)
-        task.extras = extras_of(spec, behind, _source(spec, names))
+        task.extras = with_copies(spec, plan.terms, extras_of(spec, behind, _source(spec, names)))
         if (tree := _inputs_of(spec, names)) is not None:
             task.extras = replace(task.extras, inputs=tree.name)
         if recurs(spec):
@@ -329,6 +330,8 @@ def _with_limits(call: dict[str, Any], spec: TaskSpec, terms: Terms) -> dict[str
         call["timeout"] = terms.timeout
     if terms.idle_timeout is not None:
         call["idle_timeout"] = terms.idle_timeout
+    if spec.hedge:
+        call["hedge"] = True
     return call
 
 

@@ -28,7 +28,7 @@ def _terms(old: Task, new: Task) -> list[str]:
         if getattr(old.terms, name) != getattr(new.terms, name)
     ]
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in ("name", "after", "tags")]
-    extras = ("reads", "writes", "cron", "catch_up")
+    extras = ("reads", "writes", "cron", "catch_up", "replicas", "hedge")
     pairs += [(name, getattr(old.extras, name), getattr(new.extras, name)) for name in extras]
     found += [f"{name} was {was!r} and is {now!r}" for name, was, now in pairs if was != now]
     if old.extras.inputs != new.extras.inputs:

@@ -12,13 +12,14 @@ from mcp_scheduler.core import leases, rates
 from mcp_scheduler.core.admission import admission, advice
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
-from mcp_scheduler.core.events import Outcome
+from mcp_scheduler.core.events import Ended, Outcome
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
 from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
+from mcp_scheduler.service import copies
 from mcp_scheduler.service.alerts import distrust, pool_of
 from mcp_scheduler.service.compose import told
 from mcp_scheduler.service.contention import why_behind, why_blocked
@@ -30,6 +31,7 @@ from mcp_scheduler.views import AttemptView, TaskView
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
 _KEPT: Final = 20_000
 _SHOWN: Final = 3  # names in a sentence
+_GOES_ON: Final = (State.QUEUED, State.RUNNING)  # whatever went wrong before
 _PLAIN: Final = {
     State.HELD: "held back; update_task resume lets it go on",
     State.ROLLING_BACK: "has failed; its rollback is under way",
@@ -80,9 +82,16 @@ class Look:
         for ended in changes.ended:
             outcome = ended.outcome
             started = self._started.pop(ended.attempt, ended.at - outcome.seconds)
+            if self._has_lost(ended):
+                continue
             self._runs[ended.attempt.task] = LastRun(started, ended.at, outcome)
         while len(self._runs) > _KEPT:
             self._runs.popitem(last=False)
+
+    def _has_lost(self, ended: Ended) -> bool:
+        """Whether another copy has come first: then that one tells how the task has ended."""
+        task = self._cluster.tasks.get(ended.attempt.task)
+        return task is not None and task.status.state is State.SUCCEEDED and ended.outcome.reason is not None
 
     def last_run(self, task_id: str) -> LastRun | None:
         return self._runs.get(task_id)
@@ -99,7 +108,7 @@ class Look:
         """The view of one task. `result` and `attempts` are what the store knows, where that was asked for."""
         status = task.status
         run = self._runs.get(task.id)
-        attempt = self._cluster.attempts.get(AttemptId(task.id, status.number))
+        attempt = self._cluster.attempt_of(task) if status.state is State.RUNNING else None
         started = attempt.at if attempt else run.started_at if run else _started(attempts)
         seconds = run.outcome.seconds if run and attempt is None else _seconds(attempts)
         progress = self._progress.get(task.id) if attempt else None
@@ -118,8 +127,8 @@ class Look:
             attempt=status.number,
             max_attempts=task.terms.retry.max_attempts,
             why=self.why(task, status),
-            reason=status.reason.value if status.reason and status.state is not State.QUEUED else None,
-            error=status.error,
+            reason=status.reason.value if status.reason and status.state not in _GOES_ON else None,
+            error=status.error if status.state is not State.RUNNING else "",
             hint=self._hint(task, status),
             deadline=task.deadline if status.state not in FINAL else None,
             progress=progress.fraction if progress else None,
@@ -193,7 +202,7 @@ class Look:
             case State.RUNNING if task.extras.recurs and task.extras.paused:
                 return "the next one of its series will be held back"
             case State.RUNNING:
-                return self.hangs(AttemptId(task.id, status.number))
+                return copies.why(self._cluster, task, status) or self.hangs(AttemptId(task.id, status.number))
             case _:
                 return ""
 
@@ -270,11 +279,17 @@ def _attempt(row: AttemptRow) -> AttemptView:
 
 
 def _started(attempts: list[AttemptRow] | None) -> float | None:
-    return attempts[-1].started_at if attempts else None
+    return telling(attempts).started_at if attempts else None
 
 
 def _seconds(attempts: list[AttemptRow] | None) -> float | None:
-    return attempts[-1].seconds if attempts else None
+    return telling(attempts).seconds if attempts else None
+
+
+def telling(attempts: Sequence[AttemptRow]) -> AttemptRow:
+    """The attempt that tells how the task has ended: the one that has succeeded, or the last one."""
+    done = (row for row in attempts if row.ended_at is not None and row.reason is None and not row.returned)
+    return next(done, attempts[-1])
 
 
 def _first_line(text: str) -> str:

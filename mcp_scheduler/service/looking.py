@@ -17,6 +17,7 @@ from mcp_scheduler.service import reading, waiting
 from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.explaining import lines_of
 from mcp_scheduler.service.groups import Tally
+from mcp_scheduler.service.look import telling
 
 _WAITING_SHOWN = 5
 _SOONEST, _LATEST = 1.0, 60.0  # seconds until asking again makes sense
@@ -125,10 +126,15 @@ class Looking(Desk):
         """A piece of a result or of what was printed."""
         if request.what != "result":
             task = await self._find.task(caller, request.id)
-            return await reading.stream_page(task, self._outputs, request)
+            return await reading.stream_page(task, self._outputs, request, await self._latest(task))
         found = await self._find.any(caller, request.id)
-        number = 0 if isinstance(found, Tally) else found.status.number
+        number = 0 if isinstance(found, Tally) else await self._latest(found)
         return await reading.result_page(request.id, number, await self.result(caller, request.id), request)
+
+    async def _latest(self, task: Task) -> int:
+        """The number of the attempt that tells how the task has ended: of copies it need not be the last."""
+        rows = await self._store.attempts(task.id) if task.extras.has_copies else []
+        return telling(rows).id.number if rows else task.status.number
 
     async def result(self, caller: Caller, id: str) -> Any:  # noqa: A002 - the word of every door
         """The whole result of a task; for a group the list of its tasks' results, in their order."""

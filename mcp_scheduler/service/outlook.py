@@ -15,7 +15,6 @@ from typing import Final
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.estimates import Expected
-from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import device_class
 from mcp_scheduler.core.slots import Slot
 from mcp_scheduler.core.states import FINAL, State
@@ -89,7 +88,8 @@ class Outlook:
         return EtaView(start[0] + min(expected.median, limit), start[1] + min(expected.upper, limit), *start)
 
     def _of_running(self, task: Task) -> EtaView | None:
-        slot = self._cluster.slots.get(self._cluster.slot_of.get(AttemptId(task.id, task.status.number), ""))
+        attempt = self._cluster.attempt_of(task)
+        slot = None if attempt is None else self._cluster.slots.get(attempt.slot)
         left = None if slot is None else self._left(task, slot)
         return None if left is None else EtaView(left.median, left.upper)
 
@@ -101,7 +101,7 @@ class Outlook:
         expected = self._cluster.expected(task, device_class(self._cluster, slot))
         if expected is None:
             return None
-        attempt = self._cluster.attempts.get(AttemptId(task.id, task.status.number))
+        attempt = self._cluster.attempt_of(task)
         now = self._clock.now() if slot.still_since is None else slot.still_since
         ran = max(0.0, now - max(slot.since, attempt.at if attempt else 0.0))
         limit = (task.terms.timeout or float("inf")) - ran

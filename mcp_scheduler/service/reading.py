@@ -33,9 +33,9 @@ async def result_page(name: str, number: int, value: Any, request: ReadOutput) -
     return await _page(name, request, text.encode(errors="replace"), number)
 
 
-async def stream_page(task: Task, outputs: Outputs, request: ReadOutput) -> OutputPage:
-    """A page of what an attempt printed."""
-    number = request.attempt or task.status.number
+async def stream_page(task: Task, outputs: Outputs, request: ReadOutput, latest: int) -> OutputPage:
+    """A page of what an attempt printed; by default `latest`, the one that tells how the task has ended."""
+    number = request.attempt or latest
     if number > task.status.number or number < 1:
         raise errors.InvalidRequest(
             f"{task.id} has no attempt {number}.", hint=f"It has had {task.status.number} so far."

@@ -18,6 +18,7 @@ from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.events import Event, Submitted
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.learning import device_class
+from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Kind, Task
 from mcp_scheduler.simulation.executor import NEVER, VirtualExecutor
@@ -151,19 +152,20 @@ class DryRun:
 
     def _note(self, changes: Changes) -> None:
         for event in changes.ended:
-            self._runs[event.attempt.task].end = event.at
+            run = self._runs[event.attempt.task]
+            self._open -= run.end is None
+            run.end = event.at if run.end is None else run.end  # of copies the first one counts
             self._just_ended.append(event.attempt.task)
-        self._open -= len(changes.ended)
         for attempt in changes.started:
             run = self._runs[attempt.id.task]
             run.start, run.node, run.devices = attempt.at, attempt.node, attempt.devices
             run.assumed = run.task.terms.kind is Kind.LEASE
-            run.because = self._because(run, attempt.slot)
+            run.because = self._because(run, attempt)
 
-    def _because(self, run: Run, slot: str) -> tuple[str, ...]:
+    def _because(self, run: Run, attempt: Attempt) -> tuple[str, ...]:
         """Whose ends let it start: its dependencies, those that used its things, or whoever left room for it."""
-        behind = list(self._cluster.slots[slot].attempts)
-        place = behind.index(AttemptId(run.task.id, run.task.status.number)) if len(behind) > 1 else 0
+        behind = list(self._cluster.slots[attempt.slot].attempts)
+        place = behind.index(attempt.id) if len(behind) > 1 else 0
         if place:
             return (behind[place - 1].task,)
         others = [self._runs[name] for name in self._just_ended if name != run.task.id]

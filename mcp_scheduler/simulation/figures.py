@@ -63,6 +63,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "jain_slowdown": Kind("Jain's index of principals' slowdowns", "x"),
     "slowdown_unfairness": Kind("worst principal's slowdown / mean", "x", "max"),
     "jain_service": Kind("Jain's index of service in contention", "x"),
+    "copies": Kind("copies that were started", "", "sum"),
+    "copied": Kind("their time / that of all others", "%"),
     "estimate_mdape": Kind("error of estimates, median", "%"),
     "estimate_p90": Kind("error of estimates, p90", "%"),
     "estimate_covered": Kind("ended within the upper bound", "%"),
@@ -93,6 +95,9 @@ def figures(run: Run) -> Figures:
         found["jain_slowdown"] = jain(own)
         found["slowdown_unfairness"] = max(own) / mean(own) if own else 1.0
         found["jain_service"] = jain(rates(run))
+    if any(record.job.hedge or record.job.replicas > 1 for record in records):
+        found["copies"] = sum(max(0, record.attempts - 1) for record in records)
+        found["copied"] = sum(one.copied for one in records) / max(sum(one.took for one in records), 1e-9)
     if run.fragmentation:
         found["fragmentation"] = mean(run.fragmentation)
     found["decision_p50"] = quantile(run.decisions, 0.5) * 1e6

@@ -15,7 +15,8 @@ class Job:
 
     `run` is what it really takes (infinite: it never ends), which the scheduler does not know; `requested` what its
     owner said that it takes, None if nothing. `patience`: it leaves if it has not begun so long after `submit`.
-    `group`: the graph that it is submitted with, "" for none.
+    `group`: the graph that it is submitted with, "" for none. `replicas` and `hedge` as a task asks for them; `again`:
+    what further attempts take, one after the other, where that is not what the first takes.
     """
 
     id: str
@@ -31,6 +32,13 @@ class Job:
     deadline: float | None = None
     patience: float | None = None
     group: str = ""
+    replicas: int = 1
+    hedge: bool = False
+    again: tuple[float, ...] = ()
+
+    def takes(self, attempt: int) -> float:
+        """What its `attempt`-th attempt takes, counted from 1."""
+        return self.run if attempt == 1 or not self.again else self.again[min(attempt - 2, len(self.again) - 1)]
 
 
 def graphs(name: str, jobs: Sequence[Job], known: Mapping[str, Job]) -> list[Job]:

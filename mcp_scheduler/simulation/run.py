@@ -17,6 +17,7 @@ from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.estimates import Expected, Forecasts
 from mcp_scheduler.core.events import (
+    Began,
     CancelAsked,
     DevicesSeen,
     Ended,
@@ -29,7 +30,7 @@ from mcp_scheduler.core.events import (
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.core.task import Status, Task, Terms
+from mcp_scheduler.core.task import NO_EXTRAS, Extras, Status, Task, Terms
 from mcp_scheduler.errors import InvalidRequest, InvariantBroken
 from mcp_scheduler.simulation.executor import NEVER, VirtualExecutor
 from mcp_scheduler.simulation.fragmentation import Fragmentation
@@ -45,7 +46,8 @@ Look = Callable[[Cluster], None]
 
 @dataclass(slots=True)
 class Record:
-    """What became of a job. Times in seconds from the beginning of the trace, None where it did not come to that."""
+    """What became of a job. Times in seconds from the beginning of the trace, None where it did not come to that.
+    `first` is the attempt that began first, `took` its time, `copied` that of all others."""
 
     job: Job
     began: float | None = None
@@ -55,6 +57,9 @@ class Record:
     expected: Expected | None = None  # the forecast when it was submitted
     done: bool = False
     attempts: int = 0
+    first: AttemptId | None = None
+    took: float = 0.0
+    copied: float = 0.0
 
     @property
     def wait(self) -> float:
@@ -188,7 +193,8 @@ class Simulation:
         return [CancelAsked(tuple(names))] if names else []
 
     def _task(self, job: Job, now: float) -> Task:
-        terms = Terms(job.kind, job.target, "trace", job.principal, job.needs)
+        has_copies = job.hedge or job.replicas > 1
+        terms = Terms(job.kind, job.target, "trace", job.principal, job.needs, idempotent=has_copies)
         task = Task(
             job.id,
             self._arrived,
@@ -199,6 +205,7 @@ class Simulation:
             group=job.group,
             after=job.after,
             deadline=None if job.deadline is None else job.deadline - self._start,
+            extras=Extras(replicas=job.replicas, hedge=job.hedge) if has_copies else NO_EXTRAS,
         )
         self.run.records[job.id].expected = self.cluster.expected(task)
         return task
@@ -209,13 +216,21 @@ class Simulation:
         record = self.run.records[attempt.task]
         record.attempts += 1
         if record.began is None:
-            record.began = now + self._start
-        return record.job.run
+            record.began, record.first = now + self._start, attempt
+        if record.job.hedge:
+            self._executor.inbox.append(Began(attempt, now))
+        return record.job.takes(record.attempts)
 
     def _note(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, Ended):
                 record = self.run.records[event.attempt.task]
+                if event.attempt == record.first:
+                    record.took += event.outcome.seconds
+                else:
+                    record.copied += event.outcome.seconds
+                if record.done:
+                    continue  # another copy has come first
                 record.ended = event.at + self._start
                 record.done = event.outcome.reason is None
 

@@ -143,7 +143,8 @@ def _chosen(cluster: Cluster, most: int) -> list[Task]:
     if cluster.unfinished <= most:
         return [task for task in cluster.tasks.values() if _is_to_end(cluster, task)]
     running = (cluster.tasks[attempt.task] for attempt in cluster.attempts)
-    chosen = {task.id: task for task in running}  # all of them: they hold what the others wait for
+    # All of them: they hold what the others wait for. (Of what has ended a copy may not be gone yet.)
+    chosen = {task.id: task for task in running if task.status.state not in FINAL}
     for task in islice(cluster.ready.in_order(), max(0, most - len(chosen))):
         chosen[task.id] = task
     for task in islice(cluster.tasks.values(), _LOOKS):

@@ -1,4 +1,4 @@
-"""What an engine starts from: everything unfinished."""
+"""What an engine starts from: everything unfinished, and what has attempts under way."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from mcp_scheduler.store.terms import TermsBook
 from mcp_scheduler.store.transaction import raw
 
 _UNFINISHED = select(*TASK_COLUMNS).where(tasks.c.ended_at.is_(None)).order_by(tasks.c.seq)
+_BEATEN = (  # ended, while copies of them were not gone yet
+    select(*TASK_COLUMNS)
+    .where(tasks.c.seq.in_(select(attempts.c.task).where(attempts.c.ended_at.is_(None))))
+    .where(tasks.c.ended_at.is_not(None))
+    .order_by(tasks.c.seq)
+)
 _OPEN = (
     select(tasks.c.id, attempts.c.number, attempts.c.slot, attempts.c.node, attempts.c.started_at, attempts.c.devices)
     .join_from(attempts, tasks, tasks.c.seq == attempts.c.task)
@@ -38,6 +44,7 @@ def boot(connection: Connection, book: TermsBook, *, clean: bool) -> Boot:
         with closing(raw(connection).execute(text)) as cursor:
             while rows := cursor.fetchmany(_AT_ONCE):
                 found.extend(reader.task(row) for row in rows)
+        found.extend(reader.task(row) for row in connection.execute(_BEATEN).all())
     del kept
     under_way = [
         Attempt(AttemptId(task, number), slot, node, at, names_from(devices))

@@ -68,6 +68,8 @@ class MemoryStore:
     async def open(self) -> Boot:
         clean, self._clean, self._open = self._clean, False, True
         unfinished = [row for row in self._in_order() if row.ended_at is None]
+        ended = (row for row in self._in_order() if row.ended_at is not None)
+        unfinished += [row for row in ended if any(run.open for run in row.runs.values())]
         runs = [run.attempt for row in self._in_order() for run in row.runs.values() if run.open]
         return Boot([replace(row.task) for row in unfinished], runs, self._next_seq, clean, self._latest)
 
@@ -159,7 +161,7 @@ class MemoryStore:
         found: dict[str, str] = {}
         for row in self._in_order():
             task = row.task
-            run = row.runs.get(task.status.number)
+            run = next(filter(_has_succeeded, row.runs.values()), None)
             if not task.digest or task.digest not in fingerprints or run is None:
                 continue
             if task.status.state is State.SUCCEEDED and run.row.fingerprint == fingerprints[task.digest]:
@@ -363,6 +365,10 @@ def _ended(row: AttemptRow, ended: Ended) -> AttemptRow:
         fingerprint=outcome.fingerprint,
         device_peak=outcome.device_peak,
     )
+
+
+def _has_succeeded(run: _Run) -> bool:
+    return not run.open and run.row.reason is None and not run.row.returned
 
 
 def _first(item: tuple[int, _Run]) -> int:

@@ -53,9 +53,11 @@ _ATTEMPTS: Final = (
     .where(tasks.c.id == bindparam("task"))
     .order_by(attempts.c.number)
 )
+# Of several copies the one that came first, which need not be the last that was started.
+SUCCESS: Final = and_(attempts.c.reason.is_(None), attempts.c.ended_at.is_not(None), attempts.c.returned == 0)
 _EQUAL: Final = (
     select(tasks.c.digest, tasks.c.id, attempts.c.fingerprint)
-    .join_from(tasks, attempts, and_(attempts.c.task == tasks.c.seq, attempts.c.number == tasks.c.number))
+    .join_from(tasks, attempts, and_(attempts.c.task == tasks.c.seq, SUCCESS))
     .where(
         tasks.c.digest.in_(_IDS), tasks.c.digest != literal_column("''"), tasks.c.state == STATE_TEXT[State.SUCCEEDED]
     )

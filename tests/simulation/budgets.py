@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.changes import Changes
-from mcp_scheduler.core.states import OVER, Reason
+from mcp_scheduler.core.states import OVER, Reason, State
 from mcp_scheduler.core.task import Task
 
 SHARE, PER_MINUTE, BURST = 0.2, 0.5, 1
@@ -34,14 +34,17 @@ class Budgets:
         """Just before they become durable: are these too many?"""
         self.minutes += max(0.0, now - self.since) / 60.0
         self.since = now
+        copied: set[str] = set()
         for ended in changes.ended:
             task = stored[ended.attempt.task]
             key = (task.terms.principal, task.terms.target)
             self.allowed[key] += 1.0 if ended.outcome.reason is None else SHARE
             status = changes.statuses.get(task.id) or task.status
             is_counted = ended.outcome.reason not in (None, Reason.LOST) and not task.extras.undoes
-            if is_counted and status.state not in OVER:
+            goes_on = status.state is State.RETRYING and task.id not in copied if task.extras.has_copies else True
+            if is_counted and status.state not in OVER and goes_on:
                 self.retries[key] += 1
+                copied.add(task.id)  # of several the last one decides, and the others count for nothing
         for key, count in self.retries.items():
             most = BURST + self.allowed[key] + self.minutes * PER_MINUTE
             assert count <= most + 1e-6, f"{key} has retried {count} times, and {most:.1f} were allowed."

@@ -31,6 +31,7 @@ class Walker:
     def __init__(self, seed: str) -> None:
         self.draw = random.Random(seed)
         self.aside = random.Random(f"aside/{seed}")  # what it draws leaves the other draws as they are
+        self.beside = random.Random(f"copies/{seed}")
         self.sim = Sim()
         self.story: list[str] = []
         self.takes_turns = self.aside.random() < 0.3
@@ -101,6 +102,7 @@ class Walker:
             60.0 if self.aside.random() < 0.05 else 0.0,
             draw.random() < 0.3,
             self.aside.random() < 0.5,
+            self.beside.choice((1, 1, 1, 0, 0, 2, 3)),
         )
 
     def cancel(self) -> None:

@@ -10,6 +10,7 @@ from mcp_scheduler.core import (
     budget,
     cluster,
     conflicts,
+    copies,
     decide,
     draft,
     endings,
@@ -234,6 +235,46 @@ def places_kept_for_those_who_have_come(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(draft.Draft, "_leave", leave)
 
 
+def losers_are_not_stopped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(copies, "won", lambda draft, task, _attempt: draft.cluster.copies.wanted.pop(task.id, None))
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
+def losers_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
+    """Only what a person has asked for is stopped again by the next engine."""
+    patch.setattr(decide, "_is_unwanted", lambda status: status.cancel_requested)
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
+def the_success_of_a_loser_counts(patch: pytest.MonkeyPatch) -> None:
+    def lost(draft, event):
+        if event.attempt in draft.cluster.slot_of:
+            draft.leave_slot(event.attempt)
+            draft.end(event)
+
+    patch.setattr(copies, "lost", lost)
+
+
+def the_first_failure_fails_the_task(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(copies, "goes_on", lambda *_: False)
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
+def copies_follow_a_failure(patch: pytest.MonkeyPatch) -> None:
+    def lacks(draft, task):
+        living = draft.cluster.copies.living.get(task.id, ())
+        return draft.status(task).state is State.RUNNING and 0 < len(living) < copies.most(task)
+
+    patch.setattr(copies, "lacks", lacks)
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
+def one_copy_too_many(patch: pytest.MonkeyPatch) -> None:
+    real = copies.most
+    patch.setattr(copies, "most", lambda task: real(task) + 1)
+    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+
+
 FAULTS: tuple[Plant, ...] = (
     no_fencing,
     no_capacity_check,
@@ -268,4 +309,10 @@ FAULTS: tuple[Plant, ...] = (
     nobody_is_told_to_go_on,
     time_of_standing_still_counts,
     places_kept_for_those_who_have_come,
+    losers_are_not_stopped,
+    losers_forgotten_at_boot,
+    the_success_of_a_loser_counts,
+    the_first_failure_fails_the_task,
+    copies_follow_a_failure,
+    one_copy_too_many,
 )

@@ -36,6 +36,7 @@ WANTED = st.builds(
     deadline=st.sampled_from((0.0, 0.0, 0.0, 30.0)),
     undo=st.booleans(),
     goes_on=st.booleans(),
+    copies=st.sampled_from((1, 1, 1, 1, 0, 2, 3)),
 )
 
 

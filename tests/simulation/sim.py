@@ -41,6 +41,7 @@ from tests.core.builders import needs, terms
 from tests.simulation.budgets import Budgets, small_budget
 from tests.simulation.rivals import Rivals, nearest
 from tests.simulation.sources import Sources
+from tests.simulation.twins import Twins, ask_for_copies, furnish
 from tests.simulation.undos import Undos, undoing_extras
 from tests.simulation.world import Past, World
 
@@ -85,6 +86,7 @@ class Wanted:
     deadline: float = 0.0
     undo: bool = False  # has a compensation
     goes_on: bool = False  # with what the first of those in `after` has made, even if that fails
+    copies: int = 1  # so many at once; 0: a second one when the first is late
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Sim:
         self.undos = Undos()
         self.budgets = Budgets()
         self.sources = Sources()
+        self.twins = Twins(self.world)
         self._seq = 0
         self._size = CPUS
         self._boot()
@@ -140,6 +143,7 @@ class Sim:
         self.cluster = Cluster(self.policy)
         self.cluster.retry_budget = small_budget()
         self.budgets.begin(self.now)
+        furnish(self.cluster)
         self._seq = max(self._seq, boot.next_seq)
         self.cluster.load(boot.tasks, boot.attempts, self._seq, boot.latest)
         self.cluster.set_node(self._node())
@@ -176,6 +180,7 @@ class Sim:
         self.budgets.look(decision.changes, self.store_tasks(), self.now)
         self.rivals.look(decision.changes, self.store_tasks(), events, self.now)
         self.undos.look(decision.changes, self.store_tasks(), set_back=self.rivals.set_back > 0)
+        self.twins.look(decision.changes, self.now)
         if decision.changes:
             done(self.store.commit(decision.changes))
         for new in decision.changes.added:
@@ -288,6 +293,7 @@ class Sim:
             task.extras = replace(task.extras, source=after[0])
         if one.undo and not one.every and asked.kind is not Kind.LEASE:
             task.extras = replace(task.extras, undo=f"{name}-undo")
+        ask_for_copies(one.copies, task, self.world.past[name])
         self.rivals.know(task, siblings)
         return NewTask(task, b"{}")
 
@@ -323,7 +329,9 @@ class Sim:
             before = {name: self.world.past[name] for name in names}
             self.rivals.again.update(names)
             for name in names:
-                self.world.past[name] = Past(stored[name].terms, free_at=stored[name].start_after)
+                self.world.past[name] = Past(
+                    stored[name].terms, free_at=stored[name].start_after, copies=before[name].copies
+                )
                 self.cancelled.discard(name)
                 self.ended.pop(name, None)
         if not names:
@@ -383,7 +391,7 @@ class Sim:
 
     def _must_be_stopped(self, attempt: AttemptId) -> bool:
         timed = attempt in self.hanging and self.world.past[attempt.task].terms.timeout is not None
-        return timed or self._stored(attempt.task).cancel_requested
+        return timed or self._stored(attempt.task).cancel_requested or self.twins.has_lost(attempt)
 
     def wait(self, seconds: float, fate: Fate = OK) -> None:
         self.now += seconds
@@ -465,7 +473,9 @@ class Sim:
                 self.ended[name] = status
                 if status.state is State.SUCCEEDED:
                     assert self.world.past[name].succeeded, f"{name} is said to have succeeded."
-                assert not [one for one in self.world.alive if one.task == name], f"{name} has ended and is alive."
+                left = [one for one in self.world.alive if one.task == name]
+                lost = status.state is State.SUCCEEDED and all(map(self.twins.goes, left))
+                assert lost or not left, f"{name} has ended and is alive."
 
     def drain(self) -> None:
         """Nothing is in the way any more: everything ends, or is stopped because that was asked for."""

@@ -43,8 +43,23 @@ def test_a_timed_call_that_hangs_is_stopped_though_a_commit_failed_meanwhile():
     a_timed_call_hangs_and_the_disk_is_full()
 
 
+def a_copy_wins_and_the_engine_dies():
+    """Before it could stop the other one."""
+    sim = Sim()
+    sim.submit([Wanted(copies=2)])
+    sim.begin([0, 1])
+    sim.end(1, None)
+    sim.deliver(10, Fate("after"))
+    sim.drain()
+
+
+def test_a_copy_that_has_lost_is_stopped_by_the_next_engine():
+    a_copy_wins_and_the_engine_dies()
+
+
 def walk_many(episodes):
     a_timed_call_hangs_and_the_disk_is_full()
+    a_copy_wins_and_the_engine_dies()
     for episode in range(episodes):
         walk(f"x/{episode}", 60)
 

@@ -21,13 +21,20 @@ from tests.simulation.turns import Turns
 
 @dataclass
 class Past:
-    """What has really been done for a task since a person last asked for it. `free_at`: no attempt before that."""
+    """What has really been done for a task since a person last asked for it. `free_at`: no attempt before that.
+    `copies`: so many attempts may live at once; where there are several, `Twins` notes how a round ended."""
 
     terms: Terms
     begun: int = 0
     succeeded: bool = False
     bad: Counter[Reason] = field(default_factory=Counter)
     free_at: float = 0.0
+    copies: int = 1
+
+    def told(self, reason: Reason | None, now: float) -> None:
+        """An attempt has ended. Of several only the success counts by itself."""
+        if reason is None or self.copies == 1:
+            self.note(reason, now)
 
     def note(self, reason: Reason | None, now: float) -> None:
         if reason is None:
@@ -156,7 +163,7 @@ class World:
             elif attempt in self.alive:
                 self.report(Began(attempt, self.began_at[attempt] + self.turns.stood.get(attempt, 0.0)))
             elif attempt in self.began_at:
-                self.past[attempt.task].note(Reason.LOST, now)
+                self.past[attempt.task].told(Reason.LOST, now)
                 self.ends[attempt] = Ended(attempt, now, Outcome(Reason.LOST, "Nobody knows."))
                 self.report(self.ends[attempt])
             else:
@@ -170,9 +177,10 @@ class World:
         if attempt in self.alive:
             return
         others = [one for one in self.alive if one.task == attempt.task]
-        assert not others, f"{attempt} begins while {others} is alive."
         past = self.past[attempt.task]
-        assert past.may_run_again(), f"{attempt} repeats work that ended {dict(past.bad)} ({past.succeeded})."
+        assert len(others) < past.copies, f"{attempt} begins while {others} is alive."
+        allowed = past.copies > 1 or past.may_run_again()
+        assert allowed, f"{attempt} repeats work that ended {dict(past.bad)} ({past.succeeded})."
         past.begun += 1
         self.alive[attempt] = slot
         self.began_at[attempt] = now
@@ -184,7 +192,7 @@ class World:
         if attempt in self.stopping:
             outcome = Outcome(self.stopping[attempt] or Reason.CANCELLED, "It was stopped.")
         self._leave(attempt, self.alive[attempt])
-        self.past[attempt.task].note(outcome.reason, now)
+        self.past[attempt.task].told(outcome.reason, now)
         self.ends[attempt] = Ended(attempt, now, outcome)
         self.report(self.ends[attempt])
 

@@ -44,6 +44,9 @@ class JobEntry(Request):
     group: str = ""
     deadline: Time | None = None
     patience: Time | None = None
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    hedge: bool = False
+    again: tuple[Time, ...] = ()
 
 
 class TraceEntry(Request):
@@ -96,4 +99,7 @@ def _job(entry: JobEntry) -> Job:
         group=entry.group,
         deadline=None if entry.deadline is None else entry.submit + entry.deadline,
         patience=entry.patience,
+        replicas=entry.replicas,
+        hedge=entry.hedge,
+        again=entry.again,
     )

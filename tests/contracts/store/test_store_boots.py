@@ -64,7 +64,7 @@ async def test_open_attempts_are_told_and_closed_ones_are_not(place: Place) -> N
     assert boot.attempts == [attempt]
 
 
-async def test_an_attempt_that_outlives_its_task_is_told(place: Place) -> None:
+async def test_an_attempt_that_outlives_its_task_is_told_with_it(place: Place) -> None:
     store, _ = await place.open()
     await store.commit(added(new("a")))
     await store.commit(started("a"))
@@ -73,7 +73,8 @@ async def test_an_attempt_that_outlives_its_task_is_told(place: Place) -> None:
     await store.commit(Changes(ended=[Ended(AttemptId("a", 1), 23.0, Outcome())],
                                statuses=moved("a", State.SUCCEEDED, 23.0, 2).statuses))  # fmt: skip
     _, boot = await place.open()
-    assert (boot.tasks, boot.attempts) == ([], [second])
+    assert ([task.id for task in boot.tasks], boot.attempts) == (["a"], [second])
+    assert boot.tasks[0].status.state is State.SUCCEEDED
 
 
 async def test_a_number_is_never_given_twice(place: Place) -> None:

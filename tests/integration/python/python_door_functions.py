@@ -33,6 +33,14 @@ def fail(text: str) -> None:
     raise ValueError(text)
 
 
+@function(idempotent=True)
+def safe(first: float = 0.0, other: float = 0.0) -> int:
+    """Its first attempt may take longer than the others."""
+    attempt = current_task().attempt
+    time.sleep(first if attempt == 1 and first else other)
+    return attempt
+
+
 @function(retry={"max_attempts": 3, "delay": 0.01})
 def third_time_lucky() -> int:
     """Fails twice."""

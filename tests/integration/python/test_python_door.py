@@ -177,6 +177,27 @@ async def test_next_tells_each_end_once_and_in_pages(scheduler: Scheduler) -> No
     assert sorted(told) == sorted(ids)
 
 
+async def test_the_first_copy_that_succeeds_is_the_tasks_and_the_others_are_gone(scheduler: Scheduler) -> None:
+    handle = await scheduler.submit(call("safe"), first=60.0, options={"replicas": 2, "needs": {"cpus": 0.25}})
+    assert await handle.result(LIMIT) == 2
+    deadline = asyncio.get_running_loop().time() + LIMIT
+    task = await scheduler.get(handle.id, detail=True)
+    while not all(one.ended_at for one in task.attempts):
+        assert asyncio.get_running_loop().time() < deadline, task.attempts
+        await asyncio.sleep(0.01)  # nobody is told of the end of an attempt that has lost
+        task = await scheduler.get(handle.id, detail=True)
+    slow, fast = task.attempts
+    assert (slow.reason, slow.error, fast.reason) == ("cancelled", "Another copy of it came first.", None)
+    assert (task.state, task.seconds) == ("succeeded", fast.seconds)
+
+
+async def test_a_call_that_is_late_gets_a_copy(scheduler: Scheduler) -> None:
+    """Twenty runs tell what is late, and pay for the copy."""
+    await scheduler.gather([await scheduler.submit(call("safe"), other=0.05) for _ in range(30)], LIMIT)
+    handle = await scheduler.submit(call("safe"), first=60.0, options={"hedge": True, "needs": {"cpus": 0.25}})
+    assert await handle.result(LIMIT) == 2
+
+
 @pytest.mark.parametrize(
     ("task", "kind", "words"),
     [
@@ -186,7 +207,11 @@ async def test_next_tells_each_end_once_and_in_pages(scheduler: Scheduler) -> No
         ({"function": "add", "arguments": {"a": 1, "bb": 2}}, errors.BadArguments, "did you mean 'b'"),
         ({"function": "add", "arguments": {"a": 1}, "needs": {"cpus": 9999}}, errors.Unsatisfiable, "9999 asked"),
         ({"function": "add", "arguments": {"a": 1}, "after": ["nobody"]}, errors.UnknownDependency, "nobody"),
-        ({"function": "add", "arguments": {"a": 1}, "hedge": True}, errors.NotYet, "hedge"),
+        ({"function": "add", "arguments": {"a": 1}, "inputs": ["a"]}, errors.NotYet, "inputs"),
+        ({"function": "add", "arguments": {"a": 1}, "hedge": True}, errors.InvalidRequest, "does not say that it may"),
+        ({"function": "safe", "replicas": 2, "hedge": True}, errors.InvalidRequest, "Give one of them"),
+        ({"function": "safe", "replicas": 2, "writes": ["a"]}, errors.InvalidRequest, "would write at once"),
+        ({"command": ["true"], "replicas": 2}, errors.InvalidRequest, "is for functions"),
         ({"function": "add", "arguments": {"a": 1}, "cwd": "/"}, errors.InvalidRequest, "belongs to a command"),
         ({"function": "add", "arguments": {"a": 1}, "tags": ["\ud800"]}, errors.InvalidRequest, "surrogate|string"),
         ({"function": "add", "arguments": {"a": 1}, "start_after": "tomorrow"}, errors.InvalidRequest, "duration"),
