@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mcp_scheduler import errors
 from mcp_scheduler.core.task import MILLI, Needs
@@ -166,6 +166,7 @@ class ChunkSpec(TaskSpec):
 
     each: list[dict[str, Any]]
     first: int
+    seconds: float = 0.0  # after which it makes way for others and goes on later; 0: never
     source: str = ""  # in a further stage: the key of the chunk with what the stage before made of the same items
 
 
@@ -207,6 +208,14 @@ class MapOver(Request):
         return self
 
 
+def _a_duration(text: str) -> str:
+    """The seconds that a chunk shall take: refused here where they make no sense."""
+    found = seconds(text)
+    if not isinstance(found, float) or not 0.05 <= found <= 86400:  # noqa: PLR2004 - a task's cost, and a day
+        raise ValueError("A chunk takes from 50ms to 1d: give a number of items, auto, or a text such as 2s.")
+    return text
+
+
 class ReduceSpec(TaskSpec):
     """The reduce of a map. With `fan_in` it begins early: so many results at a time are folded into a partial one."""
 
@@ -222,7 +231,9 @@ class MapTask(Request):
     task: TaskSpec
     over: MapOver
     stages: Annotated[tuple[TaskSpec, ...], Field(max_length=20)] = ()
-    chunk: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] | None = None
+    chunk: (
+        Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] | Annotated[str, AfterValidator(_a_duration)] | None
+    ) = None
     reduce: ReduceSpec | None = None
     name: Text | None = None
     tags: Annotated[list[Text], Field(max_length=20)] = []

@@ -183,15 +183,16 @@ class Scheduler:
         items: Sequence[Any],
         *,
         argument: str = "",
-        chunk: int | Literal["auto"] | None = None,
+        chunk: int | str | None = None,
         stages: Sequence[Mapping[str, Any]] = (),
         reduce: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> Handle:
         """Call `function` once for each item: an item is a mapping of arguments, or the value of `argument`.
-        With `chunk` (a number, or "auto") so many items are one task: for many small calls. `stages` are further calls
-        for each item, as mappings of their fields: {"$result": "previous"} is what the one before returned."""
+        With `chunk` (a number, "auto", or the time that a chunk shall take, as "2s") many small calls are one task.
+        `stages` are further calls for each item, as mappings of their fields: {"$result": "previous"} is what the one
+        before returned."""
         fixed: dict[str, Any] = {"arguments": {argument: {"$item": True}}} if argument else {}
         template = {"function": await self._name(function), **fixed, **(options or {})}
         over = {"items": list(items)}

@@ -90,7 +90,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "over": "Exactly one of `items` (a list), `product` and `zip` (argument → list), `rows` (a CSV or JSONL file).",
         "stages": "Further calls for each item, as in `submit_task`, each with needs of its own: a pipeline. "
         '`{"$result": "previous"}` stands for what the stage before made of the item; a failed item skips its later stages.',
-        "chunk": "So many items in one task (1..10,000), or `auto`: for many small calls of a function. An item that fails "
+        "chunk": "So many items in one task (1..10,000), as many as take a time (`2s`), or `auto` (half a second): for many "
+        "small calls of a function. A chunk that takes longer than its time makes way, and goes on later. An item that fails "
         "spoils no other; a retry repeats the failed ones.",
         "reduce": 'A task that runs at the end, as in `submit_task`; `{"$result": "items"}` stands for the list of '
         "results. With `fan_in` (2..1,000) it begins early: so many results at a time are folded into a partial one, and "

@@ -148,7 +148,11 @@ class Calls:
             )
         task = RUNNING.task
         assert task is not None
-        chunk = Chunk(call["each"], call["first"], f"{self._tasks}/{task.id}") if "each" in call else None
+        chunk = (
+            Chunk(call["each"], call["first"], f"{self._tasks}/{task.id}", call.get("seconds", 0.0))
+            if "each" in call
+            else None
+        )
         try:
             end = self._stoppable(offered, call, chunk, sequence)
         except Stopped:
@@ -286,8 +290,9 @@ def _closed(chunk: Chunk, end: End) -> End:
         return End(None, text=chunk.result())
     reason, error = (end.reason, end.error) if end.reason is not None else ("error", failure)
     try:
-        chunk.keep()
+        chunk.keep(is_part=reason == "yielded")
     except OSError as problem:
+        reason = "error" if reason == "yielded" else reason  # to begin anew each time would never end
         error += f"\nWhat is done could not be kept for the next attempt: {problem}"
     return End(reason, error, text=chunk.result())
 

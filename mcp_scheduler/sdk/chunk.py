@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,8 @@ from mcp_scheduler.sdk.stops import Stopped
 KEPT: Final = ".chunk.json"  # in the task's folder: {"<item>": "<its result as JSON text>"} of an attempt that failed
 ERROR: Final = "$error"  # stands in the place of a result: {"$error": "ValueError: ..."}
 LONGEST_ERROR: Final = 500  # characters of an item's error among the results
+ERRORS: Final = "errors"  # in that file: what has failed in the parts before this one
+LITTLE: Final = 0.25  # of the time that a part may take: so much longer is better than another attempt
 TOLD: Final = 3  # errors that the chunk's own error tells in full
 
 
@@ -25,23 +28,28 @@ class Chunk:
     attempt of the task has done is not done again. {"$error": "..."} is the item of a stage before that failed there:
     it is passed on."""
 
-    def __init__(self, items: list[dict[str, Any]], first: int, folder: str) -> None:
+    def __init__(self, items: list[dict[str, Any]], first: int, folder: str, seconds: float = 0.0) -> None:
+        """With `seconds` it makes way for others after about that time, and goes on in the next attempt."""
+        self._seconds = seconds
         self._items = items
         self._first = first
         self._file = Path(folder, KEPT)
         self._texts: list[str | None] = [None] * len(items)
         self.errors: dict[int, str] = {}
-        for index, text in self._kept().items():
+        kept = self._kept()
+        self.errors.update((int(index), text) for index, text in kept.pop(ERRORS, {}).items())
+        for index, text in kept.items():
             self._texts[int(index)] = text
 
     def run(self, call: Callable[[dict[str, Any]], Any], task: CurrentTask) -> None:
         """Call for each item that is left. Raises what ends the whole chunk: a stop, want of memory, and, between two
-        items, that others shall have their turn."""
-        for index, arguments in enumerate(self._items):
-            if self._texts[index] is not None:
-                continue
-            if task.should_yield():
+        items, that others shall have their turn, or that its own time is up."""
+        left = [index for index, text in enumerate(self._texts) if text is None and index not in self.errors]
+        began = time.perf_counter()
+        for done, index in enumerate(left):
+            if task.should_yield() or self._makes_way(time.perf_counter() - began, done, len(left)):
                 raise Yielded
+            arguments = self._items[index]
             if arguments.keys() == {ERROR}:
                 self.errors[index] = arguments[ERROR]
                 continue
@@ -68,13 +76,20 @@ class Chunk:
         shown = [f"item {self._first + index}: {text}" for index, text in list(self.errors.items())[:TOLD]]
         return "\n".join([f"{len(self.errors)} of {len(self._items)} items failed; {shown[0]}", *shown[1:]])
 
-    def keep(self) -> None:
-        """For the next attempt. Errors: OSError; then that one does everything again."""
-        done = {str(index): text for index, text in enumerate(self._texts) if text is not None}
+    def _makes_way(self, seconds: float, done: int, count: int) -> bool:
+        """Whether the time is up, and what is left would take more than a little longer."""
+        return 0 < self._seconds <= seconds and done > 0 and (count - done) * seconds / done > LITTLE * self._seconds
+
+    def keep(self, *, is_part: bool = False) -> None:
+        """For the next attempt: what is done, and of a part also what has failed. Errors: OSError; then that one does
+        everything again."""
+        done: dict[str, Any] = {str(index): text for index, text in enumerate(self._texts) if text is not None}
+        if is_part:
+            done[ERRORS] = {str(index): text for index, text in self.errors.items()}
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(self._file, json.dumps(done).encode())
 
-    def _kept(self) -> dict[str, str]:
+    def _kept(self) -> dict[str, Any]:
         try:
             return json.loads(self._file.read_bytes())
         except FileNotFoundError:

@@ -135,7 +135,7 @@ MAP_TASK: Final = _takes(
             "one of these; product, zip: argument → list",
         ),
         "stages": _said(_OBJECTS, 'pipeline; {"$result":"previous"}'),
-        "chunk": _said({"anyOf": [_WHOLE, _choice("auto")]}, "items per task; retry repeats failed ones"),
+        "chunk": _said({"anyOf": [_WHOLE, _TEXT]}, "items per task, auto, or 2s; retry repeats failed ones"),
         "reduce": _said(_ANY_OBJECT, 'at the end; {"$result":"items"} = all results; fan_in:k folds k at once'),
         "name": _TEXT,
         "tags": _TEXTS,

@@ -247,6 +247,8 @@ class Composer:
                 functions.check(entry, arguments)
             terms = self._checked(chunk_terms(terms, len(spec.each)))
             chunk: dict[str, Any] = {"function": entry.name, "each": spec.each, "first": spec.first}
+            if spec.seconds:
+                chunk["seconds"] = spec.seconds
             return Plan(terms, _with_limits(chunk, spec, terms), entry.options, folder)
         functions.check(entry, spec.arguments or {})
         call = {"function": entry.name, "arguments": spec.arguments or {}}

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from mcp_scheduler import errors
-from mcp_scheduler.requests import ChunkSpec, MapOver, MapTask, TaskSpec
+from mcp_scheduler.requests import ChunkSpec, MapOver, MapTask, TaskSpec, seconds
 from mcp_scheduler.service import pipeline
 from mcp_scheduler.service.folding import Tree
 from mcp_scheduler.service.layout import Layout
 from mcp_scheduler.service.marks import has_mark, put_in, refuse_in_chunks
 
 LIMIT: Final = 100_000
-CHUNK_SECONDS: Final = 0.5  # of a chunk of a size that we choose: the cost of a task is lost in it
+CHUNK_SECONDS: Final = 0.5  # of a chunk of a size that we choose, by default: the cost of a task is lost in it
 CHUNKS_PER_CPU: Final = 4  # at least: one that turns out long must not leave the other CPUs idle for long
 LARGEST_CHUNK: Final = 1_000
 
@@ -95,15 +95,22 @@ def _each(request: MapTask, items: list[Any]) -> dict[str, TaskSpec]:
     return {f"{number}": _filled(template, plain, item, marked=marked) for number, item in enumerate(items)}
 
 
-def chunk_size(request: MapTask, count: int, seconds: float | None, cpus: float) -> int:
-    """How many items one task takes; 0 for a map without chunks. `seconds` is what one call is expected to take.
+def chunk_seconds(request: MapTask) -> float:
+    """What a chunk shall take; 0.0 where its items are counted, or there are none."""
+    if request.chunk is None or isinstance(request.chunk, int):
+        return 0.0
+    return CHUNK_SECONDS if request.chunk == "auto" else float(seconds(request.chunk))  # pyright: ignore[reportArgumentType]
 
-    By itself: as many as take `CHUNK_SECONDS` together, but a few chunks for each CPU, so that none stands idle.
+
+def chunk_size(request: MapTask, count: int, each: float | None, cpus: float) -> int:
+    """How many items one task takes; 0 for a map without chunks. `each` is what one call is expected to take.
+
+    By itself: as many as take `chunk_seconds` together, but a few chunks for each CPU, so that none stands idle.
     """
     if request.chunk is None or isinstance(request.chunk, int):
         return request.chunk or 0
     fair = max(1, int(count / (CHUNKS_PER_CPU * max(1.0, cpus))))
-    most = LARGEST_CHUNK if not seconds else max(1, int(CHUNK_SECONDS / seconds))
+    most = LARGEST_CHUNK if not each else max(1, int(chunk_seconds(request) / each))
     return min(fair, most, LARGEST_CHUNK)
 
 
@@ -120,7 +127,7 @@ def _chunks(request: MapTask, items: list[Any], size: int) -> dict[str, TaskSpec
         each = sets[start : start + size]
         name = template.name or f"items {start}-{start + len(each) - 1}"
         specs[f"{number}"] = ChunkSpec.model_validate(
-            {**plain, "arguments": fixed, "name": name, "each": each, "first": start}
+            {**plain, "arguments": fixed, "name": name, "each": each, "first": start, "seconds": chunk_seconds(request)}
         )
     return specs
 

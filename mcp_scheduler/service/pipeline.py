@@ -59,7 +59,9 @@ def _chunk(plain: dict[str, Any], before: ChunkSpec, previous: str, items: list[
     arguments = plain["arguments"]
     each = [_put_in(marks.put_in(arguments, item), previous, place) for place, item in enumerate(items)]
     spoken: dict[str, Any] = {**plain, "arguments": {}, "after": [previous], "name": plain.get("name") or before.name}
-    return ChunkSpec.model_validate({**spoken, "each": each, "first": before.first, "source": previous})
+    return ChunkSpec.model_validate(
+        {**spoken, "each": each, "first": before.first, "source": previous, "seconds": before.seconds}
+    )
 
 
 def _after(plain: dict[str, Any], key: str) -> dict[str, Any]:

@@ -163,12 +163,12 @@ class Submitting(Desk):
         return await self._submit_group(caller, request, "map", mapping.layout_of(request, items, size))
 
     async def _chunk_size(self, caller: Caller, request: MapTask, count: int) -> int:
-        seconds: float | None = None
-        if request.chunk == "auto" and request.task.function is not None:
+        each: float | None = None
+        if mapping.chunk_seconds(request) and request.task.function is not None:
             functions = await self.composer.functions(caller.environment)
-            seconds = self._cluster.estimates.seconds(functions.find(request.task.function).name)
+            each = self._cluster.estimates.seconds(functions.find(request.task.function).name)
         cpus = sum(room.total.get("cpus", 0) for room in self._cluster.rooms.values()) / MILLI
-        return mapping.chunk_size(request, count, seconds, cpus)
+        return mapping.chunk_size(request, count, each, cpus)
 
     async def _submit_group(
         self,

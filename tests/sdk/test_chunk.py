@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mcp_scheduler.sdk.chunk import Chunk
-from mcp_scheduler.sdk.current import CurrentTask
+from mcp_scheduler.sdk.current import CurrentTask, Yielded
 from mcp_scheduler.sdk.stops import Stopped
 
 ITEMS = [{"n": number} for number in range(4)]
@@ -80,3 +80,48 @@ def test_an_item_that_failed_in_a_stage_before_is_passed_on_and_not_called(tmp_p
     assert calls.seen == [0, 2]
     assert json.loads(chunk.result()) == [0, {"$error": "ValueError: before"}, 20]
     assert chunk.failure() == "1 of 3 items failed; item 8: ValueError: before"
+
+
+def hands(tmp_path, calls, seconds, count=4):
+    """A chunk in parts, each by a new attempt, until it is done."""
+    parts = []
+    while True:
+        chunk = Chunk([{"n": number} for number in range(count)], 0, str(tmp_path / "t"), seconds)
+        try:
+            chunk.run(calls, task())
+        except Yielded:
+            chunk.keep(is_part=True)
+            parts.append(len(calls.seen))
+        else:
+            return chunk, [*parts, len(calls.seen)]
+
+
+def slowly(monkeypatch, seconds):
+    """Each look at the clock is so much later than the last one."""
+    clock = iter(range(100_000))
+    monkeypatch.setattr("mcp_scheduler.sdk.chunk.time.perf_counter", lambda: next(clock) * seconds)
+
+
+def test_a_chunk_makes_way_when_its_time_is_up_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    slowly(monkeypatch, 1.0)
+    chunk, parts = hands(tmp_path, calls := Calls(), 1.5)
+    assert calls.seen == [0, 1, 2, 3], "no item is done twice"
+    assert parts == [1, 2, 3, 4]
+    assert json.loads(chunk.result()) == [0, 10, 20, 30]
+
+
+def test_a_chunk_that_is_almost_done_makes_no_way(tmp_path, monkeypatch):
+    slowly(monkeypatch, 1.0)
+    _, parts = hands(tmp_path, Calls(), 9.0, count=10)
+    assert parts == [10]
+
+
+def test_what_failed_in_an_earlier_part_is_told_at_the_end_and_left_to_a_retry(tmp_path, monkeypatch):
+    slowly(monkeypatch, 1.0)
+    chunk, _ = hands(tmp_path, calls := Calls(n0=ValueError("no")), 1.5)
+    assert calls.seen == [0, 1, 2, 3]
+    assert chunk.failure().startswith("1 of 4 items failed; item 0: ValueError: no")
+    chunk.keep()
+    again = Chunk(ITEMS, 0, str(tmp_path / "t"), 1.5)
+    again.run(calls := Calls(), task())
+    assert (calls.seen, json.loads(again.result())) == ([0], [0, 10, 20, 30])

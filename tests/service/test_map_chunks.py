@@ -61,6 +61,8 @@ def test_what_cannot_be_done_in_chunks_is_refused(task, said):
         ("auto", 100_000, 30.0, 1),
         ("auto", 80, 0.000001, 10),
         ("auto", 1, None, 1),
+        ("5s", 100_000, 0.01, 500),
+        ("5s", 100_000, None, 1000),
     ],
 )
 def test_the_size_by_itself_takes_half_a_second_and_leaves_no_cpu_idle(chunk, count, seconds, size):
@@ -73,3 +75,9 @@ def test_a_group_of_chunks_counts_and_returns_items():
         tally.note(name, state)
     assert (tally.group.chunks, tally.total, tally.left) == (2, 6, 3)
     assert tally.flat({"a": [1, 2, 3], "reduce": "sum"}) == [1, 2, 3, None, None, "sum"]
+
+
+@pytest.mark.parametrize(("chunk", "seconds"), [(3, 0.0), ("auto", 0.5), ("2s", 2.0), ("1m", 60.0)])
+def test_a_chunk_of_a_time_makes_way_after_it_and_a_counted_one_never(chunk, seconds):
+    specs = layout_of(request(chunk=chunk), [{}, {}], 2).specs
+    assert specs["0"].seconds == seconds

@@ -83,6 +83,15 @@ def check(n: int) -> int:
 
 
 @function
+def slow(n: int, log: str) -> int:
+    """Takes 20 ms."""
+    time.sleep(0.02)
+    with Path(log).open("a") as file:
+        file.write(f"{n}\n")
+    return n
+
+
+@function
 def chain(parts: list[str], log: str) -> str:
     """Join texts, and leave a mark that it was done."""
     Path(log).touch()

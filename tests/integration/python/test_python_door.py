@@ -453,6 +453,22 @@ async def test_a_reduce_with_a_fan_in_begins_before_all_items_have_ended(schedul
     assert (await scheduler.full_result(failed.id))[-1] is None
 
 
+async def test_a_chunk_that_takes_longer_than_it_should_is_done_in_parts(scheduler: Scheduler, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    cpus = (await scheduler.load()).nodes[0].total["cpus"]
+    numbers = list(range(int(32 * cpus)))  # so that there are some in each chunk
+    fixed = {"n": {"$item": True}, "log": str(log)}
+    mapped = await scheduler.map(call("slow"), numbers, chunk="50ms", options={"arguments": fixed})
+    assert await mapped.result(LIMIT) == numbers
+    assert sorted(map(int, log.read_text().split())) == numbers, "nothing is done twice"
+    group = await scheduler.get(mapped.id, detail=True)
+    assert isinstance(group, views.GroupView)
+    assert group.chunk == 8
+    assert max(task.attempt for task in group.tasks) > 1
+    with pytest.raises(errors.InvalidRequest, match="A chunk takes from 50ms to 1d"):
+        await scheduler.map(call("slow"), [1], argument="n", chunk="1ms")
+
+
 async def test_a_command_runs_as_the_ranks_of_a_gang(scheduler: Scheduler) -> None:
     program = "import os; os.write(1, os.environ['RANK'].encode())"
     (handle,) = await scheduler.submit_many([{"command": [sys.executable, "-c", program], "ranks": 3}])
