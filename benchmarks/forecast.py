@@ -107,7 +107,6 @@ def truth(path: str) -> None:
 async def real(count: int) -> None:
     """Calls one after the other and side by side; what the engine says of its forecasts afterwards."""
     from mcp_scheduler import Scheduler  # noqa: PLC0415 - an engine is needed here alone
-    from mcp_scheduler.requests import AskForecasts, Caller  # noqa: PLC0415
 
     random = Random(1)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -120,8 +119,7 @@ async def real(count: int) -> None:
             for done in range(0, count, 200):
                 calls = [_call(random, files) for _ in range(min(200, count - done))]
                 await scheduler.gather(await scheduler.submit_many(calls), timeout=120)
-            service = scheduler._service  # noqa: SLF001 - the owner protocol has it, the Python door does not
-            page = await service.forecasts(Caller(), AskForecasts(limit=10))
+            page = await scheduler.forecasts(limit=10)
     for one in [*page.forecasts, *page.overall]:
         if one.coverage is not None:
             print(

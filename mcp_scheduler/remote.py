@@ -177,6 +177,10 @@ class RemoteService:
     async def explain(self, _caller: Caller, request: requests.GetTask) -> views.ExplanationView:
         return _EXPLANATION.validate_python({"why": ""} | await self.call("explain", _plain(request)))
 
+    async def forecasts(self, _caller: Caller, request: requests.AskForecasts) -> views.ForecastPage:
+        found: dict[str, Any] = {"forecasts": []}
+        return _FORECASTS.validate_python(found | await self.call("forecasts", _plain(request)))
+
     async def plan(self, _caller: Caller, request: requests.PlanTasks) -> plans.PlanView:
         return _PLAN.validate_python(await self.call("plan", _plain(request)))
 
@@ -204,6 +208,7 @@ _OUTPUT = TypeAdapter(views.OutputPage)
 _CHANGED = TypeAdapter(views.Changed)
 _POLICY = TypeAdapter(views.PolicyView)
 _EXPLANATION = TypeAdapter(views.ExplanationView)
+_FORECASTS = TypeAdapter(views.ForecastPage)
 _PLAN = TypeAdapter(plans.PlanView)
 _QUEUE = TypeAdapter(views.QueueView)
 _LOAD = TypeAdapter(views.LoadView)

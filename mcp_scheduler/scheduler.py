@@ -26,7 +26,8 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import ValidationError
 
 from mcp_scheduler import plans, requests, views
-from mcp_scheduler.errors import InvalidRequest, SchedulerError
+from mcp_scheduler.errors import InvalidRequest
+from mcp_scheduler.handles import ENDED_BADLY, Handle, TaskFailed
 from mcp_scheduler.hello import capture_environment, environment_key, make_hello
 from mcp_scheduler.home import EngineLock, Home
 from mcp_scheduler.lease import Lease, kept
@@ -34,18 +35,7 @@ from mcp_scheduler.ports import Environment
 from mcp_scheduler.requests import Caller
 
 Where = Literal["here", "shared"]
-_ENDED_BADLY = ("failed", "cancelled", "skipped")
 M = TypeVar("M", bound=requests.Request)
-
-
-class TaskFailed(SchedulerError):
-    """The task did not succeed; `task` tells how it ended."""
-
-    code = "task_failed"
-
-    def __init__(self, task: views.TaskView) -> None:
-        self.task = task
-        super().__init__(f"{task.id} {task.state}: {task.error or task.reason or ''}".strip(), hint=task.hint)
 
 
 class _Service(Protocol):
@@ -68,48 +58,11 @@ class _Service(Protocol):
     async def plan(self, caller: Caller, request: requests.PlanTasks, /) -> plans.PlanView: ...
     async def pause(self, caller: Caller, /) -> views.QueueView: ...
     async def resume(self, caller: Caller, /) -> views.QueueView: ...
+    async def policy(self, caller: Caller, request: requests.ChoosePolicy, /) -> views.PolicyView: ...
+    async def explain(self, caller: Caller, request: requests.GetTask, /) -> views.ExplanationView: ...
+    async def forecasts(self, caller: Caller, request: requests.AskForecasts, /) -> views.ForecastPage: ...
     async def load(self, caller: Caller, /) -> views.LoadView: ...
     async def functions(self, caller: Caller, request: requests.ListFunctions, /) -> views.FunctionPage: ...
-
-
-class Handle:
-    """A submitted task (or a group of tasks): its id, and ways to wait for it."""
-
-    __slots__ = ("_scheduler", "id")
-
-    def __init__(self, scheduler: Scheduler, id: str) -> None:  # noqa: A002 - the word of every door
-        self.id = id
-        self._scheduler = scheduler
-
-    def __repr__(self) -> str:
-        return f"Handle({self.id!r})"
-
-    async def wait(self, timeout: float | None = None) -> views.TaskView | views.GroupView:  # noqa: ASYNC109 - as in wait_for_tasks
-        """Until it has ended, or `timeout` seconds have passed; how it stands then."""
-        report = await self._scheduler.wait([self.id], timeout=timeout)
-        if report.done and report.done[0].id == self.id:
-            return report.done[0]
-        return await self._scheduler.get(self.id)
-
-    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as in wait_for_tasks
-        """What it returned; a group's results are a list. `TaskFailed` if it did not succeed; `TimeoutError`."""
-        view = await self.wait(timeout)
-        if isinstance(view, views.TaskView):
-            if view.state in _ENDED_BADLY:
-                raise TaskFailed(view)
-            if view.state != "succeeded":
-                raise TimeoutError(f"{self.id} is {view.state} after {timeout} s")
-            if view.result is not None:
-                return view.result
-        elif view.state != "succeeded":
-            if view.failures:
-                raise TaskFailed(view.failures[0])
-            if view.state == "running":
-                raise TimeoutError(f"{self.id} is not over after {timeout} s")
-        return await self._scheduler.full_result(self.id)
-
-    async def cancel(self) -> views.Changed:
-        return await self._scheduler.cancel([self.id])
 
 
 class Scheduler:
@@ -236,7 +189,7 @@ class Scheduler:
         asked = requests.Gather.model_construct(ids=[handle.id for handle in handles], timeout=timeout)
         found = await self._service.gather(self._caller, asked)
         for one in found:
-            if one.state in _ENDED_BADLY:
+            if one.state in ENDED_BADLY:
                 view = await self.get(one.id)
                 assert isinstance(view, views.TaskView)
                 raise TaskFailed(view)
@@ -302,6 +255,20 @@ class Scheduler:
     async def resume(self) -> views.QueueView:
         """Let the queue go on."""
         return await self._service.resume(self._caller)
+
+    async def policy(self, name: str | None = None) -> views.PolicyView:
+        """The policy in force and what can be chosen; with `name` that one from now on, over restarts too ("" gives the
+        choice back to the settings)."""
+        return await self._service.policy(self._caller, _valid(requests.ChoosePolicy, {"name": name}))
+
+    async def explain(self, id: str) -> views.ExplanationView:  # noqa: A002 - the word of every door
+        """Why the task runs where it does, or does not run yet, term by term."""
+        return await self._service.explain(self._caller, requests.GetTask(id=id))
+
+    async def forecasts(self, name: str | None = None, *, limit: int = 50) -> views.ForecastPage:
+        """What has been learnt of all functions and commands, or of one in every detail, and how true it was."""
+        asked = {"name": name, "limit": limit}
+        return await self._service.forecasts(self._caller, _valid(requests.AskForecasts, asked))
 
     async def load(self) -> views.LoadView:
         """Nodes, their capacity, what is reserved."""

@@ -250,6 +250,9 @@ async def test_a_second_program_becomes_a_client_of_the_engine_that_runs(
                     await one.result(LIMIT)
                 page = await second.list(mine=True)
                 assert len(page.tasks) == 6
+                assert [one.runs for one in (await second.forecasts("add")).forecasts][:1] == [5]
+                assert (await second.policy()).name == (await first.policy()).name
+                assert (await second.explain(one.id)).why == (await first.explain(one.id)).why
             assert (await first.load()).counts == {"succeeded": 5, "failed": 1}
 
 
@@ -548,3 +551,22 @@ async def test_the_plan_of_what_waits_knows_what_was_held_and_what_was_paused(sc
     await scheduler.resume()
     await held.cancel()
     assert await waiting.result(LIMIT) == 2
+
+
+async def test_what_is_decided_and_learnt_can_be_asked_for(scheduler: Scheduler) -> None:
+    before = await scheduler.policy()
+    try:
+        assert (await scheduler.policy("fifo")).name == "fifo"
+        assert "shortest" in (await scheduler.policy()).choices
+    finally:
+        await scheduler.policy("")
+    assert (await scheduler.policy()).name == before.name
+
+    held = await scheduler.submit("add", a=1, b=1, options={"hold": True})
+    assert "held" in (await scheduler.explain(held.id)).why
+    await held.cancel()
+
+    await (await scheduler.submit("add", a=1, b=1)).result()
+    page = await scheduler.forecasts("add")
+    assert {one.quantity for one in page.forecasts} >= {"seconds"}
+    assert all(one.runs > 0 for one in page.forecasts)
