@@ -134,7 +134,7 @@ def lost(draft: Draft, event: Ended) -> None:
     charging.end(cluster, task, attempt, outcome.seconds, draft.now)
     draft.leave_slot(attempt)
     draft.end(Ended(attempt, event.at, outcome))
-    learn(cluster, task, slot, outcome)
+    learn(cluster, task, slot, outcome, draft.now)
 
 
 def handed_back(draft: Draft, attempt: AttemptId) -> None:
