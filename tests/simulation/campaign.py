@@ -19,7 +19,8 @@ from dataclasses import replace
 from mcp_scheduler.core.events import Action
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.policies.catalogue import BUILT_IN
-from tests.simulation.sim import FIRST_COMMAND, OK, OUTCOMES, SHAPES, Fate, Sim, Wanted
+from tests.simulation.sim import Sim
+from tests.simulation.wanted import FIRST_COMMAND, OK, OUTCOMES, SHAPES, Fate, Wanted
 
 EPISODE = 120  # steps
 ACTIONS = (Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY, Action.RELEASE, Action.RENEW)

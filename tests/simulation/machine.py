@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mcp_scheduler.core.events import Action
-from tests.simulation.sim import OK, OUTCOMES, SHAPES, Fate, Sim, Wanted
+from tests.simulation.sim import Sim
+from tests.simulation.wanted import OK, OUTCOMES, SHAPES, Fate, Wanted
 
 PICKS = st.lists(st.integers(0, 50), min_size=1, max_size=3)
 FATES = st.one_of(
@@ -40,10 +41,56 @@ WANTED = st.builds(
 )
 
 
-class Machine(RuleBasedStateMachine):
+class Plain(RuleBasedStateMachine):
+    """Calls that start, end, fail and are tried again, and engines that die: without all that few tasks ask for."""
+
     def __init__(self) -> None:
         super().__init__()
         self.sim = Sim()
+
+    @rule(
+        shapes=st.lists(st.integers(0, len(SHAPES) - 1), min_size=1, max_size=3), fate=FATES, with_reports=st.booleans()
+    )
+    def submit_plainly(self, shapes, fate, with_reports):
+        self.sim.submit([Wanted(shape=shape) for shape in shapes], fate, with_reports=with_reports)
+
+    @rule(count=st.integers(1, 9), fate=FATES)
+    def deliver(self, count, fate):
+        self.sim.deliver(count, fate)
+
+    @rule(picks=PICKS, fate=FATES)
+    def deliver_again(self, picks, fate):
+        self.sim.deliver_again(picks, fate)
+
+    @rule(picks=PICKS)
+    def begin(self, picks):
+        self.sim.begin(picks)
+
+    @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES), seconds=st.sampled_from((0.001, 5.0)))
+    def end(self, pick, reason, seconds):
+        self.sim.end(pick, reason, seconds)
+
+    @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES[3:]))
+    def fail(self, pick, reason):
+        """An attempt ends badly, and everything is heard at once: what follows is looked at in the next steps."""
+        self.sim.end(pick, reason, 0.001)
+        self.sim.deliver(9, OK)
+        self.sim.deliver(9, OK)
+
+    @rule(seconds=st.sampled_from((0.01, 0.06, 1.0, 10.0, 40.0)), fate=FATES)
+    def wait(self, seconds, fate):
+        self.sim.wait(seconds, fate)
+
+    @invariant()
+    def the_promises_hold(self):
+        self.sim.check()
+
+    def teardown(self):
+        self.sim.drain()
+
+
+class Machine(Plain):
+    """Everything that can be asked for and can happen."""
 
     @rule(wanted=st.lists(WANTED, min_size=1, max_size=3), fate=FATES, with_reports=st.booleans())
     def submit(self, wanted, fate, with_reports):
@@ -62,36 +109,9 @@ class Machine(RuleBasedStateMachine):
     def update(self, action, picks, fate, value, with_reports):
         self.sim.update(action, picks, fate, value=value, with_reports=with_reports)
 
-    @rule(count=st.integers(1, 9), fate=FATES)
-    def deliver(self, count, fate):
-        self.sim.deliver(count, fate)
-
-    @rule(picks=PICKS, fate=FATES)
-    def deliver_again(self, picks, fate):
-        self.sim.deliver_again(picks, fate)
-
-    @rule(picks=PICKS)
-    def begin(self, picks):
-        self.sim.begin(picks)
-
-    @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES[3:]))
-    def fail(self, pick, reason):
-        """An attempt ends badly, and everything is heard at once: what follows is looked at in the next steps."""
-        self.sim.end(pick, reason, 0.001)
-        self.sim.deliver(9, OK)
-        self.sim.deliver(9, OK)
-
-    @rule(pick=st.integers(0, 50), reason=st.sampled_from(OUTCOMES), seconds=st.sampled_from((0.001, 5.0)))
-    def end(self, pick, reason, seconds):
-        self.sim.end(pick, reason, seconds)
-
     @rule(pick=st.integers(0, 50))
     def hang(self, pick):
         self.sim.hang(pick)
-
-    @rule(seconds=st.sampled_from((0.01, 0.06, 1.0, 10.0, 40.0)), fate=FATES)
-    def wait(self, seconds, fate):
-        self.sim.wait(seconds, fate)
 
     @rule(pick=st.integers(0, 50), fate=FATES)
     def choose(self, pick, fate):
@@ -104,10 +124,3 @@ class Machine(RuleBasedStateMachine):
     @rule(cpus=st.integers(1, 4), fate=FATES)
     def resize(self, cpus, fate):
         self.sim.resize(cpus, fate)
-
-    @invariant()
-    def the_promises_hold(self):
-        self.sim.check()
-
-    def teardown(self):
-        self.sim.drain()

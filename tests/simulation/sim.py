@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from mcp_scheduler.core import decide as heart
-from mcp_scheduler.core import leases
-from mcp_scheduler.core.changes import Changes, Stop
+from mcp_scheduler.core.changes import Stop
 from mcp_scheduler.core.check import check
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import (
@@ -34,73 +33,20 @@ from mcp_scheduler.core.events import (
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Attempt, Node
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import Extras, Kind, Retry, Status, Task, Terms
+from mcp_scheduler.core.task import Extras, Kind, Status, Task
 from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.store.memory import MemoryStore
-from tests.core.builders import needs, terms
+from tests.core.builders import needs
 from tests.simulation.budgets import Budgets, small_budget
+from tests.simulation.holders import Holders
 from tests.simulation.rivals import Rivals, nearest
 from tests.simulation.sources import Sources
 from tests.simulation.twins import Twins, ask_for_copies, furnish
 from tests.simulation.undos import Undos, undoing_extras
+from tests.simulation.wanted import CPUS, LICENSES, MEMORY, OK, OUTCOMES, SHAPES, Fate, Wanted
 from tests.simulation.world import Past, World
 
 T = TypeVar("T")
-
-CPUS, LICENSES, MEMORY = 3, 1, 2**33
-SHAPES: tuple[Terms, ...] = (
-    terms("module.short"),
-    terms("module.short", principal="bob"),
-    terms("module.other", idempotent=True),
-    terms("module.retried", needs=needs(1, memory=MEMORY // 4), retry=Retry(3, 10.0, jitter=0.5)),
-    terms("module.timed", timeout=30.0),
-    terms("module.timed", timeout=30.0, retry=Retry(2, 5.0, jitter=0.0)),
-    terms("module.licensed", needs=needs(1, license=1)),
-    terms("module.wide", needs=needs(3), retry=Retry(2, 1.0, on=frozenset({Reason.LOST}))),
-    terms("module.free", needs=needs(0, license=1)),
-    replace(terms("lease", needs=needs(0, license=1), timeout=25.0), kind=Kind.LEASE),
-    replace(terms("lease", needs=needs(1), timeout=25.0), kind=Kind.LEASE),
-    replace(terms("tool"), kind=Kind.COMMAND),
-    replace(terms("tool", needs=needs(2, memory=MEMORY // 4), timeout=30.0), kind=Kind.COMMAND),
-)
-FIRST_COMMAND = 11  # of the shapes: they can make way
-OUTCOMES: tuple[Reason | None, ...] = (
-    None, None, None, Reason.ERROR, Reason.CRASHED, Reason.LOST, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.REJECTED,
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a submission asks for. `after` and `shape` are drawn numbers: they pick among what there is."""
-
-    shape: int = 0
-    after: tuple[int, ...] = ()
-    priority: int = 0
-    delay: float = 0.0
-    hold: bool = False
-    key: int = 0
-    reads: str = ""  # things, a letter each
-    writes: str = ""
-    every: float = 0.0
-    catch_up: str = "one"
-    deadline: float = 0.0
-    undo: bool = False  # has a compensation
-    goes_on: bool = False  # with what the first of those in `after` has made, even if that fails
-    copies: int = 1  # so many at once; 0: a second one when the first is late
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What becomes of a turn: the disk refuses the commit, or the engine dies before it, or after it and so many
-    effects. `hits` are drawn numbers: what becomes of each living call while no engine looks."""
-
-    kind: str = "ok"  # ok, disk, before, after
-    effects: int = 0
-    hits: tuple[int, ...] = ()
-    jump: float = 0.0  # seconds for which no engine runs; the clock may have been set back meanwhile
-
-
-OK = Fate()
 
 
 def done(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -124,8 +70,7 @@ class Sim:
         self.hanging: set[AttemptId] = set()
         self.figures: Counter[str] = Counter()
         self.fresh: dict[str, Task] = {}  # of the submission under way
-        self.fence = 0  # of the last grant that became durable
-        self.renewed: dict[str, float] = {}  # lease → when it was granted or its renewal became durable
+        self.holders = Holders(self.world)
         self.rivals = Rivals()
         self.policy = BUILT_IN["priority"]
         self.undos = Undos()
@@ -147,7 +92,7 @@ class Sim:
         self._seq = max(self._seq, boot.next_seq)
         self.cluster.load(boot.tasks, boot.attempts, self._seq, boot.latest)
         self.cluster.set_node(self._node())
-        with_processes = [one for one in boot.attempts if not self._is_lease(one.id.task)]
+        with_processes = [one for one in boot.attempts if not self.holders.is_lease(one.id.task)]
         self.world.recover(with_processes, self.now)
         self.cluster.rebuild()
         for attempt, reason in heart.resume(self.cluster):
@@ -187,7 +132,7 @@ class Sim:
             if new.like:
                 self.known.append(new.task.id)
                 self.world.past[new.task.id] = Past(new.task.terms, free_at=new.task.start_after)
-        self._look_at_leases(decision.changes, events)
+        self.holders.look(decision.changes, events, self.now)
         effects = decision.effects
         if fate.kind == "after":
             effects = effects[: fate.effects]
@@ -289,7 +234,7 @@ class Sim:
             task.extras = replace(
                 task.extras, every=one.every, catch_up=one.catch_up, occurrence=1, time=task.start_after
             )
-        if one.goes_on and after and not self._is_lease(after[0]):
+        if one.goes_on and after and not self.holders.is_lease(after[0]):
             task.extras = replace(task.extras, source=after[0])
         if one.undo and not one.every and asked.kind is not Kind.LEASE:
             task.extras = replace(task.extras, undo=f"{name}-undo")
@@ -420,7 +365,7 @@ class Sim:
         freed = {(name, event.action) for event in events if isinstance(event, UpdateAsked) for name in event.tasks}
         ended = {event.attempt.task: event.outcome.reason for event in events if isinstance(event, Ended)}
         succeeded = {name for name, reason in ended.items() if reason is None}
-        released = (name for name, action in freed if action is Action.RELEASE and self._is_lease(name))
+        released = (name for name, action in freed if action is Action.RELEASE and self.holders.is_lease(name))
         succeeded.update(released)
         for attempt in started:
             name = attempt.id.task
@@ -429,31 +374,6 @@ class Sim:
             held = task.status.state is State.HELD and (name, Action.RESUME) not in freed
             assert not held, f"{name} is started though it is held."
             self.sources.check_start(task, done(self.store.tasks(task.after)), succeeded, ended)
-
-    def _is_lease(self, name: str) -> bool:
-        return self.world.past[name].terms.kind is Kind.LEASE
-
-    def _look_at_leases(self, changes: Changes, events: Sequence[Event]) -> None:
-        """What has just become durable: fences grow, nothing is launched, and a lease ends for a reason."""
-        for attempt in changes.started:
-            if self._is_lease(attempt.id.task):
-                assert leases.fence(attempt) > self.fence, f"{attempt} has no larger fence than {self.fence}."
-                self.fence = leases.fence(attempt)
-                self.renewed[attempt.id.task] = self.now
-        asked = {event.action: event.tasks for event in events if isinstance(event, UpdateAsked)}
-        for name in asked.get(Action.RENEW, ()):
-            if name in changes.statuses and name in self.renewed:
-                self.renewed[name] = self.now
-        for ended in changes.ended:
-            name = ended.attempt.task
-            if not self._is_lease(name):
-                continue
-            if ended.outcome.reason is None:
-                assert name in asked.get(Action.RELEASE, ()), f"{name} has ended, and nobody has released it."
-                self.world.past[name].succeeded = True
-            elif ended.outcome.reason is Reason.TIMEOUT:
-                ttl = self.world.past[name].terms.timeout or 0.0
-                assert self.renewed[name] + ttl <= self.now, f"{name} lapsed though it was renewed."
 
     def check(self) -> None:
         """The promises, as far as they can be seen at this moment."""

@@ -2,11 +2,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from mcp_scheduler.core.states import Reason
 from mcp_scheduler.errors import InvariantBroken
 from tests.simulation.campaign import walk
 from tests.simulation.faults import FAULTS, ignored_backoff, no_capacity_check, no_fencing
-from tests.simulation.machine import Machine
-from tests.simulation.sim import Fate, Sim, Wanted
+from tests.simulation.machine import Machine, Plain
+from tests.simulation.sim import Sim
+from tests.simulation.wanted import Fate, Wanted
 
 GATE = settings(
     max_examples=150,
@@ -57,9 +59,46 @@ def test_a_copy_that_has_lost_is_stopped_by_the_next_engine():
     a_copy_wins_and_the_engine_dies()
 
 
+def a_copy_fails_while_the_other_one_runs():
+    """Nothing is started in its place."""
+    sim = Sim()
+    sim.submit([Wanted(copies=2)])
+    sim.begin([0, 1])
+    sim.end(1, Reason.ERROR)
+    sim.deliver(10)
+    sim.submit([Wanted(shape=1)])
+    sim.drain()
+
+
+def test_no_copy_follows_one_that_failed():
+    a_copy_fails_while_the_other_one_runs()
+
+
+def a_call_is_cancelled_and_the_engine_dies():
+    """The wish is durable, and nobody was told to stop."""
+    sim = Sim()
+    sim.submit([Wanted()])
+    sim.begin([0])
+    sim.deliver(10)
+    sim.cancel([0], Fate("after"))
+    sim.drain()
+
+
+def test_a_wish_that_is_durable_is_carried_out_by_the_next_engine():
+    a_call_is_cancelled_and_the_engine_dies()
+
+
+STORIES = (
+    a_timed_call_hangs_and_the_disk_is_full,
+    a_copy_wins_and_the_engine_dies,
+    a_copy_fails_while_the_other_one_runs,
+    a_call_is_cancelled_and_the_engine_dies,
+)
+
+
 def walk_many(episodes):
-    a_timed_call_hangs_and_the_disk_is_full()
-    a_copy_wins_and_the_engine_dies()
+    for story in STORIES:
+        story()
     for episode in range(episodes):
         walk(f"x/{episode}", 60)
 
@@ -75,7 +114,7 @@ def test_a_planted_fault_is_caught(plant, monkeypatch):
 def test_the_state_machine_finds_the_three_classic_faults_too(plant, monkeypatch):
     plant(monkeypatch)
     with pytest.raises((AssertionError, InvariantBroken, KeyError)):
-        run_state_machine_as_test(Machine, settings=HUNT)
+        run_state_machine_as_test(Plain, settings=HUNT)
 
 
 def test_the_same_seed_walks_the_same_way():
