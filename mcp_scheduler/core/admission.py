@@ -74,7 +74,7 @@ def _queued(cluster: Cluster, task: Task) -> Iterator[Work]:
 
 def _work(cluster: Cluster, count: int, expected: Expected | None, share: float) -> Work:
     pace = cluster.pace.seconds
-    median, upper = expected if expected is not None else (pace, pace)
+    median, upper = (expected.median, expected.upper) if expected is not None else (pace, pace)
     return count, median * share, (upper - median) * share
 
 

@@ -2,6 +2,7 @@
 
 from test_device_rounds import ONE, GpuStage, gpu, on_gpus
 
+from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.forecast.anomalies import IDLE, Anomalies
 from mcp_scheduler.forecast.durations import Durations
@@ -65,6 +66,13 @@ def test_a_call_that_should_have_ended_long_ago_is_an_alert_while_it_runs():
         "slow has run for 61 s; nine of ten such calls end within 20 s. Look at its output, or cancel it."
     ]
     stage.end("slow")
+    assert alerts(stage) == []
+
+
+def test_alerts_can_be_asked_for_while_an_end_is_being_stored():
+    stage = Stage(1)
+    stage.submit("a")
+    decide(stage.cluster, [stage.ended("a")], stage.now)  # durable in a moment; its place is free already
     assert alerts(stage) == []
 
 
