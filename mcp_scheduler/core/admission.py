@@ -74,7 +74,7 @@ def _queued(cluster: Cluster, task: Task) -> Iterator[Work]:
 
 def _work(cluster: Cluster, count: int, expected: Expected | None, share: float) -> Work:
     pace = cluster.pace.seconds
-    median, upper = expected if expected is not None else (pace, pace)
+    median, upper = (pace, pace) if expected is None else (expected.median, expected.upper)
     return count, median * share, (upper - median) * share
 
 
