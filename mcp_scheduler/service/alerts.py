@@ -80,7 +80,9 @@ def _name(cluster: Cluster, place: Place) -> str:
 def _overdue(cluster: Cluster, now: float) -> Iterator[str]:
     """What runs, and should have ended long ago by its forecast."""
     for attempt in cluster.attempts.values():
-        task, slot = cluster.tasks[attempt.id.task], cluster.slots[attempt.slot]
+        task, slot = cluster.tasks[attempt.id.task], cluster.slots.get(attempt.slot)
+        if slot is None:
+            continue  # it has ended, and that is being written down
         if task.terms.kind is Kind.LEASE or now - attempt.at < _LEAST:
             continue
         expected = cluster.expected(task, device_class(cluster, slot))
