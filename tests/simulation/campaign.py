@@ -163,8 +163,9 @@ def main() -> int:
     figures: Counter[str] = Counter()
     started = time.monotonic()
     episodes = [options.episode] if options.episode is not None else range(max(1, options.steps // EPISODE))
-    failures = 0
+    failures = walked = 0
     for episode in episodes:
+        walked += 1
         try:
             figures += walk(f"{options.seed}/{episode}")
         except Exception:  # noqa: BLE001 (a defect raises what it likes; the other episodes are walked all the same)
@@ -174,7 +175,7 @@ def main() -> int:
             if failures >= 3:
                 break
     spent = time.monotonic() - started
-    lines = [f"{len(episodes) * EPISODE:,} steps in {len(episodes):,} episodes, {spent:.0f} s, {failures} failures"]
+    lines = [f"{walked * EPISODE:,} steps in {walked:,} episodes, {spent:.0f} s, {failures} failures"]
     lines += [f"{count:>12,} {name}" for name, count in sorted(figures.items())]
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if failures else 0
