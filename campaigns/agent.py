@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -93,6 +94,8 @@ class Agent:
         kind, token, value = kinds.choose(self._chance), self._token(), self._chance.randrange(1000)
         self._ask(token, kind, kind.result(value))
         fields = kind.make(token, value, self._chance)
+        if kind.reads:
+            self._input(token).write_text(f"{token} {value}")
         await self._submit(client, Submission("submit_task", self._keyed(fields, token), {"": token}, kind.cancels))
 
     async def _graph(self, client: Client) -> None:
@@ -193,7 +196,12 @@ class Agent:
             self._owed.remove(submission)
         self._acknowledged(submission, answer)
 
+    def _input(self, token: str) -> Path:
+        return self._house.folder / f"{token}.in"
+
     def _acknowledged(self, submission: Submission, answer: dict[str, Any]) -> None:
+        if "inputs" in submission.fields:  # what was acknowledged needs the file no more
+            self._input(submission.tokens[""]).unlink()
         ids = answer.get("keys", {}) if submission.tool != "submit_task" else {"": answer["id"]}
         self._ledger.write(
             "acknowledged",

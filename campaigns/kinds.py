@@ -25,6 +25,7 @@ class Kind:
     reasons: frozenset[str] = frozenset()
     result: Callable[[int], Any] = lambda value: 2 * value
     cancels: bool = False  # the client cancels it after a while
+    reads: bool = False  # the client gives it a file, and takes that away when it was acknowledged
 
 
 def _function(name: str, *, retry: Any = None, timeout: float | None = None, **arguments: Any) -> Fields:
@@ -38,6 +39,10 @@ def _function(name: str, *, retry: Any = None, timeout: float | None = None, **a
 
 def _command(token: str, value: int, seconds: float) -> Fields:
     return {"command": [sys.executable, "errand.py", token, str(value), f"{seconds:.2f}"]}
+
+
+def _copied(token: str, value: int, seconds: float, most: int) -> Fields:
+    return {**_function("copied", token=token, value=value, seconds=seconds, most=most), "replicas": most}
 
 
 def _only_errors(attempts: int) -> Fields:
@@ -85,6 +90,22 @@ KINDS: Sequence[Kind] = (
     Kind(
         "daemonic", 2,
         lambda token, value, chance: _function("daemonic", token=token, value=value, seconds=chance.uniform(0.1, 1.5)),
+    ),
+    Kind(
+        "replicas", 2, lambda token, value, chance: _copied(token, value, chance.uniform(0.05, 0.8), 2),
+        runs=2 * MOST_RUNS,
+    ),
+    Kind(
+        "hedge", 3,
+        lambda token, value, _: {**_function("sometimes_late", token=token, value=value), "hedge": True},
+        runs=2 * MOST_RUNS,
+    ),
+    Kind(
+        "input", 2,
+        lambda token, value, _: {
+            **_function("reading", token=token, value=value, name=f"{token}.in"), "inputs": [f"{token}.in"],
+        },
+        reads=True,
     ),
     Kind("command", 4, lambda token, value, chance: _command(token, value, chance.uniform(0, 1))),
     Kind("long command", 1, lambda token, value, chance: _command(token, value, chance.uniform(2, 6))),

@@ -71,7 +71,7 @@ async def after_the_cut(home: Path, told: Told, tally: Counter[str]) -> list[str
         *_lost(told, tasks),
         *_changed_ends(told, tasks),
         *_second_runs(told, tasks),
-        *_ignored_records(left, tasks),
+        *ignored_records(left, tasks),
         *_wrong_results(home, told, tasks, tally),
         *_damage(home),
     ]
@@ -152,12 +152,14 @@ def _second_runs(told: Told, tasks: dict[str, Stored]) -> Iterator[str]:
             yield f"{name} ran, and is to run again as {task.state}"
 
 
-def _ignored_records(left: dict[tuple[str, int], dict[str, Any]], tasks: dict[str, Stored]) -> Iterator[str]:
-    """A record that says "lost" gives way to an end that an engine had stored before."""
+def ignored_records(left: dict[tuple[str, int], dict[str, Any]], tasks: dict[str, Stored]) -> Iterator[str]:
+    """A record without a reason tells of a success; one that says "lost" gives way to an end that an engine had stored
+    before."""
     for (name, number), record in left.items():
         attempt = tasks[name].attempts.get(number) if name in tasks else None
-        if attempt is not None and attempt[0] != record["reason"] != "lost":
-            yield f"the record of {name}.{number} says {record['reason']}, the store {attempt[0]}"
+        reason = record.get("reason")
+        if attempt is not None and attempt[0] != reason != "lost":
+            yield f"the record of {name}.{number} says {reason}, the store {attempt[0]}"
 
 
 def _wrong_results(home: Path, told: Told, tasks: dict[str, Stored], tally: Counter[str]) -> Iterator[str]:

@@ -17,9 +17,9 @@ from witness import witnessed
 from mcp_scheduler import current_task, function
 
 
-def _witnessed(token: str) -> AbstractContextManager[int]:
+def _witnessed(token: str, most: int = 1) -> AbstractContextManager[int]:
     task = current_task()
-    return witnessed(token, task.id, task.attempt)
+    return witnessed(token, task.id, task.attempt, most)
 
 
 @function
@@ -42,6 +42,34 @@ def repeatable(token: str, value: int, seconds: float) -> int:
     """May be run again when nobody knows how it ended."""
     with _witnessed(token):
         time.sleep(seconds)
+        return 2 * value
+
+
+@function(idempotent=True)
+def copied(token: str, value: int, seconds: float, most: int) -> int:
+    """So many of it may run at once; each takes a time of its own."""
+    with _witnessed(token, most):
+        time.sleep(seconds * current_task().attempt)
+        return 2 * value
+
+
+@function(idempotent=True)
+def sometimes_late(token: str, value: int) -> int:
+    """Its first attempt now and then takes its time: a case for a hedge."""
+    with _witnessed(token, 2):
+        time.sleep(3.0 if value % 8 == 0 and current_task().attempt == 1 else 0.05)
+        return 2 * value
+
+
+@function
+def reading(token: str, value: int, name: str) -> int:
+    """Of the file that it was given, which the client changed long ago."""
+    with _witnessed(token):
+        file = current_task().inputs / name
+        told = file.read_text()
+        file.write_text("its own copy: nobody else sees this")
+        if told != f"{token} {value}":
+            raise ValueError(f"the input reads {told!r}")
         return 2 * value
 
 

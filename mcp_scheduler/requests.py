@@ -20,6 +20,8 @@ _SIZES: Final = {
     "": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20,
     "g": 10**9, "gb": 10**9, "gib": 2**30, "t": 10**12, "tb": 10**12, "tib": 2**40,
 }  # fmt: skip
+_MOST: Final = 2**60  # bytes; beyond it no float and no database can count
+_MOST_OF_A_RESOURCE: Final = 10**9
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
@@ -43,11 +45,12 @@ def size(value: object) -> object:
     match = _SIZE.fullmatch(value.strip().lower())
     if match is None or match[2] not in _SIZES:
         raise ValueError(f"'{value}' is no size: give bytes or a text such as 512MiB or 2GB.")
-    return int(float(match[1]) * _SIZES[match[2]])
+    amount = float(match[1]) * _SIZES[match[2]]
+    return int(amount) if amount <= _MOST else _MOST + 1
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=366 * 86400)]
-Size = Annotated[int, BeforeValidator(size), Field(ge=0)]
+Size = Annotated[int, BeforeValidator(size), Field(ge=0, le=_MOST)]
 Moment = float | str  # seconds from now (number, or "5m"), or an ISO 8601 time with its zone
 Text = Annotated[str, Field(max_length=200)]
 Word = str | dict[str, Any]  # of a command: a text, or {"$result": …}
@@ -81,9 +84,10 @@ def needs_of(spec: NeedsSpec | None) -> Needs:
         return Needs()
     amounts = {"cpus": round(spec.cpus * MILLI), "memory": spec.memory}
     for name, amount in (spec.model_extra or {}).items():
-        if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= _MOST_OF_A_RESOURCE:
             raise errors.InvalidRequest(
-                f"needs.{name} is {amount!r}.", hint="A named resource takes a number that is not negative."
+                f"needs.{name} is {amount!r:.40}.",
+                hint=f"A named resource takes a number from 0 to {_MOST_OF_A_RESOURCE:,}.",
             )
         amounts[name] = round(amount * MILLI)
     kept = tuple(sorted((name, amount) for name, amount in amounts.items() if amount))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from mcp_scheduler.core.states import State
 
 if TYPE_CHECKING:
     from mcp_scheduler.core.cluster import Cluster
-    from mcp_scheduler.core.task import Task
+    from mcp_scheduler.core.task import Status, Task
 
 HEAVY: Final = 0.25  # of the cluster's scarcest resource: less finds room by itself
 FEW: Final = 8  # dependencies that have not ended
@@ -34,16 +35,17 @@ class Coming:
     def __init__(self) -> None:
         self.tasks: dict[Task, Advance] = {}
 
-    def look_at(self, cluster: Cluster, name: str) -> None:
-        """This task has been started: those who wait for it may be next."""
+    def look_at(self, cluster: Cluster, name: str, status_of: Callable[[Task], Status]) -> None:
+        """This task has been started: those who wait for it may be next. `status_of`: as it is decided by now, since
+        who is held in the same batch does not come."""
         for task in islice(cluster.dependents.get(name, ()), FEW):
-            self.note(cluster, task)
+            if status_of(task).state is State.PENDING:
+                self.note(cluster, task)
 
     def note(self, cluster: Cluster, task: Task) -> None:
-        """The task waits for fewer others than before, or for one that runs now."""
+        """The task is pending, and waits for fewer others than before, or for one that runs now."""
         if (
             len(self.tasks) < MOST
-            and task.status.state is State.PENDING
             and task not in self.tasks
             and cluster.missing.get(task.id, 0) <= FEW
             and not task.terms.needs.has_devices
@@ -54,4 +56,4 @@ class Coming:
     def rebuild(self, cluster: Cluster) -> None:
         """From what runs."""
         for attempt in cluster.attempts:
-            self.look_at(cluster, attempt.task)
+            self.look_at(cluster, attempt.task, lambda task: task.status)

@@ -182,8 +182,9 @@ def _began(draft: Draft, event: Began) -> None:
         return
     cluster = draft.cluster
     if task.terms.timeout is not None or task.extras.hedge:
-        # A report that comes again does not know how long the call has stood still meanwhile.
-        at = cluster.began[event.attempt] = max(event.at, cluster.began.get(event.attempt, event.at))
+        # A report that comes again, or late, does not know how long the call has stood still meanwhile.
+        late = event.at + cluster.slices.lost.get(event.attempt, 0.0)
+        at = cluster.began[event.attempt] = max(event.at, cluster.began.get(event.attempt, late))
         if task.terms.timeout is not None:
             cluster.wake(at + task.terms.timeout, attempt=event.attempt)
         copies.watch(cluster, task, event.attempt)

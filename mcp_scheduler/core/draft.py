@@ -170,7 +170,7 @@ class Draft:
         slot.add(attempt, expected, self.now, upper)
         self.cluster.slot_of[attempt] = slot.id
         if task.id in self.cluster.dependents:
-            self.cluster.coming.look_at(self.cluster, task.id)
+            self.cluster.coming.look_at(self.cluster, task.id, self.status)
         if len(slot.attempts) == 1:
             self.cluster.slices.begin(slot, self.now)
         if task.extras.has_copies:

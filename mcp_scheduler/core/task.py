@@ -86,7 +86,8 @@ class Extras:
 
     `undo` names the compensation of a task, `rollback` tells how it goes: running, done, failed; "" where there was
     none. Of a compensation, `undoes` names its owner, `saga` the graph whose failure it waits for, or its owner where
-    that stands alone; `turn` counts from 1 the tasks of the graph that have succeeded and could be undone.
+    that stands alone, or itself once a person has run it again; `turn` counts from 1 the tasks of the graph that have
+    succeeded and could be undone.
 
     `cached_from` names the equal task whose result is this one's: it has succeeded as it came in. `inputs` names the
     set of files that is kept for it, "" for none.

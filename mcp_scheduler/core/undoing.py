@@ -98,7 +98,11 @@ def may_run_again(draft: Draft, task: Task) -> bool:
 
 def run_again(draft: Draft, task: Task) -> None:
     """The task is run again by a person. If its compensation was skipped meanwhile, it waits again, for this task
-    alone: its graph is over."""
+    alone: its graph is over. A compensation belongs to no rollback any more: after a restart it would be taken for one
+    of its graph that is under way."""
+    if task.extras.undoes:
+        draft.set_extras(task, replace(draft.extras(task), saga=task.id))
+        return
     undo = draft.task(task.extras.undo) if task.extras.undo else None
     if undo is None or draft.status(undo).state is not State.SKIPPED:
         return

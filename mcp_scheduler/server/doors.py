@@ -57,7 +57,8 @@ class Doors:
         self._embedded = embedded
         self._nested = nested
         self._hand_over = hand_over
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._address = Path()
         self._connections: set[asyncio.Task[None]] = set()
@@ -83,8 +84,8 @@ class Doors:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            await self._unbind()
             _remove(self._address)
         tasks = list(self._connections)
         for task in tasks:
@@ -92,9 +93,45 @@ class Doors:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _bind(self) -> None:
-        listener = _bound(self._address)
-        # An accept that fails for want of file descriptors is logged by asyncio and tried again after a second.
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=LINE_LIMIT, backlog=BACKLOG)
+        self._listener = _bound(self._address)
+        self._listener.setblocking(False)
+        self._listener.listen(BACKLOG)
+        self._accepting = asyncio.create_task(self._accept_all(self._listener), name="doors")
+
+    async def _unbind(self) -> None:
+        """Accept nobody any more; doors that are open stay open."""
+        assert self._accepting is not None
+        assert self._listener is not None
+        self._accepting.cancel()
+        await asyncio.gather(self._accepting, return_exceptions=True)
+        self._listener.close()
+
+    async def _accept_all(self, listener: socket.socket) -> None:
+        """Where there are no file descriptors left, those who knock wait: that is told once, and tried again. (A server
+        of asyncio tells it once for each connection that the kernel would hold, with a traceback.)"""
+        trouble = ""
+        while True:
+            try:
+                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            except OSError as error:
+                if str(error) != trouble:
+                    _log.warning("Nobody can open a door: %s. Those who knock wait.", error)
+                trouble = str(error)
+                await asyncio.sleep(LOOK)
+                continue
+            trouble = ""
+            task = asyncio.create_task(self._open(connection))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _open(self, connection: socket.socket) -> None:
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_LIMIT)
+        except OSError as error:  # it has gone already
+            connection.close()
+            _log.debug("A client left at once: %s", error)
+            return
+        await self._accept(reader, writer)
 
     async def _keep_address(self) -> None:
         """Whoever tidies up may remove the socket of a living engine. No client would find it any more, and none could
@@ -104,8 +141,7 @@ class Doors:
             await asyncio.sleep(LOOK)
             if not self._is_lost():
                 continue
-            assert self._server is not None
-            self._server.close()  # nobody can reach it; doors that are open stay open
+            await self._unbind()  # nobody can reach it
             try:
                 await self._bind()
             except OSError as error:
@@ -121,9 +157,6 @@ class Doors:
         return not self._address.exists() and os.path.lexists(self._home.file("engine.lock"))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
         try:
             await self._attend(reader, writer)
         except ConnectionError:
@@ -134,7 +167,6 @@ class Doors:
         except Exception:  # noqa: BLE001 - one door's failure is not the others'
             _log.exception("A door failed.")
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

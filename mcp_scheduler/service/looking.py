@@ -21,6 +21,7 @@ from mcp_scheduler.service.look import telling
 
 _WAITING_SHOWN = 5
 _SOONEST, _LATEST = 1.0, 60.0  # seconds until asking again makes sense
+_LONGEST_CURSOR = 18  # digits: a number that fits into the database
 _NEXT_SHOWN = 50  # ends told by one `next`; the cursor leads to the others
 
 
@@ -115,7 +116,7 @@ class Looking(Desk):
             group=request.group or "",
             tag=request.tag or "",
             name=request.name or "",
-            before_seq=_seq(request.cursor),
+            before_seq=page_before(request.cursor),
             limit=request.limit,
         )
         tasks = await self._find.page(query)
@@ -167,9 +168,10 @@ class Looking(Desk):
         return {state.value: count for state, count in self._cluster.totals().items() if count}
 
 
-def _seq(cursor: str | None) -> int | None:
+def page_before(cursor: str | None) -> int | None:
+    """The sequence number of the task before which the next page ends; None for the first page."""
     if not cursor:
         return None
-    if not cursor.isdecimal():
-        raise errors.InvalidRequest(f"'{cursor}' is no cursor.", hint="Pass the cursor of the last page unchanged.")
+    if not cursor.isdecimal() or len(cursor) > _LONGEST_CURSOR:
+        raise errors.InvalidRequest(f"'{cursor:.40}' is no cursor.", hint="Pass the cursor of the last page unchanged.")
     return int(cursor)

@@ -17,6 +17,7 @@ from mcp_scheduler.ports import FunctionEntry
 from mcp_scheduler.requests import Caller, Moment, NeedsSpec, RetrySpec, TaskSpec, needs_of, seconds
 
 LEASE: Final = "lease"  # the target of all leases
+_LAST_MOMENT: Final = 253_402_300_799.0  # the end of the year 9999
 LEASE_SECONDS: Final = 3600.0  # that a lease is held without being renewed, where it does not say
 
 
@@ -127,8 +128,16 @@ def moment(given: Moment | None, now: float, field: str) -> float:
     """A time as seconds since the epoch; 0.0 for none. Numbers and durations count from now."""
     if given is None:
         return 0.0
-    if isinstance(given, int | float):
-        return now + given
+    when = now + given if isinstance(given, int | float) else _read_moment(given, now, field)
+    if not 0.0 <= when <= _LAST_MOMENT:  # nor can it be told as a date
+        raise errors.InvalidRequest(
+            f"{field} is {given!r:.40}: that is before 1970, after the year 9999, or no time at all.",
+            hint="Give seconds from now, or a duration such as 10m.",
+        )
+    return when
+
+
+def _read_moment(given: str, now: float, field: str) -> float:
     try:
         return now + float(seconds(given))  # pyright: ignore[reportArgumentType]
     except ValueError:

@@ -1,6 +1,6 @@
 """A heavy task whose dependencies are about to end has its place kept."""
 
-from mcp_scheduler.core.events import Action, Group, Submitted
+from mcp_scheduler.core.events import Action, Group, Submitted, UpdateAsked
 from mcp_scheduler.core.explain import explain
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import Reason, State
@@ -112,3 +112,13 @@ def test_nothing_is_kept_for_one_that_a_person_holds():
     stage.update(Action.HOLD, "big")
     stage.submit("long", LONG)
     assert stage.state("long") is State.RUNNING
+
+
+def test_who_is_held_in_the_turn_that_starts_what_it_waits_for_does_not_come():
+    stage = Stage(4, policy=BALANCED)
+    stage.submit("runs", HEAVY)
+    members = [stage.new("a", SHORT, group="g"), stage.new("big", HEAVY, after="a", group="g")]
+    stage.turn(Submitted(members, Group("g", "", "graph", "ann", 2, stage.now)))
+    stage.turn(stage.ended("runs"), UpdateAsked(("big",), Action.HOLD))
+    assert stage.states("a big") == [State.RUNNING, State.HELD]
+    assert not stage.cluster.coming.tasks

@@ -162,6 +162,21 @@ def test_a_task_that_is_run_again_by_a_person_can_be_undone_again():
     assert stage.running == ["undo-b"]
 
 
+def test_a_compensation_that_a_person_runs_again_holds_up_no_other_rollback_after_a_restart():
+    stage = Stage()
+    graph(stage, {"a": "", "b": ""}, undone="a b")
+    stage.cancel("b")
+    stage.end("b", Reason.CANCELLED)
+    stage.end("a")
+    stage.turn(UpdateAsked(("undo-a", "b"), Action.RETRY))
+    assert set(stage.running) == {"undo-a", "b"}
+    stage.fail_commit()
+    stage.end("b", Reason.ERROR)
+    assert stage.states("b undo-b") == [State.ROLLING_BACK, State.RUNNING]
+    stage.end("undo-b")
+    assert rollback(stage, "b") == "done"
+
+
 def test_a_compensation_waits_whatever_is_asked_of_it():
     stage = Stage()
     alone(stage)

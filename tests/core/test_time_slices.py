@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mcp_scheduler.core.changes import Continue, Pause
-from mcp_scheduler.core.events import PolicyChosen, QueuePaused
+from mcp_scheduler.core.events import Began, PolicyChosen, QueuePaused
 from mcp_scheduler.core.explain import explain
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import Reason, State
@@ -212,6 +212,22 @@ def test_a_cancelled_call_that_gives_way_is_cancelled():
     stage.cancel("a")
     stage.end("a", Reason.YIELDED)
     assert stage.state("a") is State.CANCELLED
+
+
+def test_a_report_of_the_begin_that_comes_late_does_not_cut_the_time_short():
+    stage = Slicing()
+    stage.submit("a", command(timeout=30.0))
+    began = Began(stage.attempt("a"), stage.now)
+    stage.submit("b", command())
+    stage.wait(10)
+    stage.wait(10)
+    assert stage.continued == ["a"], "it has run for 10 s and stood still for 10 s"
+    stage.turn(began)
+    stage.cancel("b")
+    stage.wait(19)
+    assert not stage.stopped
+    stage.wait(1)
+    assert stage.stopped == [("a", Reason.TIMEOUT)]
 
 
 def test_time_in_which_a_call_stands_still_does_not_count_for_its_timeout():

@@ -86,3 +86,13 @@ def test_a_gpu_that_idles_under_its_task_is_an_alert():
     stage.end("a")
     stage.see(gpu(0, utilisation=0))
     assert alerts(stage) == []
+
+
+def test_alerts_are_told_while_the_end_of_a_task_is_being_written():
+    stage = Stage(2)
+    stage.submit("a")
+    decision = decide(stage.cluster, [stage.ended("a")], stage.now)
+    assert list(stage.cluster.attempts), "the end is decided and not yet on disk"
+    assert alerts(stage) == []
+    stage.cluster.apply(decision.changes)
+    assert stage.state("a") is State.SUCCEEDED
