@@ -40,10 +40,10 @@ format: $(LINT_STAMP)  ## put the code into its form
 EXTRAS := .venv-extras
 $(EXTRAS)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(EXTRAS)
-	$(EXTRAS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ml,drift]' pytest hypothesis
+	$(EXTRAS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ml,drift,pareto]' pytest hypothesis
 	touch $@
 
-test-extras: $(EXTRAS)/.ready  ## the tests that need scikit-learn and river
+test-extras: $(EXTRAS)/.ready  ## the tests that need scikit-learn, river and pymoo
 	$(EXTRAS)/bin/python -m pytest tests/extras $(ARGS)
 
 BENCH := .venv-bench

@@ -11,6 +11,7 @@ from mcp_scheduler.core.breakers import Breakers
 from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.energy import Watts
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.recurring import may_rest
 from mcp_scheduler.core.task import Kind
@@ -112,6 +113,7 @@ class Engine:
             load=self._load,
             books=self._lessons.books,
             hangs=self._executor.frozen,
+            watts=_watts(self.settings.pool),
         )
 
     def _listen(self) -> None:
@@ -231,6 +233,10 @@ def _limits(pool: Pool) -> Limits:
         calls=pool.calls_per_worker,
         growth=pool.worker_growth,
     )
+
+
+def _watts(pool: Pool) -> Watts:
+    return Watts(pool.watts_idle, pool.watts_cpu, pool.watts_device_idle, pool.watts_device)
 
 
 def _folders(home: Home, path: Path) -> Folders:

@@ -38,14 +38,31 @@ class OutcomeView:
 
 
 @dataclass(frozen=True, slots=True)
+class PointView:
+    """A plan of a front: `makespan` seconds, `energy` joules of the given tasks, `utilisation` as the mean of the
+    shares of an outcome. `by`: the policy or the search that it is of. `plan` is for `submit_graph`; "" where only
+    another policy does it."""
+
+    by: str
+    makespan: float
+    energy: float
+    utilisation: float
+    plan: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanView:
     """A dry run: its outcome under each policy, and a page of tasks under the first of them, the earliest start first;
     `next_offset` leads on, None ends. `plan` names an order that was found: it is the first of the outcomes then, and
-    the tasks are told in it; a graph can be submitted with it."""
+    the tasks are told in it; a graph can be submitted with it. `front`: plans of which none is better in all
+    objectives, the shortest first, looked for `by` "pymoo", without it by a "sweep" over policies and orders, or
+    among the "policies" alone."""
 
     outcomes: tuple[OutcomeView, ...]
     tasks: tuple[PlannedView, ...] = ()
     total: int = 0
     next_offset: int | None = None
     plan: str = ""
+    front: tuple[PointView, ...] = ()
+    by: str = ""
     notes: tuple[str, ...] = ()

@@ -186,12 +186,14 @@ class SubmitGraph(Request):
 
 class PlanTasks(Request):
     """plan_tasks: a dry run of these tasks, as in submit_graph, or without any of those that are unfinished now. Under
-    each of the policies, by default the one in force. With objectives an order of the given tasks is looked for."""
+    each of the policies, by default the one in force. With the objective makespan alone an order of the given tasks is
+    looked for, with others a front of plans. `seconds` are for all of it."""
 
     tasks: Annotated[dict[Annotated[str, Field(min_length=1, max_length=100)], TaskSpec],
                      Field(min_length=1, max_length=1000)] | None = None  # fmt: skip
     policies: Annotated[list[Text], Field(max_length=10)] = []
-    objectives: list[Literal["makespan"]] = []
+    objectives: list[Literal["makespan", "energy", "utilisation"]] = []
+    seconds: Annotated[float, Field(ge=0.5, le=30)] = 2.0
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
     offset: Annotated[int, Field(ge=0)] = 0
 

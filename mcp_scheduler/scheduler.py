@@ -239,13 +239,14 @@ class Scheduler:
         tasks: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         policies: Sequence[str] = (),
-        objectives: Sequence[Literal["makespan"]] = (),
+        objectives: Sequence[Literal["makespan", "energy", "utilisation"]] = (),
+        seconds: float = 2.0,
         **page: int,
     ) -> plans.PlanView:
-        """A dry run of these tasks (as for `submit_graph`), or of all that is unfinished; see the tool `plan_tasks`.
-        With the objective "makespan" a better order is looked for: `submit_graph(tasks, plan=view.plan)` takes it."""
-        lists = {"policies": list(policies), "objectives": list(objectives)}
-        asked = {"tasks": None if tasks is None else dict(tasks), **lists, **page}
+        """A dry run of these tasks (as for `submit_graph`) or of all that is unfinished, within `seconds`; see the tool
+        `plan_tasks`. With objectives `submit_graph(tasks, plan=…)` takes `view.plan`, or a plan of `view.front`."""
+        asked: dict[str, Any] = {"policies": list(policies), "objectives": list(objectives), **page}
+        asked |= {"seconds": seconds, "tasks": None if tasks is None else dict(tasks)}
         return await self._service.plan(self._caller, _valid(requests.PlanTasks, asked))
 
     async def pause(self) -> views.QueueView:

@@ -68,6 +68,16 @@ class Pool(Room):
     quarantine_longest: Annotated[float, Field(gt=0)] = Field(
         default=900.0, description="Seconds for which it is withheld at most before one task tries it again"
     )
+    watts_idle: Annotated[float, Field(ge=0)] = Field(
+        default=3.0, description="Watts of a CPU that is ready and has no work, for the energy of plans"
+    )
+    watts_cpu: Annotated[float, Field(ge=0)] = Field(default=12.0, description="Watts of a CPU at work")
+    watts_device_idle: Annotated[float, Field(ge=0)] = Field(
+        default=50.0, description="Watts of a device that is ready and has no work"
+    )
+    watts_device: Annotated[float, Field(ge=0)] = Field(
+        default=300.0, description="Watts of a device at work, where the driver does not tell its power limit"
+    )
     output_head: int = Field(default=2**20, description="Bytes kept from the beginning of an attempt's output")
     output_tail: int = Field(default=2**20, description="Bytes kept from its end")
 

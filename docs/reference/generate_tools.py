@@ -135,7 +135,9 @@ MEANINGS: dict[str, dict[str, str]] = {
     "get_node_load": {},
     "plan_tasks": {
         "tasks": "Tasks by key, as in `submit_graph`, at most 1,000. Without them: all that is unfinished now.",
-        "objectives": "`makespan`: look for an order of the given tasks that ends sooner. Its `plan` is for `submit_graph`.",
+        "objectives": "`makespan`: look for an order of the given tasks that ends sooner. Its `plan` is for `submit_graph`. With `energy` or"
+        " `utilisation`: a Pareto `front`, whose points have a `plan` each.",
+        "seconds": "For all of it; 2 by default.",
         "policies": "Names of policies to compare; the tasks are told under the first. Default: the one in force.",
         "limit": "How many tasks are told, 1 to 1,000, the earliest start first. Default: 20.",
         "offset": "From which one on: `next_offset` of the last answer.",

@@ -24,6 +24,11 @@ _TASKS: Final = (
     Column("TASK", cut=True), Column("STARTS IN", right=True), Column("ENDS IN", right=True), Column("NODE"),
     Column("DEVICES"), Column("WAITS FOR", cut=True), Column("TIME"), Column("WHY NOT", cut=True),
 )  # fmt: skip
+_FRONT: Final = (
+    Column("BY"), Column("MAKESPAN", right=True), Column("ENERGY", right=True), Column("UTILISATION", right=True),
+    Column("PLAN"),
+)  # fmt: skip
+_KILOWATT_HOUR: Final = 3.6e6
 _HOW: Final = 'Write an object of tasks by key: {"a": {"function": "m.f"}, "b": {"after": ["a"], …}}.'
 
 
@@ -37,8 +42,14 @@ def plan(
         list[str] | None, typer.Option(metavar="NAME", help="Under this policy. Repeatable: side by side.")
     ] = None,
     objective: Annotated[
-        list[str] | None, typer.Option(metavar="makespan", help="Look for an order of the tasks that ends sooner.")
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="makespan: look for an order of the tasks that ends sooner. energy, utilisation: for a Pareto front."
+            " Repeatable.",
+        ),
     ] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="S", help="For all of it; 2, from 0.5 to 30.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="So many tasks.")] = 20,
     offset: Annotated[int, typer.Option(metavar="N", min=0, help="From this one on.")] = 0,
     as_json: options.AsJson = False,
@@ -54,6 +65,8 @@ def plan(
     asked: Json = {"limit": limit, "offset": offset, "policies": policy or []}
     if objective:
         asked["objectives"] = objective
+    if seconds is not None:
+        asked["seconds"] = seconds
     if file is not None:
         asked["tasks"] = _tasks(file)
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
@@ -62,6 +75,9 @@ def plan(
         out.as_json(found)
         return
     tables.show(_OUTCOMES, [_outcome(one) for one in found["outcomes"]])
+    if found.get("front"):
+        out.line()
+        tables.show(_FRONT, [_point(one) for one in found["front"]])
     if found.get("tasks"):
         out.line()
         tables.show(_TASKS, [_task(one) for one in found["tasks"]])
@@ -94,6 +110,13 @@ def _outcome(one: Json) -> tuple[str, ...]:
         duration(one["mean_end"]), duration(one["longest_wait"]), *(_percent(shares.get(name)) for name in
         ("cpus", "devices")), "cut" if one.get("cut") else "",
     )  # fmt: skip
+
+
+def _point(one: Json) -> tuple[str, ...]:
+    """Energy in joules, and from a kilowatt-hour on in those."""
+    energy: float = one["energy"]
+    told = f"{energy:,.0f} J" if energy < _KILOWATT_HOUR else f"{energy / _KILOWATT_HOUR:,.2f} kWh"
+    return one["by"], duration(one["makespan"]), told, _percent(one["utilisation"]), one.get("plan", "")
 
 
 def _percent(share: float | None) -> str:

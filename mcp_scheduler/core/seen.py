@@ -75,6 +75,7 @@ class GpuSeen:
     instance: int | None = None
     temperature: int | None = None  # degrees Celsius
     power: int | None = None  # milliwatts
+    power_limit: int | None = None  # milliwatts that the driver lets it draw at most
     energy: int | None = None  # millijoules since the driver was loaded
     unified: bool = False
     live: bool = True

@@ -1,4 +1,4 @@
-"""The child process: a problem on standard input, the schedule that was found on standard output, both as JSON."""
+"""The child process: a problem on standard input, the schedules that were found on standard output, both as JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from time import monotonic
 
+from mcp_scheduler.searching.fronts import look
 from mcp_scheduler.searching.problem import Problem
 from mcp_scheduler.searching.search import search
 
@@ -14,6 +15,9 @@ def main() -> None:
     """Look until the time that is given with the problem is over."""
     told = json.load(sys.stdin)
     until = monotonic() + told["for"]
+    if "objectives" in told:
+        json.dump(look(told, until), sys.stdout)
+        return
     found = search(Problem.read(told["problem"]), told["given"], lambda: monotonic() < until)
     json.dump({"end": found.end, "starts": found.starts}, sys.stdout)
 

@@ -32,15 +32,15 @@ def search(problem: Problem, given: Sequence[Sequence[float]], goes_on: Callable
     """The shortest schedule that is found while `goes_on`. `given`: starts of schedules to begin with."""
     random = Random(seed)  # noqa: S311 - no secret
     bound = problem.bound * (1 + 1e-9)
-    alive = [_improved(problem, _by(starts)) for starts in [*given, [-level for level in problem.levels]]]
+    alive = [improved(problem, in_order_of(starts)) for starts in [*given, [-level for level in problem.levels]]]
     best = min(alive)
     while len(alive) < _POPULATION and goes_on() and best.end > bound:
-        alive.append(_improved(problem, _drawn(problem, random)))
+        alive.append(improved(problem, _drawn(problem, random)))
         best = min(best, alive[-1])
     stale = 0
     while goes_on() and best.end > bound and len(problem.seconds) > 1:
         mother, father = _chosen(alive, random), _chosen(alive, random)
-        child = _improved(problem, _changed(problem, _crossed(mother.order, father.order, random), random))
+        child = improved(problem, _changed(problem, _crossed(mother.order, father.order, random), random))
         worst = max(range(len(alive)), key=lambda place: alive[place].end)
         if child.end <= alive[worst].end and all(child.starts != other.starts for other in alive):
             alive[worst] = child
@@ -48,30 +48,30 @@ def search(problem: Problem, given: Sequence[Sequence[float]], goes_on: Callable
         best = min(best, child)
         if stale > _STALE * _POPULATION:
             stale = 0
-            alive = [best, *(_improved(problem, _drawn(problem, random)) for _ in range(_POPULATION // 2) if goes_on())]
+            alive = [best, *(improved(problem, _drawn(problem, random)) for _ in range(_POPULATION // 2) if goes_on())]
     return best
 
 
-def _by(starts: Sequence[float]) -> list[int]:
+def in_order_of(starts: Sequence[float]) -> list[int]:
     return sorted(range(len(starts)), key=lambda task: (starts[task], task))
 
 
-def _improved(problem: Problem, order: list[int]) -> Found:
+def improved(problem: Problem, order: list[int]) -> Found:
     starts, end = serial(problem, order)
     better, sooner = from_both_ends(problem, starts)
     if sooner <= end:
         starts, end = better, sooner
-    return Found(end, starts, _by(starts))
+    return Found(end, starts, in_order_of(starts))
 
 
 def _drawn(problem: Problem, random: Random) -> list[int]:
     """An order by the longest chains, shaken."""
     whole = max(problem.levels, default=0.0)
     shake = random.choice((0.1, 0.3, 1.0)) * whole
-    return _sorted(problem, [-level + random.uniform(0.0, shake) for level in problem.levels])
+    return by_keys(problem, [-level + random.uniform(0.0, shake) for level in problem.levels])
 
 
-def _sorted(problem: Problem, keys: Sequence[float]) -> list[int]:
+def by_keys(problem: Problem, keys: Sequence[float]) -> list[int]:
     """The order of the keys, predecessors first."""
     placed = list(keys)
     for task, before in enumerate(problem.before):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcp_scheduler.plaintext import one_line
-from mcp_scheduler.plans import OutcomeView, PlannedView
+from mcp_scheduler.plans import OutcomeView, PlannedView, PointView
 from mcp_scheduler.requests import PlanTasks
 from mcp_scheduler.server.answers import Visit
 from mcp_scheduler.server.replies import Json, Reply, lines
@@ -20,6 +20,8 @@ async def plan_tasks(visit: Visit, request: PlanTasks) -> Reply:
         content |= {"total": plan.total, "next_offset": plan.next_offset}
     if plan.plan:
         content["plan"] = plan.plan
+    if plan.by:
+        content |= {"front": [_point(one) for one in plan.front], "by": plan.by}
     if plan.notes:
         content["notes"] = [one_line(note, 200) for note in plan.notes]
     return Reply(content, lines(content))
@@ -40,6 +42,16 @@ def _outcome(one: OutcomeView) -> Json:
     if one.cut:
         content["cut"] = True
     return content
+
+
+def _point(one: PointView) -> Json:
+    content: Json = {
+        "by": one.by,
+        "makespan_s": _seconds(one.makespan),
+        "energy_j": round(one.energy, 1),
+        "utilisation_percent": round(100 * one.utilisation, 1),
+    }
+    return content | ({"plan": one.plan} if one.plan else {})
 
 
 def _planned(task: PlannedView) -> Json:

@@ -199,7 +199,8 @@ PLAN_TASKS: Final = _takes(
     {
         "tasks": _said(_ANY_OBJECT, "as submit_graph; without: all unfinished"),
         "policies": _said(_TEXTS, "to compare"),
-        "objectives": _said(_TEXTS, "makespan: find a better order"),
+        "objectives": _said(_TEXTS, "makespan: a better order; with energy, utilisation: a Pareto front"),
+        "seconds": _NUMBER,
         "limit": _WHOLE,
         "offset": _WHOLE,
     }
@@ -232,5 +233,7 @@ OUTPUT: Final = _gives(
 )
 CHANGED: Final = _gives({"count": _WHOLE, "changed": _STATUSES, "unchanged": _ANY_OBJECT}, "count")
 LOAD: Final = _gives({"nodes": _OBJECTS, "tasks": _ANY_OBJECT, "alerts": _TEXTS, "policy": _TEXT}, "nodes")
-PLANNED: Final = _gives({"policies": _OBJECTS, "tasks": _OBJECTS, "next_offset": _WHOLE, "notes": _TEXTS}, "policies")
+PLANNED: Final = _gives(
+    {"policies": _OBJECTS, "tasks": _OBJECTS, "front": _OBJECTS, "next_offset": _WHOLE, "notes": _TEXTS}, "policies"
+)
 FUNCTIONS: Final = _gives({"functions": _OBJECTS, "total": _WHOLE, "problems": _TEXTS}, "functions", "total")

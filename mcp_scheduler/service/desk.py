@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcp_scheduler import errors, views
 from mcp_scheduler.core.cluster import Cluster
+from mcp_scheduler.core.energy import Watts
 from mcp_scheduler.core.events import Origin
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Task
@@ -55,6 +56,7 @@ class Desk:
         load: LoadWatch | None = None,
         books: Mapping[str, Book] | None = None,
         hangs: Hangs | None = None,
+        watts: Watts | None = None,
     ) -> None:
         self.environments = Environments(store, functions)
         self.composer = Composer(cluster, store, functions, self.environments, clock, limits)
@@ -80,6 +82,7 @@ class Desk:
         self._drain_ending: asyncio.Task[None] | None = None
         if gpus is not None:
             self.composer.absent = lambda: gpus.absent
+        self._watts = watts or Watts()
         self._orderings = Orderings()
         self._one_plan = asyncio.Lock()  # a plan takes a thread for a second or two
         self._started_at = clock.now()

@@ -15,7 +15,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mcp_scheduler import errors
 from mcp_scheduler.core.events import Submitted
@@ -32,7 +32,8 @@ log = logging.getLogger("mcp_scheduler.plans")
 
 KEPT: Final = 50  # plans that can be submitted
 _START: Final = 2.0  # seconds beyond its time that the child may take to begin and to end
-_DEVICES: Final = "devices"
+CPUS: Final = "cpus"
+DEVICES: Final = "devices"
 
 
 class Ordering(NamedTuple):
@@ -89,6 +90,7 @@ class Question(NamedTuple):
     problem: Problem
     tasks: Sequence[Task]
     offset: int  # places before the tasks
+    kinds: Mapping[str, int]  # the resources' numbers
 
 
 def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Question | None:
@@ -99,7 +101,7 @@ def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Questi
     if len(taken.places) != 1 or len(tasks) < 2 or any(_seconds(run) is None for run in runs):  # noqa: PLR2004 - an order needs two
         return None
     place = taken.places[0]
-    capacity = {**dict(place.node.amounts), _DEVICES: len(place.devices)}
+    capacity = {**dict(place.node.amounts), DEVICES: len(place.devices)}
     kinds = {name: kind for kind, name in enumerate(capacity)}
     sizes = [device.total or 0 for device in place.devices]
     mine = {task.id for task in tasks}
@@ -108,7 +110,7 @@ def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Questi
         wanted: dict[str, float] = {name: amount for name, amount in needs.amounts if name in kinds}
         if needs.has_devices:
             part = needs.gpu_memory / max(sizes) if needs.gpu_memory and any(sizes) else 1.0
-            wanted[_DEVICES] = needs.gpus * min(1.0, part)
+            wanted[DEVICES] = needs.gpus * min(1.0, part)
         return tuple((kinds[name], amount) for name, amount in wanted.items() if amount)
 
     outside = dict.fromkeys(name for task in tasks for name in task.after if name not in mine and name in future.runs)
@@ -130,7 +132,7 @@ def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Questi
         ],
         [((run.end or 0.0) - taken.now, demand(run.task.terms.needs)) for run in running],
     )
-    return Question(problem, tasks, len(outside))
+    return Question(problem, tasks, len(outside), kinds)
 
 
 def _seconds(run: Run) -> float | None:
@@ -138,16 +140,24 @@ def _seconds(run: Run) -> float | None:
 
 
 async def answer(question: Question, futures: Sequence[Forecourse], now: float, seconds: float) -> list[float] | None:
-    """The start of every place in the best schedule that a child process finds in so much time. None, and a line in the
-    log, if it fails."""
-    given = [
-        [
-            *(0.0 for _ in range(question.offset)),
-            *((future.runs[task.id].start or now) - now for task in question.tasks),
-        ]
-        for future in futures
-    ]
-    text = json.dumps({"problem": question.problem.told(), "given": given, "for": seconds}).encode()
+    """The start of every place in the best schedule that a child process finds in so much time. None if it fails."""
+    found = await ask(question, [starts_of(question, one, now) for one in futures], seconds)
+    return None if found is None else list(found["starts"])
+
+
+def starts_of(question: Question, future: Forecourse, now: float) -> list[float]:
+    """When each place starts in this future, in seconds from now."""
+    runs = [future.runs[task.id] for task in question.tasks]
+    return [*(0.0 for _ in range(question.offset)), *(max(0.0, (run.start or now) - now) for run in runs)]
+
+
+async def ask(
+    question: Question, given: Sequence[Sequence[float]], seconds: float, **more: Any
+) -> dict[str, Any] | None:
+    """What a child process finds in so much time, beginning with these starts. None, and a line in the log, if it
+    fails."""
+    told = {"problem": question.problem.told(), "given": given, "for": seconds, **more}
+    text = json.dumps(told).encode()
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "mcp_scheduler.searching",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -166,7 +176,7 @@ async def answer(question: Question, futures: Sequence[Forecourse], now: float, 
     if child.returncode:
         log.warning("The search for an order failed: %s", err.decode(errors="replace")[-500:])
         return None
-    return list(json.loads(out)["starts"])
+    return json.loads(out)
 
 
 def in_order(question: Question, starts: Sequence[float], event: Submitted) -> tuple[Submitted, dict[str, list[str]]]:

@@ -14,20 +14,22 @@ from mcp_scheduler import errors
 from mcp_scheduler.core.events import Group, Submitted
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.core.task import Needs, Task
+from mcp_scheduler.core.task import Task
 from mcp_scheduler.forecast.durations import name_of
-from mcp_scheduler.plans import OutcomeView, PlannedView, PlanView
+from mcp_scheduler.plans import OutcomeView, PlannedView, PlanView, PointView
 from mcp_scheduler.requests import Caller, PlanTasks, SubmitGraph
 from mcp_scheduler.service import ordering
+from mcp_scheduler.service.fronts import Choice, Point, schedules_of
 from mcp_scheduler.service.layout import Layout
 from mcp_scheduler.service.ordering import Ordering
+from mcp_scheduler.service.outcomes import outcome
 from mcp_scheduler.service.submitting import Submitting
 from mcp_scheduler.simulation import snapshot
 from mcp_scheduler.simulation.dry_run import DryRun, Forecourse, Run
 from mcp_scheduler.simulation.snapshot import Snapshot
 
-SECONDS: Final = 2.0  # that a plan may take, all its policies together
-_SHARE: Final = 0.4  # of these seconds is for the policies, where an order is looked for, too
+SECONDS: Final = 2.0  # for the dry runs of what was found
+_SHARE: Final = 0.4  # of the seconds of a plan is for the policies, where an order is looked for, too
 _RESERVE: Final = 0.3  # seconds for the child's beginning, and for the dry run of what it finds
 _LEAST_GAIN: Final = 1e-3  # seconds
 _BREATH: Final = 200  # forecasts asked for between two looks at what else is to be done
@@ -52,17 +54,24 @@ class Planning(Submitting):
                 "Objectives are for tasks that are not submitted yet.", hint="Give `tasks`, or leave `objectives` out."
             )
         policies = [self._policies.find(name) for name in dict.fromkeys(request.policies)] or [self._cluster.policy]
+        wants_front = bool(set(request.objectives) - {"makespan"})
         given = None if request.tasks is None else await self._given(caller, request)
         async with self._one_plan:
             taken = snapshot.take(self._cluster, self._clock.now())
             await self._ask_forecasts(taken, [] if given is None else [new.task for new in given.event.tasks])
             begin = monotonic()
             event = None if given is None else given.event
-            seconds = SECONDS * (_SHARE if request.objectives else 1.0)
-            futures = await asyncio.to_thread(_futures, taken, policies, event, seconds)
-            plan, hints = "", list[str]()
-            if given is not None and request.objectives:
-                left = SECONDS - (monotonic() - begin) - _RESERVE
+            swept = self._all_policies(policies) if wants_front else policies
+            seconds = request.seconds * (_SHARE if request.objectives else 1.0)
+            futures = await asyncio.to_thread(_futures, taken, swept, event, seconds)
+            plan, hints, points, by = "", list[str](), list[PointView](), ""
+            over = begin + request.seconds - _RESERVE
+            if given is not None and wants_front:
+                points, by = await self._front(caller, taken, given, futures, request.objectives, over)
+                hints = list(_about(points, futures, by))
+                futures = futures[: len(policies)]
+            elif given is not None and request.objectives:
+                left = over - monotonic()
                 better, plan = await self._better(caller, taken, given, futures, policies[0], left)
                 if not better:
                     hints = [f"No order was found that ends before that of {_shortest(futures, given).policy}."]
@@ -78,8 +87,64 @@ class Planning(Submitting):
             tasks=tuple(self._planned(run, taken.now, futures[0], caller, keys or {}) for run in page),
             total=len(found),
             next_offset=end if end < len(found) else None,
-            notes=(*self._notes(taken, futures, found), *hints),
+            notes=(*self._notes(taken, futures, found, request.seconds), *hints),
             plan=plan,
+            front=tuple(points),
+            by=by,
+        )
+
+    def _all_policies(self, first: Sequence[Policy]) -> list[Policy]:
+        """These, then the one in force, then all others."""
+        known = {policy.name: policy for policy in (*first, self._cluster.policy)}
+        return list(
+            (known | {name: self._policies.find(name) for name in self._policies.names if name not in known}).values()
+        )
+
+    async def _front(
+        self,
+        caller: Caller,
+        taken: Snapshot,
+        given: Given,
+        futures: Sequence[Forecourse],
+        objectives: Sequence[str],
+        over: float,
+    ) -> tuple[list[PointView], str]:
+        """Of the policies and of what a child process finds until the monotonic clock shows `over`; and by what."""
+        choice = Choice(taken, given.event, self._watts, objectives)
+        in_force = self._cluster.policy
+        greedy = choice.as_they_are(futures, in_force.name)
+        ended = [one for one in futures if _end(one, given) < inf]
+        question = ordering.question_of(taken, given.event, ended[0]) if ended else None
+        ordered: list[Point] = []
+        by = "policies"
+        if question is not None:
+            schedules = choice.of_the_policies(question, ended, in_force.name)
+            starts = [ordering.starts_of(question, one, taken.now) for one in ended]
+            power = choice.power(question)
+            answer = None
+            if (left := over - monotonic()) > 0:
+                answer = await ordering.ask(question, starts, left, power=power, objectives=objectives)
+            if answer is not None:
+                by = answer["by"]
+                schedules += schedules_of(answer)
+            orders = [choice.order(question, one) for one in schedules]
+            tried = await asyncio.to_thread(_tried, taken, in_force, [one.event for one in orders])
+            points = [
+                choice.point(future, one.by, order) for future, one, order in zip(tried, schedules, orders, strict=True)
+            ]
+            ordered = [one for one in points if one is not None]
+        return [self._kept(caller, given, point) for point in choice.front(greedy, ordered)], by
+
+    def _kept(self, caller: Caller, given: Given, point: Point) -> PointView:
+        """To be told, and to be submitted where it is an order."""
+        plan = "" if point.order is None else self._keep(caller, given, *point.order)
+        return PointView(point.by, point.makespan, point.energy, point.utilisation, plan)
+
+    def _keep(self, caller: Caller, given: Given, event: Submitted, behind: Mapping[str, Sequence[str]]) -> str:
+        keys = given.keys
+        links = {keys[name]: tuple(keys[other] for other in others) for name, others in behind.items()}
+        return self._orderings.keep(
+            Ordering(caller.principal, tuple(keys[item.task.id] for item in event.tasks), links)
         )
 
     async def _better(
@@ -105,10 +170,7 @@ class Planning(Submitting):
         if _end(found, given) >= _end(_shortest(futures, given), given) - _LEAST_GAIN:
             return [], ""
         found.policy = "search"
-        keys = given.keys
-        links = {keys[name]: tuple(keys[other] for other in others) for name, others in behind.items()}
-        made = Ordering(caller.principal, tuple(keys[item.task.id] for item in event.tasks), links)
-        return [found], self._orderings.keep(made)
+        return [found], self._keep(caller, given, event, behind)
 
     async def _given(self, caller: Caller, request: PlanTasks) -> Given:
         """A key of a task says when it is the same again, which matters to submissions alone."""
@@ -166,7 +228,9 @@ class Planning(Submitting):
         state = None if room is None else room.devices.states.get(uuid)
         return uuid if state is None else state.seen.short
 
-    def _notes(self, taken: Snapshot, futures: Sequence[Forecourse], told: Sequence[Run]) -> Iterable[str]:
+    def _notes(
+        self, taken: Snapshot, futures: Sequence[Forecourse], told: Sequence[Run], seconds: float
+    ) -> Iterable[str]:
         """What to know before one relies on it."""
         if taken.left_out:
             yield (
@@ -177,7 +241,7 @@ class Planning(Submitting):
         if assumed:
             yield f"Of {assumed} the time is assumed: nothing like them has ended yet."
         if any(future.cut for future in futures):
-            yield f"The plan was cut after {SECONDS:g} s: later ends are not known."
+            yield f"The plan was cut after {seconds:g} s: later ends are not known."
         if self._cluster.paused:
             yield "The queue is paused; the plan is as if it went on now."
         if any(room.strain for room in self._cluster.rooms.values()):
@@ -210,6 +274,27 @@ def _futures(
     return found
 
 
+def _tried(taken: Snapshot, policy: Policy, events: Sequence[Submitted]) -> list[Forecourse]:
+    """In a thread. The same tasks in several orders, all together in the time of one plan."""
+    over = monotonic() + SECONDS
+    with _uncollected():
+        return [DryRun(taken, policy, event).finish(over) for event in events]
+
+
+def _about(points: Sequence[PointView], futures: Sequence[Forecourse], by: str) -> Iterable[str]:
+    """What to know of a front."""
+    if not points:
+        yield "There is no front: under no policy do all of the tasks end in this plan."
+    elif by == "policies":
+        yield "The front is of the policies alone: orders are looked for among several tasks on one node."
+    elif by == "sweep":
+        yield "The front is of the policies and the search for an order: pymoo (mcp-scheduler[pareto]) is not there."
+    if cut := [one.policy for one in futures if one.cut]:
+        yield f"Cut, and so not in the front: {', '.join(cut)}."
+    if others := [one.by for one in points if not one.plan]:
+        yield f"Without a plan: only another policy does it ({', '.join(others)})."
+
+
 @contextmanager
 def _uncollected() -> Generator[None]:
     """What a dry run makes would set off whole collections, in which the engine's loop stands still as well: a tenth of
@@ -227,43 +312,8 @@ def _outcomes(
     taken: Snapshot, futures: Sequence[Forecourse], caller: Caller, keys: Mapping[str, str] | None
 ) -> tuple[OutcomeView, ...]:
     """In a thread: thousands of tasks are added up."""
-    return tuple(_outcome(taken, one, [run for run in one.runs.values() if _is_told(run, caller, keys)])
+    return tuple(outcome(taken, one, [run for run in one.runs.values() if _is_told(run, caller, keys)])
                  for one in futures)  # fmt: skip
-
-
-def _outcome(taken: Snapshot, future: Forecourse, runs: Sequence[Run]) -> OutcomeView:
-    ends = [run.end - taken.now for run in runs if run.end is not None]
-    waits = [run.start - taken.now for run in runs if run.start is not None]
-    makespan = max(ends, default=0.0)
-    return OutcomeView(
-        policy=future.policy,
-        tasks=len(ends),
-        without_end=len(runs) - len(ends),
-        makespan=makespan,
-        mean_end=sum(ends) / len(ends) if ends else 0.0,
-        longest_wait=max([0.0, *waits]),
-        utilisation=_utilisation(taken, future, makespan),
-        cut=future.cut,
-    )
-
-
-def _utilisation(taken: Snapshot, future: Forecourse, makespan: float) -> dict[str, float]:
-    """The parts of cpus and devices that are reserved within the makespan, whosever tasks they are."""
-    sizes = {device.uuid: device.total or 0 for place in taken.places for device in place.devices}
-    total = sum(dict(place.node.amounts).get("cpus", 0) for place in taken.places)
-    cpus = devices = 0.0
-    for run in future.runs.values():
-        if run.start is None:
-            continue
-        until = makespan if run.end is None else min(makespan, run.end - taken.now)
-        seconds = max(0.0, until - max(0.0, run.start - taken.now))
-        needs = run.task.terms.needs
-        cpus += seconds * dict(needs.amounts).get("cpus", 0)
-        devices += seconds * sum(_part(needs, sizes.get(uuid, 0)) for uuid in run.devices)
-    found = {"cpus": cpus / (total * makespan)} if total and makespan else {}
-    if sizes and makespan:
-        found["devices"] = devices / (len(sizes) * makespan)
-    return {name: round(share, 4) for name, share in found.items()}
 
 
 def _may_see(caller: Caller, task: Task) -> bool:
@@ -273,11 +323,6 @@ def _may_see(caller: Caller, task: Task) -> bool:
 def _is_told(run: Run, caller: Caller, keys: Mapping[str, str] | None) -> bool:
     """Of given tasks those alone; else all that the caller may see."""
     return run.task.id in keys if keys is not None else _may_see(caller, run.task)
-
-
-def _part(needs: Needs, size: int) -> float:
-    """Of a device that the task has: all of it, or what it shares."""
-    return min(1.0, needs.gpu_memory / size) if needs.gpu_memory and size else 1.0
 
 
 def _renamed(text: str, keys: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic, sleep
 from typing import Final
 
-from mcp_scheduler.core.changes import Changes, Launch, Pause
+from mcp_scheduler.core.changes import Changes, Continue, Effect, Launch, Pause
 from mcp_scheduler.core.cluster import Policy
 from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.events import Event, Submitted
@@ -33,7 +33,8 @@ _LEAST: Final = 1e-3  # seconds
 @dataclass(slots=True)
 class Run:
     """One task of a plan. Seconds since the epoch; `start` and `end` are None where it does not come to that. `because`
-    names the tasks whose ends let it start; `assumed`: nothing is known of how long it takes."""
+    names the tasks whose ends let it start; `assumed`: nothing is known of how long it takes; `still`: from when until
+    when it stood still between start and end."""
 
     task: Task
     start: float | None = None
@@ -44,6 +45,16 @@ class Run:
     assumed: bool = False
     was_running: bool = False
     why: str = ""
+    still: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+
+    def stints(self, until: float) -> list[tuple[float, float]]:
+        """From when until when it works on the cpus that it has, until this moment at most."""
+        if self.start is None:
+            return []
+        end = until if self.end is None else min(until, self.end)
+        begins = [self.start, *(after for _, after in self.still)]
+        ends = [*(since for since, _ in self.still), end]
+        return [(begin, min(stop, end)) for begin, stop in zip(begins, ends, strict=True) if begin < min(stop, end)]
 
 
 @dataclass(slots=True)
@@ -71,6 +82,7 @@ class DryRun:
         for task in (*self._cluster.tasks.values(), *new):
             self._runs[task.id] = Run(task, was_running=task.status.state is State.RUNNING)
         self._open = len(self._runs)
+        self._still_since: dict[str, float] = {}
         self._just_ended: list[
             str
         ] = []  # at this moment: an eviction may lie between an end and what it makes room for
@@ -109,6 +121,7 @@ class DryRun:
                 self._executor.carry_out(Launch(slot.id, slot.node, slot.terms, calls, slot.devices), self._now)
                 if slot.still_since is not None:
                     self._executor.carry_out(Pause(calls[0]), self._now)
+                    self._note_stillness(Pause(calls[0]), slot.still_since)
 
     def _next(self) -> float:
         if self._executor.inbox:
@@ -127,6 +140,7 @@ class DryRun:
         self._note(decision.changes)
         for effect in decision.effects:
             self._executor.carry_out(effect, now)
+            self._note_stillness(effect, now)
         return bool(decision.changes or decision.effects)
 
     def _begin(self, attempt: AttemptId, now: float) -> float:
@@ -161,6 +175,16 @@ class DryRun:
             run.start, run.node, run.devices = attempt.at, attempt.node, attempt.devices
             run.assumed = run.task.terms.kind is Kind.LEASE
             run.because = self._because(run, attempt)
+
+    def _note_stillness(self, effect: Effect, now: float) -> None:
+        """Functions run on when they are asked to pause; commands stand still until they are continued."""
+        match effect:
+            case Pause(attempt) if self._executor.stands_still(attempt):
+                self._still_since.setdefault(attempt.task, now)
+            case Continue(attempt) if attempt.task in self._still_since:
+                self._runs[attempt.task].still.append((self._still_since.pop(attempt.task), now))
+            case _:
+                pass
 
     def _because(self, run: Run, attempt: Attempt) -> tuple[str, ...]:
         """Whose ends let it start: its dependencies, those that used its things, or whoever left room for it."""

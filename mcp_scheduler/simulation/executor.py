@@ -50,6 +50,10 @@ class VirtualExecutor:
             heappop(self._ends)  # it was stopped, or has stood still
         return self._ends[0].at if self._ends else NEVER
 
+    def stands_still(self, attempt: AttemptId) -> bool:
+        """Whether it has been paused in the middle."""
+        return attempt in self._still
+
     def advance(self, now: float) -> None:
         """Time has passed: calls whose time is over end."""
         while self.next_end <= now:

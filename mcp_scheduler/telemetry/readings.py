@@ -105,6 +105,7 @@ class Readings:
             links=self._links.get(uuid, ()),
             temperature=nvml.wish("nvmlDeviceGetTemperature", handle, 0),
             power=nvml.wish("nvmlDeviceGetPowerUsage", handle),
+            power_limit=nvml.wish("nvmlDeviceGetEnforcedPowerLimit", handle),
             energy=nvml.wish("nvmlDeviceGetTotalEnergyConsumption", handle),
             unified=unified,
         )

@@ -33,6 +33,21 @@ def test_a_plan_is_two_tables_and_what_to_know(cli, standin):
     assert cli("plan", "--json").json == PLAN
 
 
+def test_a_front_is_a_table_of_its_own(cli, standin, tmp_path):
+    points = [
+        {"by": "nsga2", "makespan": 90.0, "energy": 1234.4, "utilisation": 0.5, "plan": "plan-a"},
+        {"by": "fifo", "makespan": 100.0, "energy": 7.2e6, "utilisation": 0.45},
+    ]
+    standin.answers["plan"] = {**PLAN, "front": points, "by": "pymoo"}
+    file = tmp_path / "tasks.json"
+    file.write_text('{"a": {"command": "true"}}')
+    ran = cli("plan", file, "--objective", "makespan", "--objective", "energy", "--seconds", "4")
+    assert standin.asked("plan")[0].items() >= {"objectives": ["makespan", "energy"], "seconds": 4.0}.items()
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert rows[4] == ["nsga2", "1m30s", "1,234", "J", "50", "%", "plan-a"]
+    assert rows[5] == ["fifo", "1m40s", "2.00", "kWh", "45", "%"]
+
+
 @pytest.mark.parametrize("wrap", [False, True])
 def test_tasks_come_from_a_file_as_for_a_graph(cli, standin, tmp_path, wrap):
     standin.answers["plan"] = PLAN

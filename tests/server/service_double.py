@@ -193,7 +193,11 @@ class ServiceDouble:
         ]
         notes = ("Of 1 the time is assumed: nothing like them has ended yet.",)
         more = end if end < len(names) else None
-        return plans.PlanView(tuple(outcomes), tuple(rows), len(names), more, notes)
+        view = plans.PlanView(tuple(outcomes), tuple(rows), len(names), more, notes=notes)
+        if set(request.objectives) <= {"makespan"}:
+            return view
+        points = (plans.PointView("nsga2", 1.5, 18.04, 0.5, "plan-a"), plans.PointView("fifo", 2.0, 12.0, 0.4))
+        return replace(view, front=points, by="pymoo")
 
     async def forecasts(self, caller: Caller, request: requests.AskForecasts) -> views.ForecastPage:
         self._note(caller)

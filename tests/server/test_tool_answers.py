@@ -245,6 +245,20 @@ async def test_a_plan_is_told_in_short_lines_that_lead_on(connect):
     assert len(text) < 2000
 
 
+async def test_a_front_is_told_point_by_point_with_the_plans_to_submit(connect):
+    async with connect() as client:
+        given = {"a": {"function": "tools.one"}}
+        content, text = await call(client, "plan_tasks", tasks=given, objectives=["makespan", "energy"], seconds=1)
+        refused = await failed(client, "plan_tasks", tasks=given, objectives=["speed"])
+    assert content["by"] == "pymoo"
+    assert content["front"] == [
+        {"by": "nsga2", "makespan_s": 1.5, "energy_j": 18.0, "utilisation_percent": 50.0, "plan": "plan-a"},
+        {"by": "fifo", "makespan_s": 2.0, "energy_j": 12.0, "utilisation_percent": 40.0},
+    ]
+    assert "plan-a" in text
+    assert "energy" in refused
+
+
 async def test_functions_are_told_as_signatures_unless_asked_for_more(connect):
     async with connect() as client:
         short, _ = await call(client, "list_functions")

@@ -17,7 +17,14 @@ from mcp_scheduler.telemetry.declared import declared
 
 def test_a_gpu_is_seen_with_all_its_figures(scenario, watch):
     uuid = scenario.gpu(
-        used=10 * GIB, reserved=600 * MIB, util=40, temperature=55, power=300_000, energy=123_456, recovery=0
+        used=10 * GIB,
+        reserved=600 * MIB,
+        util=40,
+        temperature=55,
+        power=300_000,
+        power_limit=450_000,
+        energy=123_456,
+        recovery=0,
     )
     snapshot = watch().first()
     (gpu,) = snapshot.gpus
@@ -25,6 +32,7 @@ def test_a_gpu_is_seen_with_all_its_figures(scenario, watch):
     assert gpu.label == "h100-80gb"
     assert (gpu.total, gpu.used, gpu.free) == (80 * GIB, 10 * GIB, 70 * GIB - 600 * MIB)
     assert (gpu.utilisation, gpu.temperature, gpu.power, gpu.energy) == (40, 55, 300_000, 123_456)
+    assert gpu.power_limit == 450_000
     assert gpu.healthy
     assert gpu.live
     assert not gpu.unified

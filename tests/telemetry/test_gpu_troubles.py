@@ -216,6 +216,7 @@ def test_without_events_everything_else_works(scenario, watch, call):
     [
         "nvmlSystemGetDriverVersion", "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetUtilizationRates",
         "nvmlDeviceGetTemperature", "nvmlDeviceGetPowerUsage", "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetEnforcedPowerLimit",
         "nvmlDeviceGetMigMode", "nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetTopologyCommonAncestor",
         "nvmlDeviceGetNvLinkState", "nvmlDeviceGetFieldValues", "nvmlDeviceGetRemappedRows",
         "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlShutdown",

@@ -306,6 +306,11 @@ int nvmlDeviceGetTemperature(Device *device, int sensor, unsigned *result) {
 
 int nvmlDeviceGetPowerUsage(Device *device, unsigned *result) { BEGIN(device); return one_number(device, "power", result); }
 
+int nvmlDeviceGetEnforcedPowerLimit(Device *device, unsigned *result) {
+    BEGIN(device);
+    return one_number(device, "power_limit", result);
+}
+
 int nvmlDeviceGetMigMode(Device *device, unsigned *current, unsigned *pending) {
     BEGIN(device);
     int code = one_number(device, "mig", current);

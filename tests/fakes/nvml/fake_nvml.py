@@ -52,7 +52,8 @@ class Scenario:
     # -- devices
 
     def gpu(self, name="NVIDIA H100 80GB HBM3", *, total=80 * GIB, uuid="", **fields) -> str:
-        """Add a GPU; its uuid. Fields: used, reserved, util, bus, temperature, power, energy, mig, recovery, remap."""
+        """Add a GPU; its uuid. Fields: used, reserved, util, bus, temperature, power, power_limit, energy, mig,
+        recovery, remap."""
         index = len(self.gpus)
         uuid = uuid or f"GPU-{index:08x}-1111-2222-3333-{index:012x}"
         fields = {"used": 0, "reserved": 0, "util": 0, "bus": f"0000:{index + 1:02x}:00.0", **fields}

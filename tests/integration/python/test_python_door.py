@@ -535,6 +535,22 @@ async def test_an_order_that_was_found_can_be_submitted(scheduler: Scheduler, tm
     await scheduler.cancel([handle.id])
 
 
+async def test_a_front_has_plans_between_which_to_choose(scheduler: Scheduler) -> None:
+    tasks: dict[str, Any] = {name: {"command": ["sleep", "0.1"]} for name in ("a", "b")}
+    tasks = {"last": {"command": ["sleep", "0.1"], "after": ["a", "b"]}, **tasks}
+    view = await scheduler.plan(tasks, objectives=["makespan", "energy"], seconds=0.8)
+    assert view.by in {"sweep", "pymoo"}
+    assert [one.policy for one in view.outcomes] == ["balanced"]
+    assert view.front[0].makespan <= view.outcomes[0].makespan + 1e-6
+    assert all(one.plan and one.energy > 0 and 0 < one.utilisation <= 1 for one in view.front)
+    for point in view.front:
+        handle = await scheduler.submit_graph(tasks, plan=point.plan)
+        await scheduler.cancel([handle.id])
+    alone = await scheduler.plan({"a": tasks["a"]}, objectives=["energy"], seconds=0.8)
+    assert (alone.by, len(alone.front)) == ("policies", 1)
+    assert "several tasks on one node" in " ".join(alone.notes)
+
+
 async def test_objectives_are_for_tasks_that_are_given(scheduler: Scheduler) -> None:
     with pytest.raises(errors.InvalidRequest, match="not submitted yet"):
         await scheduler.plan(objectives=["makespan"])
