@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 
 from campaigns.disk import Disk, Fault
@@ -59,8 +60,9 @@ class Course:
     violations: list[str] = field(default_factory=list[str])
 
 
-def campaign(house: House, every: int, seed: int, recovery: float = RECOVERY) -> Verdict:
-    """Every `every`-th operation of the scenario, from a random first one on, for each kind of fault."""
+def campaign(house: House, every: int, seed: int, recovery: float = RECOVERY, seconds: float = inf) -> Verdict:
+    """Every `every`-th operation of the scenario, from a random first one on, for each kind of fault, in random order;
+    after so many `seconds` no more are dealt."""
     homes = house.folder / "homes"
     homes.mkdir()
     disk = Disk(house.folder, homes)
@@ -70,14 +72,18 @@ def campaign(house: House, every: int, seed: int, recovery: float = RECOVERY) ->
         disk.order(Fault.ONCE, at=0)  # nothing is hit, all is counted
         course.violations += [f"without any fault: {sentence}" for sentence in play.through(None)]
         course.operations = disk.orders.count
-        for kind, at in _hits(course.operations, every, Random(seed)):
+        hits = list(_hits(course.operations, every, Random(seed)))
+        Random(f"{seed} order").shuffle(hits)
+        for kind, at in hits:
+            if time.monotonic() - begun > seconds:
+                break
             _one(play, disk, kind, at, course, recovery)
     course.violations += [f"left over: {process}" for process in house.left_over()]
     return Verdict(
         {
             "seed": seed,
             "operations of the scenario": course.operations,
-            "faults dealt": f"{course.dealt.total()}: {_told(course.dealt)}",
+            "faults dealt": f"{course.dealt.total()} (of {len(hits)} chosen): {_told(course.dealt)}",
             "what came of them": _told(course.tally),
             "slowest recovery": f"{course.slowest:.2f} s",
             "broken": len(course.violations),
@@ -111,9 +117,10 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m campaigns.syscalls", description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="hit every n-th operation")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=inf, help="deal no more faults after so many")
     given = parser.parse_args()
     with opened(SETTINGS) as house:
-        verdict = campaign(house, given.every, given.seed)
+        verdict = campaign(house, given.every, given.seed, seconds=given.seconds)
     print(table(verdict.figures.items()))
     for violation in verdict.violations[:50]:
         print(f"BROKEN: {violation}")

@@ -4,11 +4,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.errors import InvariantBroken
+from mcp_scheduler.policies.catalogue import BUILT_IN
 from tests.simulation.campaign import walk
 from tests.simulation.faults import FAULTS, ignored_backoff, no_capacity_check, no_fencing
 from tests.simulation.machine import Machine, Plain
 from tests.simulation.sim import Sim
-from tests.simulation.wanted import Fate, Wanted
+from tests.simulation.wanted import FIRST_COMMAND, Fate, Wanted
 
 GATE = settings(
     max_examples=150,
@@ -88,7 +89,33 @@ def test_a_wish_that_is_durable_is_carried_out_by_the_next_engine():
     a_call_is_cancelled_and_the_engine_dies()
 
 
+def a_timed_command_stands_still_when_its_time_would_be_up():
+    """And its begin may be reported after it has stood still."""
+    for is_told_late in (False, True):
+        sim = Sim()
+        sim.resize(2)
+        sim.choose(list(BUILT_IN).index("time_slice"))
+        sim.submit([Wanted(shape=12)])
+        sim.begin([0])
+        sim.hang(0)
+        began = sim.now
+        if not is_told_late:
+            sim.deliver(10)
+        sim.submit([Wanted(shape=FIRST_COMMAND), Wanted(shape=FIRST_COMMAND)])
+        for _ in range(5):
+            sim.wait(10.0)
+            sim.begin([0, 1])
+            if sim.now > began + 15.0:
+                sim.deliver(10)
+        sim.drain()
+
+
+def test_the_time_of_a_command_that_stands_still_is_not_up():
+    a_timed_command_stands_still_when_its_time_would_be_up()
+
+
 STORIES = (
+    a_timed_command_stands_still_when_its_time_would_be_up,
     a_timed_call_hangs_and_the_disk_is_full,
     a_copy_wins_and_the_engine_dies,
     a_copy_fails_while_the_other_one_runs,
