@@ -59,7 +59,7 @@ async def ours(shape: str) -> float:
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         async with Scheduler.open(home, functions=[HERE / "calls.py"]) as scheduler:
             # Every slot has a warm worker, as a pool's workers are there before the clock starts.
-            warm = [{"function": "calls.nap", "arguments": {"seconds": 0.2}}] * (2 if shape == "graph" else SLOTS)
+            warm = [{"function": "calls.nap", "arguments": {"seconds": 1.0}}] * (2 if shape == "graph" else SLOTS)
             await scheduler.gather(await scheduler.submit_many(warm))
             await scheduler.gather(await scheduler.submit_many([{"function": "calls.noop"}] * 20))
             start = time.perf_counter()
@@ -78,7 +78,7 @@ async def pool(shape: str) -> float:
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
 
     with ProcessPoolExecutor(2 if shape == "graph" else SLOTS) as executor:
-        list(executor.map(nap, [0.2] * SLOTS))
+        list(executor.map(nap, [1.0] * SLOTS))
         start = time.perf_counter()
         if shape == "graph":
             _by_hand(executor)

@@ -18,7 +18,7 @@ from mcp_scheduler.core.task import Kind
 from mcp_scheduler.executors.local.executor import LocalExecutor
 from mcp_scheduler.executors.local.folders import Folders
 from mcp_scheduler.executors.local.inputs import LocalInputs
-from mcp_scheduler.executors.local.limits import Limits
+from mcp_scheduler.executors.local.limits import Limits, idle_of
 from mcp_scheduler.executors.local.outputs import LocalOutputs
 from mcp_scheduler.forecast.anomalies import Anomalies
 from mcp_scheduler.forecast.book import Book
@@ -75,7 +75,7 @@ class Engine:
         self._executor = LocalExecutor(
             folders,
             self._clock,
-            _limits(pool),
+            limits_of(pool),
             visibility=lambda devices: self._gpus.visibility(devices) if pool.gpus or devices else {},
         )
         watch, payloads = Watch(), Payloads(self._store, outputs)
@@ -224,11 +224,13 @@ def _policies(queue: Queue) -> Policies:
     return Policies(tau=queue.ageing, steepness=queue.steepness, quantum=queue.quantum, others=others, flaws=flaws)
 
 
-def _limits(pool: Pool) -> Limits:
+def limits_of(pool: Pool) -> Limits:
+    """What the settings say to the local executor."""
     return Limits(
         grace=pool.grace,
         head=pool.output_head,
         tail=pool.output_tail,
+        idle=idle_of(pool.cpus),
         idle_seconds=pool.idle_workers,
         calls=pool.calls_per_worker,
         growth=pool.worker_growth,

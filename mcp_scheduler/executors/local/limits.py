@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 
 MIB = 1 << 20
 
 
-def _idle_default() -> int:
-    return (os.cpu_count() or 1) + 1
+def idle_of(cpus: float | None = None) -> int:
+    """As many warm workers as can be at work at once on so many CPUs (by default the host's), and one."""
+    return math.ceil(cpus or os.cpu_count() or 1) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Limits:
     grace: float = 5.0
     head: int = MIB
     tail: int = MIB
-    idle: int = field(default_factory=_idle_default)
+    idle: int = field(default_factory=idle_of)
     idle_seconds: float = 300.0
     calls: int = 20_000
     growth: int = 1 << 30
