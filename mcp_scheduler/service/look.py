@@ -17,7 +17,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import Kind, Status, Task
+from mcp_scheduler.core.task import Extras, Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
 from mcp_scheduler.service import copies
 from mcp_scheduler.service.alerts import distrust, pool_of
@@ -30,6 +30,7 @@ from mcp_scheduler.views import AttemptView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
 _KEPT: Final = 20_000
+_VIEWS: Final = 2_000  # of ended tasks that are at hand
 _SHOWN: Final = 3  # names in a sentence
 _GOES_ON: Final = (State.QUEUED, State.RUNNING)  # whatever went wrong before
 _PLAIN: Final = {
@@ -60,6 +61,16 @@ class LastRun:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ending:
+    """The view of an ended task, and what it was made of."""
+
+    status: Status
+    extras: Extras
+    run: LastRun | None
+    view: TaskView
+
+
 class Look:
     """Builds views from memory; only the details of old tasks come from the store."""
 
@@ -72,6 +83,7 @@ class Look:
         self.outlook = Outlook(cluster, clock)
         self._runs: OrderedDict[str, LastRun] = OrderedDict()
         self._started: dict[AttemptId, float] = {}
+        self._ended: OrderedDict[str, Ending] = OrderedDict()
 
     def committed(self, changes: Changes) -> None:
         """Remember the last run of what has ended."""
@@ -106,6 +118,34 @@ class Look:
         detail: bool = False,
     ) -> TaskView:
         """The view of one task. `result` and `attempts` are what the store knows, where that was asked for."""
+        if task.status.state in FINAL and result is None and attempts is None and not (duplicate or detail):
+            return self._as_ended(task)
+        return self._view(task, result, attempts, duplicate=duplicate, detail=detail)
+
+    def _as_ended(self, task: Task) -> TaskView:
+        """What has ended is looked at again and again, and is always the same: until it is run again, its rollback goes
+        on, or what is known of its last run is forgotten."""
+        run = self._runs.get(task.id)
+        known = self._ended.get(task.id)
+        is_same = known is not None and known.status is task.status and known.extras is task.extras and known.run is run
+        if known is None or not is_same:
+            view = self._view(task, None, None, duplicate=False, detail=False)
+            if not isinstance(view.result, str | int | float | None):
+                return view  # whoever gets a list or a mapping may change it
+            known = self._ended[task.id] = Ending(task.status, task.extras, run, view)
+            if len(self._ended) > _VIEWS:
+                self._ended.popitem(last=False)
+        return known.view
+
+    def _view(
+        self,
+        task: Task,
+        result: Result | None,
+        attempts: list[AttemptRow] | None,
+        *,
+        duplicate: bool,
+        detail: bool,
+    ) -> TaskView:
         status = task.status
         run = self._runs.get(task.id)
         attempt = self._cluster.attempt_of(task) if status.state is State.RUNNING else None

@@ -117,3 +117,9 @@ def leave_something(path: str) -> None:
     """Leaves a file and fails."""
     Path(path).write_text("left")
     raise ValueError("no")
+
+
+@function
+def listed(count: int) -> list[int]:
+    """Numbers in a list."""
+    return list(range(count))

@@ -510,8 +510,9 @@ async def test_an_order_that_was_found_can_be_submitted(scheduler: Scheduler, tm
     """What needs all cpus waits for whatever took one of them before: it goes first in an order that ends sooner."""
     cpus = (await scheduler.load()).nodes[0].total["cpus"]
     for name, seconds in (("quick", 0.01), ("slow", 0.4)):
-        (tmp_path / name).write_text(f"sleep {seconds}")
-    quick, slow = ({"command": ["bash", str(tmp_path / name)]} for name in ("quick", "slow"))
+        (tmp_path / name).write_text(f"#!/bin/sh\nsleep {seconds}\n")  # programs of their own: each has its forecast
+        (tmp_path / name).chmod(0o755)
+    quick, slow = ({"command": [str(tmp_path / name)]} for name in ("quick", "slow"))
     await scheduler.gather(await scheduler.submit_many([quick, slow] * 2), LIMIT)  # now it is known how long they take
     tasks: dict[str, Any] = {
         "short": dict(quick),
@@ -587,3 +588,11 @@ async def test_what_is_decided_and_learnt_can_be_asked_for(scheduler: Scheduler)
     page = await scheduler.forecasts("add")
     assert {one.quantity for one in page.forecasts} >= {"seconds"}
     assert all(one.runs > 0 for one in page.forecasts)
+
+
+async def test_whoever_gets_a_result_may_change_it_and_nobody_else_sees_that(scheduler: Scheduler) -> None:
+    handle = await scheduler.submit("listed", count=3)
+    mine = await handle.result()
+    mine.append("mine")
+    page = await scheduler.list(name="listed", limit=1)
+    assert [await handle.result(), page.tasks[0].result] == [[0, 1, 2], [0, 1, 2]]
