@@ -42,6 +42,7 @@ from mcp_scheduler.service import Service
 from mcp_scheduler.service.adapting import Adapting
 from mcp_scheduler.service.snapshots import Snapshots
 from mcp_scheduler.settings import Pool, Queue, Settings, load
+from mcp_scheduler.store.booting import no_collection
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor
@@ -145,7 +146,8 @@ class Engine:
             log.warning(
                 "The last engine of this home did not close it: %d attempts were under way.", len(boot.attempts)
             )
-        self._cluster.load(boot.tasks, boot.attempts, boot.next_seq, boot.latest)
+        with no_collection():
+            self._cluster.load(boot.tasks, boot.attempts, boot.next_seq, boot.latest)
         for state, count in (await self._store.counts()).items():
             self._cluster.gone[state] = count - self._cluster.counts[state]
         self._cluster.set_node(self._sensor.node())
@@ -157,7 +159,8 @@ class Engine:
         with_processes = [attempt for attempt in boot.attempts if attempt.id.task not in leases]
         await self._executor.recover(with_processes, terms)
         await self._inputs.sweep(self._store.tasks, {str(attempt.id) for attempt in with_processes})
-        self._cluster.rebuild()
+        with no_collection():
+            self._cluster.rebuild()
         await self.service.load_drains()
         await self.service.load_policy()
         await self.service.load_pause()

@@ -38,7 +38,7 @@ def boot(connection: Connection, book: TermsBook, *, clean: bool) -> Boot:
     kept = book.read(connection)  # known while the tasks are built; then the tasks keep what they use
     reader = TaskReader(book.by_row)
     found: list[Task] = []
-    with _no_collection():
+    with no_collection():
         # Straight from the driver: rows of SQLAlchemy would take as long as the tasks themselves.
         text = str(_UNFINISHED.compile(dialect=sqlite.dialect()))
         with closing(raw(connection).execute(text)) as cursor:
@@ -54,7 +54,7 @@ def boot(connection: Connection, book: TermsBook, *, clean: bool) -> Boot:
 
 
 @contextmanager
-def _no_collection() -> Generator[None]:
+def no_collection() -> Generator[None]:
     """Millions of new objects, none of them garbage: looking for some would take a third of the time."""
     was = gc.isenabled()
     gc.disable()
