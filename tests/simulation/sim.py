@@ -397,6 +397,20 @@ class Sim:
                 lost = status.state is State.SUCCEEDED and all(map(self.twins.goes, left))
                 assert lost or not left, f"{name} has ended and is alive."
 
+    def _let_all_end(self) -> None:
+        """Whatever runs, as far as it ends by itself, and what is started in its place."""
+        for _ in range(40):
+            if self.world.inbox:  # a turn without news would look at reservations again and again
+                self.deliver(10_000)
+            self.begin(range(len(self.world.slots)))
+            for attempt in list(self.world.alive):
+                still = attempt in self.world.turns.still
+                if attempt in self.world.stopping or not (still or self._must_be_stopped(attempt)):
+                    self.world.end(attempt, Outcome(seconds=0.001), self.now)
+            self.check()
+            if not self.world.inbox and not self.world.slots:
+                break
+
     def drain(self) -> None:
         """Nothing is in the way any more: everything ends, or is stopped because that was asked for."""
         self.resize(CPUS)
@@ -407,17 +421,7 @@ class Sim:
         for _ in range(300):  # looks at reservations among them
             if held := [name for name in self.known if self._stored(name).state is State.HELD]:
                 self.turn([UpdateAsked(tuple(held), Action.RESUME)], OK)
-            for _ in range(40):
-                if self.world.inbox:  # a turn without news would look at reservations again and again
-                    self.deliver(10_000)
-                self.begin(range(len(self.world.slots)))
-                for attempt in list(self.world.alive):
-                    still = attempt in self.world.turns.still
-                    if attempt in self.world.stopping or not (still or self._must_be_stopped(attempt)):
-                        self.world.end(attempt, Outcome(seconds=0.001), self.now)
-                self.check()
-                if not self.world.inbox and not self.world.slots:
-                    break
+            self._let_all_end()
             due = self.cluster.next_due()
             if due is None:
                 break
