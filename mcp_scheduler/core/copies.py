@@ -10,6 +10,7 @@ none is added: the reason of a running task tells that, and so it is known to th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -125,12 +126,8 @@ def lost(draft: Draft, event: Ended) -> None:
         draft.settle(attempt)
         return
     task, slot = cluster.tasks[attempt.task], cluster.slots[cluster.slot_of[attempt]]
-    told = event.outcome
-    outcome = Outcome(
-        Reason.CANCELLED, BEATEN, exit_code=told.exit_code, signal=told.signal, seconds=told.seconds,
-        memory_peak=told.memory_peak, stdout_bytes=told.stdout_bytes, stderr_bytes=told.stderr_bytes,
-        fingerprint=told.fingerprint, device_peak=told.device_peak,
-    )  # fmt: skip
+    beaten = replace(event.outcome, reason=Reason.CANCELLED, error=BEATEN)
+    outcome = replace(beaten, result=None, result_file="", result_size=0)
     charging.end(cluster, task, attempt, outcome.seconds, draft.now)
     draft.leave_slot(attempt)
     draft.end(Ended(attempt, event.at, outcome))

@@ -39,7 +39,7 @@ def ended(draft: Draft, task: Task, slot: Slot, began: float, reason: Reason | N
     elif reason in _CLEARED and breakers.known:
         for place in (*_devices(slot), (slot.node, "")):
             if breakers.did_well(place, task.terms.target, draft.now):
-                _open(draft.cluster, place)
+                _loosen(draft.cluster, place, Guard.NONE)
 
 
 def began(draft: Draft, slot: Slot) -> None:
@@ -67,10 +67,10 @@ def look(draft: Draft) -> None:
     for place in cluster.breakers.due(draft.now):
         if cluster.breakers.trust(place) is Trust.SHUT:
             cluster.breakers.try_again(place)
-            _on_probation(cluster, place)
+            _loosen(cluster, place, Guard.ONE)
         elif _is_in_use(cluster, place):
             cluster.breakers.open(place, draft.now)
-            _open(cluster, place)
+            _loosen(cluster, place, Guard.NONE)
         else:
             cluster.breakers.try_again(place)
 
@@ -80,7 +80,7 @@ def lift(cluster: Cluster, node: str, device: str, now: float) -> None:
     place = (node, device)
     if cluster.breakers.trust(place) is not Trust.TRUSTED:
         cluster.breakers.open(place, now)
-        _open(cluster, place)
+        _loosen(cluster, place, Guard.NONE)
     cluster.breakers.known.pop(place, None)
 
 
@@ -99,7 +99,7 @@ def _shut(draft: Draft, place: Place, breaker: Breaker, needs: Needs) -> None:
     if not device and _is_lone(cluster, room, needs):
         if breaker.trust is Trust.PROBATION:
             cluster.breakers.open(place, draft.now)
-            _open(cluster, place)
+            _loosen(cluster, place, Guard.NONE)
         breaker.lone = True
         return
     cluster.breakers.shut(place, draft.now)
@@ -112,25 +112,15 @@ def _shut(draft: Draft, place: Place, breaker: Breaker, needs: Needs) -> None:
         room.changed()
 
 
-def _on_probation(cluster: Cluster, place: Place) -> None:
+def _loosen(cluster: Cluster, place: Place, guard: Guard) -> None:
+    """The place is used again: by one task at a time (`ONE`), or as ever (`NONE`)."""
     node, device = place
     room = cluster.rooms[node]
     if device:
         room.devices.release(device, CAUSE)
-        room.devices.set_probation(device, on=True)
+        room.devices.set_probation(device, on=guard is Guard.ONE)
     else:
-        room.guard = Guard.ONE
-        room.changed()
-
-
-def _open(cluster: Cluster, place: Place) -> None:
-    node, device = place
-    room = cluster.rooms[node]
-    if device:
-        room.devices.release(device, CAUSE)
-        room.devices.set_probation(device, on=False)
-    else:
-        room.guard = Guard.NONE
+        room.guard = guard
         room.changed()
 
 
