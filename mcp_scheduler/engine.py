@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any, Self
 
+from mcp_scheduler.collection import no_collection
 from mcp_scheduler.core.breakers import Breakers
 from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.changes import Changes
@@ -42,7 +43,6 @@ from mcp_scheduler.service import Service
 from mcp_scheduler.service.adapting import Adapting
 from mcp_scheduler.service.snapshots import Snapshots
 from mcp_scheduler.settings import Pool, Queue, Settings, load
-from mcp_scheduler.store.booting import no_collection
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor

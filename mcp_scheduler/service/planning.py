@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from time import monotonic
 from typing import Final, NamedTuple
 
 from mcp_scheduler import errors
+from mcp_scheduler.collection import no_collection
 from mcp_scheduler.core.events import Group, Submitted
 from mcp_scheduler.core.policy import Policy
 from mcp_scheduler.core.states import FINAL, State
@@ -266,7 +265,7 @@ def _futures(
     """In a thread. Each policy has its part of the time that is left."""
     found: list[Forecourse] = []
     over = monotonic() + seconds
-    with _uncollected():
+    with no_collection():
         for place, policy in enumerate(policies):
             begin = monotonic()
             until = begin + max(0.0, over - begin) / (len(policies) - place)
@@ -277,7 +276,7 @@ def _futures(
 def _tried(taken: Snapshot, policy: Policy, events: Sequence[Submitted]) -> list[Forecourse]:
     """In a thread. The same tasks in several orders, all together in the time of one plan."""
     over = monotonic() + SECONDS
-    with _uncollected():
+    with no_collection():
         return [DryRun(taken, policy, event).finish(over) for event in events]
 
 
@@ -293,19 +292,6 @@ def _about(points: Sequence[PointView], futures: Sequence[Forecourse], by: str) 
         yield f"Cut, and so not in the front: {', '.join(cut)}."
     if others := [one.by for one in points if not one.plan]:
         yield f"Without a plan: only another policy does it ({', '.join(others)})."
-
-
-@contextmanager
-def _uncollected() -> Generator[None]:
-    """What a dry run makes would set off whole collections, in which the engine's loop stands still as well: a tenth of
-    a second each. They can wait for two seconds."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _outcomes(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects import sqlite
 
+from mcp_scheduler.collection import no_collection
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.task import Task
@@ -51,18 +50,6 @@ def boot(connection: Connection, book: TermsBook, *, clean: bool) -> Boot:
         for task, number, slot, node, at, devices in connection.execute(_OPEN).all()
     ]
     return Boot(tasks=found, attempts=under_way, next_seq=next_seq(connection), clean=clean)
-
-
-@contextmanager
-def no_collection() -> Generator[None]:
-    """Millions of new objects, none of them garbage: looking for some would take a third of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def next_seq(connection: Connection) -> int:
