@@ -4,16 +4,13 @@ table of guesses that competes with the others, or that the oldest runs should b
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
-import os
-import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
 from mcp_scheduler.forecast.book import Book, Key
+from mcp_scheduler.runtime import child
 
 log = logging.getLogger("mcp_scheduler.training")
 
@@ -52,27 +49,8 @@ class Training:
         asked = self._asked()
         if not asked:
             return 0
-        text = json.dumps({"series": asked}).encode()
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mcp_scheduler.training",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env=os.environ | _ONE_THREAD,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(_LONGEST):
-                out, err = await child.communicate(text)
-        except TimeoutError:
-            log.warning("Training took more than %.0f s and was ended.", _LONGEST)
-            return 0
-        finally:
-            if child.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
-        if child.returncode:
-            log.warning("Training failed: %s", err.decode(errors="replace")[-500:])
-            return 0
-        return self._take(json.loads(out)["series"])
+        found = await child.ask("mcp_scheduler.training", {"series": asked}, _LONGEST, "Training", _ONE_THREAD)
+        return 0 if found is None else self._take(found["series"])
 
     def _asked(self) -> list[dict[str, Any]]:
         """Histories of names and their classes; buckets of sizes have too little to tell."""

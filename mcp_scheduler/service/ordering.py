@@ -6,12 +6,7 @@ however they end; among those that wait for nobody the policy decides as ever.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import logging
 import os
-import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,13 +17,12 @@ from mcp_scheduler.core.events import Submitted
 from mcp_scheduler.core.ids import SUFFIX_LENGTH, make_id
 from mcp_scheduler.core.task import NO_EXTRAS, Extras, Needs, Task
 from mcp_scheduler.requests import Caller, TaskSpec
+from mcp_scheduler.runtime import child
 from mcp_scheduler.searching.links import links
 from mcp_scheduler.searching.problem import Demand, Problem
 from mcp_scheduler.service.references import names_in
 from mcp_scheduler.simulation.dry_run import Forecourse, Run
 from mcp_scheduler.simulation.snapshot import Snapshot
-
-log = logging.getLogger("mcp_scheduler.plans")
 
 KEPT: Final = 50  # plans that can be submitted
 _START: Final = 2.0  # seconds beyond its time that the child may take to begin and to end
@@ -157,26 +151,7 @@ async def ask(
     """What a child process finds in so much time, beginning with these starts. None, and a line in the log, if it
     fails."""
     told = {"problem": question.problem.told(), "given": given, "for": seconds, **more}
-    text = json.dumps(told).encode()
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mcp_scheduler.searching",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(seconds + _START):
-            out, err = await child.communicate(text)
-    except TimeoutError:
-        log.warning("The search for an order did not end in %.0f s and was ended.", seconds + _START)
-        return None
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-    if child.returncode:
-        log.warning("The search for an order failed: %s", err.decode(errors="replace")[-500:])
-        return None
-    return json.loads(out)
+    return await child.ask("mcp_scheduler.searching", told, seconds + _START, "The search for an order")
 
 
 def in_order(question: Question, starts: Sequence[float], event: Submitted) -> tuple[Submitted, dict[str, list[str]]]:
