@@ -61,8 +61,13 @@ def _gathered(root: int, children: Callable[[int], Iterable[tuple[int, Member]]]
 
 def is_stopped(pid: int) -> bool:
     """Whether a signal has stopped this process (state T), or a debugger holds it. One that is gone is not."""
-    fields = _stat(pid)
-    return bool(fields) and fields[0] in "Tt"
+    try:
+        # Asked for every running task that is looked at: a path object would take five times as long.
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            state = file.read(512).rpartition(b")")[2][1:2]
+    except OSError:
+        return False
+    return state in (b"T", b"t")
 
 
 def _children(pid: int) -> list[int]:
