@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
+from python_door import FUNCTIONS, LIMIT, call
 
 from mcp_scheduler import Scheduler, errors, views
-from mcp_scheduler.lease import LeaseLost
 from mcp_scheduler.scheduler import TaskFailed
 
-HERE = Path(__file__).parent
-FUNCTIONS = HERE / "python_door_functions.py"
-LIMIT = 30.0
-
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def scheduler() -> AsyncIterator[Scheduler]:
-    with TemporaryDirectory(prefix="door-") as home:
-        async with Scheduler.open(home, functions=[FUNCTIONS], principal="tester") as opened:
-            yield opened
-
-
-def call(name: str) -> str:
-    return f"python_door_functions.{name}"
 
 
 async def test_a_result_comes_back(scheduler: Scheduler) -> None:
@@ -81,15 +58,6 @@ async def test_results_flow_through_a_graph(scheduler: Scheduler) -> None:
         }
     )
     assert sorted(await handle.result(LIMIT)) == [2, 12, 14]
-
-
-async def test_a_map_is_reduced_and_its_results_are_paged(scheduler: Scheduler) -> None:
-    reduce = {"function": call("total"), "arguments": {"numbers": {"$result": "items"}}}
-    handle = await scheduler.map(call("add"), list(range(20)), argument="a", reduce=reduce)
-    results = await handle.result(LIMIT)
-    assert results[-1] == sum(range(1, 21))
-    page = await scheduler.read(handle.id, "result", path="[0:3]")
-    assert page.text == "[1, 2, 3]"
 
 
 async def test_a_repeated_key_is_the_same_task_and_other_content_a_conflict(scheduler: Scheduler) -> None:
@@ -283,63 +251,6 @@ async def test_settings_that_make_no_sense_are_named(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_lease_is_held_by_one_until_its_block_ends(scheduler: Scheduler) -> None:
-    cpus = (await scheduler.load()).nodes[0].total["cpus"]
-    fences: list[int] = []
-
-    async def hold() -> None:
-        async with scheduler.lease(cpus=cpus, ttl=30.0) as held:
-            assert (await scheduler.load()).nodes[0].reserved["cpus"] == cpus
-            fences.append(held.fence)
-
-    async with asyncio.timeout(LIMIT):
-        await asyncio.gather(hold(), hold(), hold())
-    assert fences == sorted(set(fences))
-    assert (await scheduler.load()).nodes[0].reserved["cpus"] == 0
-
-
-async def test_a_lease_is_renewed_as_long_as_its_block_goes_on(scheduler: Scheduler) -> None:
-    async with asyncio.timeout(LIMIT), scheduler.lease(cpus=1, ttl=0.6) as held:
-        first = await scheduler.get(held.id)
-        while (now := await scheduler.get(held.id)).due < first.due + 0.8:  # type: ignore[union-attr,operator]
-            assert now.state == "running"
-            await asyncio.sleep(0.05)  # it takes longer than the first ttl
-    assert (await scheduler.get(held.id)).state == "succeeded"
-
-
-async def test_a_lease_that_somebody_takes_away_is_told_as_lost(scheduler: Scheduler) -> None:
-    with pytest.raises(LeaseLost, match="was lost: has already ended: cancelled"):  # noqa: PT012 - at the block's end
-        async with scheduler.lease(cpus=1, ttl=0.3) as held:
-            await scheduler.cancel([held.id])
-            await asyncio.wait_for(held.lost.wait(), LIMIT)
-
-
-async def test_a_lease_that_is_not_granted_is_not_wanted_any_more_when_its_caller_leaves(scheduler: Scheduler) -> None:
-    cpus = (await scheduler.load()).nodes[0].total["cpus"]
-    async with scheduler.lease(cpus=cpus):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1), scheduler.lease(cpus=1, options={"name": "impatient"}):
-                raise AssertionError("granted, though nothing is free")
-    page = await scheduler.list(name="impatient")
-    assert [task.state for task in page.tasks] == ["cancelled"]
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"needs": {}}, "would hold nothing"),
-        ({"needs": {"cpus": 1}, "retry": 3}, "`retry` belongs to work that runs"),
-        ({"needs": {"cpus": 1}, "env": {"A": "b"}}, "`env` belongs to a command"),
-        ({"needs": {"cpus": 100_000}}, "No node is large enough"),
-    ],
-)
-async def test_a_lease_that_makes_no_sense_is_refused(
-    scheduler: Scheduler, fields: dict[str, object], said: str
-) -> None:
-    with pytest.raises(errors.InvalidRequest, match=said):
-        await scheduler.submit_many([{"lease": True, **fields}])
-
-
 async def test_a_paused_queue_takes_work_and_starts_none(scheduler: Scheduler) -> None:
     assert (await scheduler.pause()).paused
     handle = await scheduler.submit(call("add"), a=1)
@@ -348,227 +259,6 @@ async def test_a_paused_queue_takes_work_and_starts_none(scheduler: Scheduler) -
     assert any("paused" in alert for alert in (await scheduler.load()).alerts)
     assert not (await scheduler.resume()).paused
     assert await handle.result(LIMIT) == 2
-
-
-async def test_a_map_in_chunks_repeats_the_items_that_failed_and_its_reduce_sees_all(
-    scheduler: Scheduler, tmp_path: Path
-) -> None:
-    log = tmp_path / "log"
-    mapped = await scheduler.map(
-        call("picky"),
-        [{"n": number, "log": str(log)} for number in range(25)],
-        chunk=10,
-        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}},
-    )
-    assert await mapped.result(LIMIT) == [*range(25), sum(range(25))]
-    assert sorted(map(int, log.read_text().split())) == sorted([*range(25), *range(0, 25, 7)])
-    group = await scheduler.get(mapped.id)
-    assert isinstance(group, views.GroupView)
-    assert (group.size, group.items, group.items_done, group.chunk) == (4, 25, 25, 10)
-    later = await scheduler.submit(call("total"), numbers={"$result": mapped.id, "path": "[:25]"})
-    assert await later.result(LIMIT) == sum(range(25))
-
-
-async def test_a_chunk_that_fails_has_the_results_of_its_other_items(scheduler: Scheduler) -> None:
-    mapped = await scheduler.map(call("add"), [{"a": 1}, {"a": 2}, {"a": 3, "b": 10**400}], chunk="auto")
-    assert await mapped.result(LIMIT) == [2, 3, 3 + 10**400]
-    mapped = await scheduler.map(call("fail"), ["x", "y"], argument="text", chunk=2)
-    with pytest.raises(TaskFailed, match="2 of 2 items failed; item 0: ValueError: x"):
-        await mapped.result(LIMIT)
-    assert await scheduler.full_result(mapped.id) == [{"$error": "ValueError: x"}, {"$error": "ValueError: y"}]
-    page = await scheduler.read(mapped.id, "result", path='[1]."$error"')
-    assert page.text == "ValueError: y"
-
-
-async def test_items_go_through_stages_and_one_that_fails_stops_no_other(scheduler: Scheduler) -> None:
-    mapped = await scheduler.map(
-        call("check"),
-        [1, 2, -3, 4],
-        argument="n",
-        stages=[
-            {"function": call("add"), "arguments": {"a": {"$result": "previous"}, "b": {"$item": True}}},
-            {"command": [sys.executable, "-c", "import sys; print(sys.argv[1])", {"$result": "previous"}]},
-        ],
-    )
-    with pytest.raises(TaskFailed, match="-3 is negative"):
-        await mapped.result(LIMIT)
-    results = await scheduler.full_result(mapped.id)
-    assert [one and one["stdout_tail"] for one in results] == ["2\n", "4\n", None, "8\n"]
-    group = await scheduler.get(mapped.id)
-    assert isinstance(group, views.GroupView)
-    assert (group.size, group.items, group.items_done, group.stages_done) == (12, 4, 3, (3, 3, 3))
-    assert group.counts == {"succeeded": 9, "failed": 1, "skipped": 2}
-    later = await scheduler.submit_many([{"function": call("add"), "arguments": {"a": 1}, "after": [mapped.id]}])
-    view = await later[0].wait(LIMIT)
-    assert view.state == "skipped"
-
-
-async def test_chunks_go_through_stages_and_the_items_of_one_that_failed_go_on(scheduler: Scheduler) -> None:
-    mapped = await scheduler.map(
-        call("check"),
-        [1, 2, -3, 4, 5],
-        argument="n",
-        chunk=2,
-        stages=[{"function": call("add"), "arguments": {"a": {"$result": "previous"}, "b": 10}}] * 2,
-    )
-    with pytest.raises(TaskFailed, match="1 of 2 items failed; item 2: ValueError: -3 is negative"):
-        await mapped.result(LIMIT)
-    assert await scheduler.full_result(mapped.id) == [21, 22, {"$error": "ValueError: -3 is negative"}, 24, 25]
-    whole = await scheduler.map(
-        call("check"),
-        list(range(9)),
-        argument="n",
-        chunk=4,
-        stages=[{"function": call("add"), "arguments": {"a": {"$result": "previous"}, "b": 10}}],
-        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}},
-    )
-    assert await whole.result(LIMIT) == [*range(10, 19), sum(range(10, 19))]
-    later = await scheduler.submit(call("total"), numbers={"$result": whole.id, "path": "[:9]"})
-    assert await later.result(LIMIT) == sum(range(10, 19))
-
-
-async def test_a_reduce_with_a_fan_in_begins_before_all_items_have_ended(scheduler: Scheduler, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    here = [str(tmp_path)] * 4
-    mapped = await scheduler.map(
-        call("wait_for_file"),
-        [*here, str(log)],  # the last item ends only when the first fold has been done
-        argument="path",
-        options={"needs": {"cpus": 0.1}},
-        reduce={
-            "function": call("chain"),
-            "arguments": {"parts": {"$result": "items"}, "log": str(log)},
-            "needs": {"cpus": 0.1},
-            "fan_in": 2,
-        },
-    )
-    assert await mapped.result(LIMIT) == [*["seen"] * 5, "(((seen+seen)+(seen+seen))+(seen))"]
-    group = await scheduler.get(mapped.id)
-    assert isinstance(group, views.GroupView)
-    assert (group.size, group.items, group.items_done) == (10, 5, 5)
-    failed = await scheduler.map(
-        call("check"),
-        [1, -2, 3],
-        argument="n",
-        reduce={"function": call("total"), "arguments": {"numbers": {"$result": "items"}}, "fan_in": 2},
-    )
-    with pytest.raises(TaskFailed, match="-2 is negative"):
-        await failed.result(LIMIT)
-    assert (await scheduler.full_result(failed.id))[-1] is None
-
-
-async def test_a_chunk_that_takes_longer_than_it_should_is_done_in_parts(scheduler: Scheduler, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    cpus = (await scheduler.load()).nodes[0].total["cpus"]
-    numbers = list(range(int(32 * cpus)))  # so that there are some in each chunk
-    fixed = {"n": {"$item": True}, "log": str(log)}
-    mapped = await scheduler.map(call("slow"), numbers, chunk="50ms", options={"arguments": fixed})
-    assert await mapped.result(LIMIT) == numbers
-    assert sorted(map(int, log.read_text().split())) == numbers, "nothing is done twice"
-    group = await scheduler.get(mapped.id, detail=True)
-    assert isinstance(group, views.GroupView)
-    assert group.chunk == 8
-    assert max(task.attempt for task in group.tasks) > 1
-    with pytest.raises(errors.InvalidRequest, match="A chunk takes from 50ms to 1d"):
-        await scheduler.map(call("slow"), [1], argument="n", chunk="1ms")
-
-
-async def test_a_command_runs_as_the_ranks_of_a_gang(scheduler: Scheduler) -> None:
-    program = "import os; os.write(1, os.environ['RANK'].encode())"
-    (handle,) = await scheduler.submit_many([{"command": [sys.executable, "-c", program], "ranks": 3}])
-    assert sorted((await handle.result(LIMIT))["stdout_tail"]) == ["0", "1", "2"]
-    with pytest.raises(errors.InvalidRequest, match="`ranks` belongs to a command"):
-        await scheduler.submit_many([{"function": call("add"), "arguments": {"a": 1}, "ranks": 2}])
-
-
-async def test_a_plan_tells_what_would_happen_and_submits_nothing(scheduler: Scheduler) -> None:
-    for _ in range(3):
-        await (await scheduler.submit(call("add"), a=1)).result(LIMIT)
-    before = (await scheduler.list()).counts
-    tasks = {
-        "one": {"function": call("add"), "arguments": {"a": 1}},
-        "two": {"function": call("total"), "arguments": {"numbers": [{"$result": "one"}]}},
-    }
-    plan = await scheduler.plan(tasks, policies=["fifo", "balanced"])
-    assert [(one.policy, one.tasks, one.cut) for one in plan.outcomes] == [("fifo", 2, False), ("balanced", 2, False)]
-    one, two = plan.tasks
-    assert (one.id, one.assumed, two.id, two.after, two.node) == ("one", False, "two", ("one",), "local")
-    assert one.start is not None
-    assert two.start is not None
-    assert one.end is not None
-    assert 0 <= one.start < one.end <= two.start
-    assert (await scheduler.list()).counts == before
-    with pytest.raises(errors.BadArguments, match="'b' must be integer"):
-        await scheduler.plan({"one": {"function": call("add"), "arguments": {"a": 1, "b": "x"}}})
-    with pytest.raises(errors.CycleFound):
-        await scheduler.plan({"a": {"command": "true", "after": ["b"]}, "b": {"command": "true", "after": ["a"]}})
-    with pytest.raises(errors.InvalidRequest, match="There is no policy 'best'"):
-        await scheduler.plan(policies=["best"])
-
-
-async def test_an_order_that_was_found_can_be_submitted(scheduler: Scheduler, tmp_path: Path) -> None:
-    """What needs all cpus waits for whatever took one of them before: it goes first in an order that ends sooner."""
-    cpus = (await scheduler.load()).nodes[0].total["cpus"]
-    for name, seconds in (("quick", 0.01), ("slow", 0.4)):
-        (tmp_path / name).write_text(f"#!/bin/sh\nsleep {seconds}\n")  # programs of their own: each has its forecast
-        (tmp_path / name).chmod(0o755)
-    quick, slow = ({"command": [str(tmp_path / name)]} for name in ("quick", "slow"))
-    await scheduler.gather(await scheduler.submit_many([quick, slow] * 2), LIMIT)  # now it is known how long they take
-    tasks: dict[str, Any] = {
-        "short": dict(quick),
-        "wide": {**quick, "after": ["short"], "needs": {"cpus": cpus}},
-        "long": dict(slow),
-        "last": {**slow, "after": ["wide"]},
-    }
-    view = await scheduler.plan(tasks, objectives=["makespan"])
-    assert [one.policy for one in view.outcomes] == ["search", "balanced"]
-    assert view.outcomes[0].makespan < view.outcomes[1].makespan - 0.2
-    with pytest.raises(errors.InvalidRequest, match="not the tasks of plan-"):
-        await scheduler.submit_graph({"short": tasks["short"]}, plan=view.plan)
-    with pytest.raises(errors.InvalidRequest, match="no plan 'plan-x' any more"):
-        await scheduler.submit_graph(tasks, plan="plan-x")
-    tasks["short"]["hold"] = True
-    handle = await scheduler.submit_graph(tasks, plan=view.plan)
-    group = await scheduler.get(handle.id, detail=True)
-    assert isinstance(group, views.GroupView)
-    whys = {task.id.split("-")[0]: task.why for task in group.tasks}
-    assert "comes after wide-" in whys["long"]  # else it would run now
-    await scheduler.cancel([handle.id])
-
-
-async def test_a_front_has_plans_between_which_to_choose(scheduler: Scheduler) -> None:
-    tasks: dict[str, Any] = {name: {"command": ["sleep", "0.1"]} for name in ("a", "b")}
-    tasks = {"last": {"command": ["sleep", "0.1"], "after": ["a", "b"]}, **tasks}
-    view = await scheduler.plan(tasks, objectives=["makespan", "energy"], seconds=0.8)
-    assert view.by in {"sweep", "pymoo"}
-    assert [one.policy for one in view.outcomes] == ["balanced"]
-    assert view.front[0].makespan <= view.outcomes[0].makespan + 1e-6
-    assert all(one.plan and one.energy > 0 and 0 < one.utilisation <= 1 for one in view.front)
-    for point in view.front:
-        handle = await scheduler.submit_graph(tasks, plan=point.plan)
-        await scheduler.cancel([handle.id])
-    alone = await scheduler.plan({"a": tasks["a"]}, objectives=["energy"], seconds=0.8)
-    assert (alone.by, len(alone.front)) == ("policies", 1)
-    assert "several tasks on one node" in " ".join(alone.notes)
-
-
-async def test_objectives_are_for_tasks_that_are_given(scheduler: Scheduler) -> None:
-    with pytest.raises(errors.InvalidRequest, match="not submitted yet"):
-        await scheduler.plan(objectives=["makespan"])
-
-
-async def test_the_plan_of_what_waits_knows_what_was_held_and_what_was_paused(scheduler: Scheduler) -> None:
-    held = await scheduler.submit(call("add"), a=1, options={"hold": True})
-    await scheduler.pause()
-    waiting = await scheduler.submit(call("add"), a=1)
-    plan = await scheduler.plan()
-    rows = {row.id: row for row in plan.tasks}
-    assert rows[held.id].why == "held until a person resumes it"
-    assert rows[waiting.id].end is not None
-    assert any("paused" in note for note in plan.notes)
-    await scheduler.resume()
-    await held.cancel()
-    assert await waiting.result(LIMIT) == 2
 
 
 async def test_what_is_decided_and_learnt_can_be_asked_for(scheduler: Scheduler) -> None:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
+from python_door import LIMIT
 
 from mcp_scheduler import Scheduler, errors, views
 from mcp_scheduler.scheduler import TaskFailed
 
-FUNCTIONS = Path(__file__).parent / "python_door_functions.py"
-LIMIT = 30.0
-
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def scheduler() -> AsyncIterator[Scheduler]:
-    with TemporaryDirectory(prefix="undo-") as home:
-        async with Scheduler.open(home, functions=[FUNCTIONS], principal="tester") as opened:
-            yield opened
 
 
 def noting(file: Path, line: object) -> dict[str, object]:
