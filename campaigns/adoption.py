@@ -85,6 +85,7 @@ class Adoption:
         self._hit: Counter[str] = Counter()  # token → how often the engine was killed while it ran
         self._figures: dict[str, Any] = {}
         self._boots: list[float] = []
+        self._under_way = 0
 
     def run(self) -> Verdict:
         """The whole campaign."""
@@ -97,9 +98,9 @@ class Adoption:
                 time.sleep(self._chance.uniform(0, 1.0))
                 at_boot += 1
             else:
-                self._until(self._are_enough, f"{UNDER_WAY} tasks run")
                 time.sleep(self._chance.uniform(0, 0.3))
-                least = min(least, len(self._running()))
+                self._until(self._are_enough, f"{UNDER_WAY} tasks run")
+                least = min(least, self._under_way)
             self._kill()
             time.sleep(self._chance.uniform(0, 0.5))
             self._start()
@@ -186,7 +187,8 @@ class Adoption:
     def _are_enough(self) -> bool:
         """Whether so many run; what is missing is submitted."""
         self._feed()
-        return len(self._running()) >= UNDER_WAY
+        self._under_way = len(self._running())
+        return self._under_way >= UNDER_WAY
 
     def _feed(self) -> None:
         missing = ASKED - len(self._left_open())

@@ -21,12 +21,12 @@ from random import Random
 from campaigns.disk import Disk, Fault
 from campaigns.house import House, opened
 from campaigns.judge import Verdict, table
-from campaigns.play import Play
+from campaigns.play import KEPT, Play
 
 SETTINGS = {
     "MCP_SCHEDULER_POOL__CPUS": "2",
     "MCP_SCHEDULER_POOL__GRACE": "0.2",
-    "MCP_SCHEDULER_QUEUE__KEEP_TASKS": "3",
+    "MCP_SCHEDULER_QUEUE__KEEP_TASKS": str(KEPT),
     "MCP_SCHEDULER_POOL__GPUS": "false",
 }
 RECOVERY = 5.0  # seconds after a fault until all is well

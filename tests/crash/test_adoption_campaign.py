@@ -14,7 +14,7 @@ def test_what_runs_when_the_engine_is_killed_ends_as_if_it_had_not_been(monkeypa
     monkeypatch.setattr(adoption, "ON_GPUS", 4)
     monkeypatch.setattr(adoption, "SECONDS", (0.5, 2.0))
     with opened({**adoption.SETTINGS, "MCP_SCHEDULER_POOL__CPUS": "8"}) as house:
-        verdict = adoption.Adoption(house, 2, Random(5)).run()
+        verdict = adoption.Adoption(house, 2, Random(6)).run()
         assert not verdict.violations
         assert verdict.figures["under way at a kill, least"] >= 5
         assert list((house.folder / "gpus").iterdir())
