@@ -32,7 +32,9 @@ FIRST_WORDS: tuple[dict[str, Any], ...] = (
 
 
 def python(*words: str, **options: Any) -> subprocess.Popen[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MCP_SCHEDULER_")}
+    """As a user has it: with settings of its own, and with modules that Python may keep compiled."""
+    kept = (name for name in os.environ if not name.startswith("MCP_SCHEDULER_") and name != "PYTHONDONTWRITEBYTECODE")
+    environ = {name: os.environ[name] for name in kept}
     return subprocess.Popen([sys.executable, *words], text=True, env=environ, **options)
 
 

@@ -2,20 +2,23 @@
 
 Copied into the folder of a campaign, and run there by the scheduler: standard library only. Whatever it starts has
 TOKEN among its arguments, so that a witness finds it, and nothing that the scheduler could know it by where that can
-be avoided. Every kind is bounded: a hundred megabytes, `CHAINS` processes at a time.
+be avoided. Every kind is bounded: a hundred megabytes, `CHAINS` processes at a time, or a limit of the system.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 FLOOD = 100_000_000  # bytes of output
 CHAINS = 12  # processes that are replaced by their children
 LIFE = 0.03  # seconds that each of them lives
+LIMIT = 40  # processes that a bomb may have: beyond them the system refuses every fork
 LONG = 600.0  # seconds: longer than any limit of a campaign
 
 
@@ -82,12 +85,37 @@ def _chain(*, changes: bool) -> None:
     os._exit(0)
 
 
+def bomb(up: Path) -> None:
+    """Each of its processes forks as often as the system lets it: whenever one is killed, another takes its place."""
+    _ignore_all()
+    up.touch()
+    _limit_processes()
+    while True:
+        try:
+            os.fork()
+        except BlockingIOError:
+            time.sleep(LIFE)
+
+
+def _limit_processes() -> None:
+    """The system counts them by user, and does not count root's: so root becomes somebody whom nobody else is."""
+    present = 0
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setuid(60_000 + os.getpid() % 5_000)
+    else:
+        for path in Path("/proc").glob("[0-9]*/task/*"):
+            with suppress(OSError):  # it ended meanwhile
+                present += path.stat().st_uid == os.getuid()
+    resource.setrlimit(resource.RLIMIT_NPROC, (present + LIMIT, present + LIMIT))
+
+
 def _ignore_all() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signum, signal.SIG_IGN)
 
 
-KINDS = {"deaf": deaf, "daemon": daemon, "stopped": stopped, "flood": flood, "storm": storm}
+KINDS = {"deaf": deaf, "daemon": daemon, "stopped": stopped, "flood": flood, "storm": storm, "bomb": bomb}
 
 if __name__ == "__main__":
     KINDS[sys.argv[1]](Path(sys.argv[3]))
