@@ -26,11 +26,12 @@ class TaskFailed(SchedulerError):
 class Handle:
     """A submitted task (or a group of tasks): its id, and ways to wait for it."""
 
-    __slots__ = ("_scheduler", "id")
+    __slots__ = ("_is_task", "_scheduler", "id")
 
-    def __init__(self, scheduler: Scheduler, id: str) -> None:  # noqa: A002 - the word of every door
+    def __init__(self, scheduler: Scheduler, id: str, *, is_task: bool = False) -> None:  # noqa: A002 - the word of every door
         self.id = id
         self._scheduler = scheduler
+        self._is_task = is_task  # known to be no group
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r})"
@@ -44,6 +45,8 @@ class Handle:
 
     async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as in wait_for_tasks
         """What it returned; a group's results are a list. `TaskFailed` if it did not succeed; `TimeoutError`."""
+        if self._is_task:
+            return (await self._scheduler.gather([self], timeout))[0]
         view = await self.wait(timeout)
         if isinstance(view, views.TaskView):
             if view.state in ENDED_BADLY:

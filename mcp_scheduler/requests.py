@@ -147,6 +147,11 @@ class TaskSpec(Request):
     inputs: tuple[str, ...] = ()
     hold: bool = False
 
+    @property
+    def recurs(self) -> bool:
+        """Whether the task is to come again and again."""
+        return self.every is not None or self.cron is not None
+
     @model_validator(mode="after")
     def _says_what_to_run(self) -> TaskSpec:
         if self.function is not None and not self.model_fields_set & _OTHER_CALLS:

@@ -116,14 +116,18 @@ class Scheduler:
         timeout, after, priority, name, tags, idempotency_key, start_after, reads, writes, on_failure, cache, inputs,
         replicas, hedge; every, cron and catch_up make a series, whose handle is answered."""
         spec = self._spec({"function": await self._name(function), "arguments": arguments, **(options or {})})
-        submitted = await self._service.submit(self._caller, spec)
-        return self._group(submitted.group) if submitted.group is not None else Handle(self, submitted.tasks[0].id)
+        if spec.recurs:
+            return self._group((await self._service.submit(self._caller, spec)).group)
+        return (await self._submit_all([spec]))[0]
 
     async def submit_many(self, tasks: Sequence[Mapping[str, Any]]) -> list[Handle]:
         """Submit independent tasks, each as a mapping of its fields, in one transaction."""
-        specs = [self._spec(task) for task in tasks]
+        return await self._submit_all([self._spec(task) for task in tasks])
+
+    async def _submit_all(self, specs: list[requests.TaskSpec]) -> list[Handle]:
+        """A handle needs no more than an id: no view of the task is made."""
         accepted = await self._service.submit_many(self._caller, requests.SubmitMany.model_construct(tasks=specs))
-        return [Handle(self, task_id) for task_id in accepted.ids]
+        return [Handle(self, task_id, is_task=True) for task_id in accepted.ids]
 
     async def submit_graph(self, tasks: Mapping[str, Mapping[str, Any]], **options: Any) -> Handle:
         """Submit tasks with dependencies by key; see the tool `submit_graph`."""

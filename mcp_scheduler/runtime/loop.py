@@ -1,4 +1,4 @@
-"""The engine's loop: inbox → decide → commit → answer → effects.
+"""The engine's loop: inbox → decide → commit → effects and answers.
 
 While one transaction is written, further events gather and become the next one: group commit comes by itself. Nothing
 is answered and no effect is carried out before the change behind it is durable.
@@ -81,8 +81,8 @@ class Loop:
         future = asyncio.get_running_loop().create_future()
         self._inbox.append((event, future))
         self._wake.set()
-        # Not cancelled with its caller: a request that is on its way into the store cannot be taken back.
-        await asyncio.shield(future)
+        # Its caller may be cancelled: the request is on its way into the store all the same, and cannot be taken back.
+        await future
 
     def report(self, event: Event | Progress) -> None:
         """What the executor has to say. Progress is told to whoever asks and never stored."""
@@ -164,11 +164,13 @@ class Loop:
         if decision.changes:
             self.trouble = ""
             self.cluster.apply(decision.changes)
-            journal.tell(decision.changes, self._clock.now() - now)
-        self._answer(batch, decision)
+        # Workers first: they begin while callers are answered.
         self._effects.committed(decision.changes)
         self._effects.carry_out(decision.effects)
+        self._answer(batch, decision)
         self._publish(decision.changes)
+        if decision.changes:
+            journal.tell(decision.changes, self._clock.now() - now)
         return True
 
     async def _turn_alone(

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from mcp_scheduler import errors
 from mcp_scheduler.requests import ChunkSpec, TaskSpec
-from mcp_scheduler.service.extras import recurs
 
 FIELDS: Final = (
     "function", "arguments", "command", "cwd", "env", "stdin", "inputs", "name", "tags", "needs", "reads", "writes",
@@ -50,7 +49,7 @@ def refuse_owner(spec: TaskSpec) -> None:
         "a lease: it does nothing that could be undone"
         if spec.lease
         else "a task that recurs"
-        if recurs(spec)
+        if spec.recurs
         else "a map in chunks"
         if isinstance(spec, ChunkSpec)
         else ""

@@ -26,7 +26,7 @@ from mcp_scheduler.service.compensation import compensation_of, id_of, refuse_ow
 from mcp_scheduler.service.copies import with_copies
 from mcp_scheduler.service.devices import no_such_devices
 from mcp_scheduler.service.environments import Environments
-from mcp_scheduler.service.extras import extras_of, first_occurrence, recurs
+from mcp_scheduler.service.extras import extras_of, first_occurrence
 from mcp_scheduler.service.references import MARK, Names, dependencies, names_in
 from mcp_scheduler.service.sizes import files_of, half_powers, look_up, texts_of
 from mcp_scheduler.service.snapshots import asked_of
@@ -199,7 +199,7 @@ class Composer:
         task.extras = with_copies(spec, plan.terms, extras_of(spec, behind, _source(spec, names)))
         if (tree := _inputs_of(spec, names)) is not None:
             task.extras = replace(task.extras, inputs=tree.name)
-        if recurs(spec):
+        if spec.recurs:
             task.extras = first_occurrence(spec, task.extras, task.start_after, now)
             task.start_after = task.extras.time
         if spec.cache:

@@ -11,14 +11,9 @@ from mcp_scheduler.service.references import names_in
 SHORTEST = 1.0  # seconds of a period
 
 
-def recurs(spec: TaskSpec) -> bool:
-    """Whether the task is to come again and again."""
-    return spec.every is not None or spec.cron is not None
-
-
 def extras_of(spec: TaskSpec, behind: tuple[str, ...] = (), source: str = "") -> Extras:
     """What the spec asks for beside its terms, without its times."""
-    if spec.catch_up is not None and not recurs(spec):
+    if spec.catch_up is not None and not spec.recurs:
         raise errors.InvalidRequest("`catch_up` belongs to `every` or `cron`.", hint="Give one of these, too.")
     if not (spec.reads or spec.writes or source or behind):
         return NO_EXTRAS
@@ -67,7 +62,7 @@ def _with_times(extras: Extras, every: float, cron: str, catch_up: str, first: f
 
 def refuse_recurring(spec: TaskSpec, where: str) -> None:
     """A series has a handle of its own: it is submitted by itself."""
-    if recurs(spec):
+    if spec.recurs:
         raise errors.InvalidRequest(
             f"`every` and `cron` are not for {where}.",
             hint="Submit the recurring task by itself (submit_task); its function may submit the others.",

@@ -14,7 +14,6 @@ from mcp_scheduler.requests import Caller, TaskSpec
 from mcp_scheduler.service.commands import folder_of
 from mcp_scheduler.service.compensation import compensation_of
 from mcp_scheduler.service.environments import Environments
-from mcp_scheduler.service.extras import recurs
 from mcp_scheduler.service.gathering import Rules, gather
 from mcp_scheduler.settings import Inputs as Limits
 
@@ -80,7 +79,7 @@ def asked_of(spec: TaskSpec) -> Asked | None:
         return None
     if spec.function is None and spec.command is None:
         raise errors.InvalidRequest("`inputs` belongs to a function or a command.", hint="Leave it out.")
-    if recurs(spec):
+    if spec.recurs:
         raise errors.InvalidRequest(
             "`inputs` are read once, at submission, and this task recurs.",
             hint="Leave it out: have each occurrence read the files themselves.",

@@ -20,7 +20,7 @@ from mcp_scheduler.service.compensation import id_of
 from mcp_scheduler.service.declared import with_declared
 from mcp_scheduler.service.desk import Desk, origin_of
 from mcp_scheduler.service.differences import differences
-from mcp_scheduler.service.extras import recurs, refuse_recurring
+from mcp_scheduler.service.extras import refuse_recurring
 from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.layout import Layout
@@ -47,7 +47,7 @@ class Submitting(Desk):
 
     async def submit(self, caller: Caller, request: TaskSpec) -> views.Submitted:
         """One task. Returns when it is on the disk."""
-        if recurs(request):
+        if request.recurs:
             return await self._submit_series(caller, request)
         tasks, duplicates = await self._submit_all(caller, [request])
         result = (await self._store.results([tasks[0].id])).get(tasks[0].id) if tasks[0].extras.cached_from else None

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from functools import partial
+from queue import SimpleQueue
+from typing import Generic, ParamSpec, TypeVar, cast
 
 import anyio
+
+log = logging.getLogger("mcp_scheduler.store")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,12 +34,72 @@ async def to_the_end(future: asyncio.Future[T]) -> T:
     return future.result()
 
 
+class _Piece(Generic[T]):
+    """A piece of work on its way through the thread, and who waits for it in the event loop.
+
+    Of what every commit waits for there is as little as can be: the thread wakes the loop once, and what the loop then
+    calls wakes the one who waits.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._work = work
+        self._waiter: asyncio.Future[None] = self._loop.create_future()
+        self._is_over = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def do(self) -> None:
+        """In the thread."""
+        try:
+            self._value = self._work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            self._error = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._over)
+
+    def _over(self) -> None:
+        self._is_over = True
+        if not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def outcome(self) -> T:
+        """What the work returned or raised. Cancelled meanwhile, it still is waited for."""
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await self._waiter
+        except asyncio.CancelledError as error:
+            cancelled = await self._in_spite_of(error)
+        error = self._error
+        try:
+            if cancelled is not None:
+                raise cancelled from error
+            if error is not None:
+                raise error
+        finally:
+            self._error = error = cancelled = None  # no circle of an error and the frames in its traceback
+        return cast("T", self._value)
+
+    async def _in_spite_of(self, cancelled: asyncio.CancelledError) -> asyncio.CancelledError:
+        """Wait on; the last cancellation."""
+        with anyio.CancelScope(shield=True):
+            while not self._is_over:
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        return cancelled
+
+
 class WriterThread:
     """Runs one thing after the other, in the order of asking."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._waiting = 0
+        # A daemon: a program that ends without closing its store has no answer to wait for.
+        threading.Thread(target=self._serve, name="store-writer", daemon=True).start()
 
     @property
     def busy(self) -> bool:
@@ -43,15 +109,24 @@ class WriterThread:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._waiting += 1
         try:
-            future = self._executor.submit(work, *args, **kwargs)
-            return await to_the_end(asyncio.wrap_future(future))
+            piece = _Piece(partial(work, *args, **kwargs))
+            self._queue.put(piece.do)
+            return await piece.outcome()
         finally:
             self._waiting -= 1
 
     def follow(self, work: Callable[[], None]) -> None:
         """Runs `work` after what has been asked for. Nobody waits for it: it tells of its failures itself."""
-        self._executor.submit(work)
+        self._queue.put(work)
 
     def end(self) -> None:
         """Takes no more work. What was asked for is still done; nobody waits for the thread here."""
-        self._executor.shutdown(wait=False)
+        self._queue.put(None)
+
+    def _serve(self) -> None:
+        while (work := self._queue.get()) is not None:
+            try:
+                work()
+            except Exception:  # a thread that has ended would let every commit wait for ever
+                log.exception("What was to be done beside the commits has failed.")
+            del work  # nothing of it is held while the next is waited for
