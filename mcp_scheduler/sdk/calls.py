@@ -28,7 +28,7 @@ from mcp_scheduler.sdk.stops import Stopped, Stops
 if TYPE_CHECKING:
     import asyncio
 
-_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
+_quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring  # without a new encoder for each call
 
 
 class Limits(NamedTuple):
@@ -112,7 +112,8 @@ class Calls:
         folder = f"{self._tasks}/{task}"
         os.environ["MCP_SCHEDULER_ATTEMPT"] = attempt
         os.environ["MCP_SCHEDULER_FOLDER"] = folder
-        os.environ.pop(inputs.VARIABLE, None)
+        if inputs.VARIABLE in os.environ:
+            del os.environ[inputs.VARIABLE]
         RUNNING.task = CurrentTask(
             task, int(number), folder, name=call.get("name") or "", devices=tuple(call.get("devices") or ()),
             report=self._reporter(attempt), stop_asked=self._stops.asked,

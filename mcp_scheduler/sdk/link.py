@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -27,6 +28,8 @@ from mcp_scheduler.sdk.output import private
 
 CHUNK: Final = 1 << 16  # bytes; larger ones would be mapped and unmapped for every frame
 BUFFER: Final = 1 << 20
+HOLD: Final = 0.001  # seconds that an outcome may wait for others, while more calls do: each frame wakes the engine
+TICK: Final = 0.005  # seconds until the attending thread sends what a long call has left waiting
 SEND_PATIENCE: Final = 60  # seconds an engine may leave the socket full before it counts as gone
 
 
@@ -55,6 +58,8 @@ class Link:
         self._splitter = Splitter()
         self._calls: SimpleQueue[Waiting | None] = SimpleQueue()
         self._owed: dict[str, str] = {}  # attempt → outcome, until the engine says that it is durable
+        self._unsent: list[str] = []  # attempts whose outcome waits for others; the now file has it meanwhile
+        self._send_by = 0.0  # when the first of them must go, by the monotonic clock
         self._acknowledged = threading.Event()
         self._greeted = False
         self.catalogue = "{}"
@@ -81,6 +86,8 @@ class Link:
         """The call begins, in the now file and towards the engine; returns its sequence. 0 if it must not begin any
         more: its connection has ended, and with it the engine's belief that it is here."""
         while self._now.is_full and not self.ending and waiting.connection_number == self._connection_number:
+            with self._lock:
+                self._send_outcomes()
             self._acknowledged.clear()
             if self._now.is_full:
                 self._acknowledged.wait(1.0)
@@ -94,14 +101,20 @@ class Link:
         return sequence
 
     def done(self, attempt: str, outcome: str) -> None:
-        """The running call has ended; its outcome (JSON text) goes to the engine, or to disk where none is there."""
+        """The running call has ended; its outcome (JSON text) goes to the engine, or to disk where none is there. Short
+        calls in a row share a frame: an outcome waits only where the now file keeps it and another call follows."""
         with self._lock:
-            self._now.end()
+            is_kept = self._now.end(outcome.encode(errors="replace"))
             self._owed[attempt] = outcome
             if self._connection is None:
                 self._record([attempt])
-            else:
-                self._send(f'{{"done":[["{attempt}",{outcome}]]}}')
+                return
+            now = time.monotonic()
+            if not self._unsent:
+                self._send_by = now + HOLD
+            self._unsent.append(attempt)
+            if not is_kept or self._calls.empty() or now >= self._send_by:
+                self._send_outcomes()
 
     def leave(self, reason: str, unbegun: Iterable[str] = ()) -> None:
         """The last words: why, unless the last outcome said it; what is given back; and on disk what is owed. The why
@@ -110,6 +123,7 @@ class Link:
             self._connection_number += 1
             if reason:
                 self._send(json.dumps({"retiring": reason}))
+            self._send_outcomes()
             returned = [*unbegun, *self._drain()]
             if returned:
                 self._send(json.dumps({"returned": returned}))
@@ -135,15 +149,26 @@ class Link:
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         while True:
-            connection = self._connection
-            ready = poll.poll(None if connection else self._alone * 1000)
-            if not ready and self._now.running() is None:
+            is_alone = self._connection is None
+            ready = poll.poll(self._alone * 1000 if is_alone else self._until_late())
+            if self._unsent:
+                self._send_late()
+            if is_alone and not ready and self._now.running() is None:
                 self.end()
             for fd, _ in ready:
                 if fd == self._listener.fileno():
                     poll.register(self._welcome(poll), select.POLLIN)
                 elif self._watched is not None and fd == self._watched.fileno():
                     self._receive(self._watched, poll)
+
+    def _until_late(self) -> float | None:
+        """Milliseconds until outcomes may have waited too long. None where none can wait: no call follows."""
+        return TICK * 1000 if self._unsent or not self._calls.empty() else None
+
+    def _send_late(self) -> None:
+        with self._lock:
+            if time.monotonic() >= self._send_by:
+                self._send_outcomes()
 
     def _welcome(self, poll: select.poll) -> socket.socket:
         accepted, _ = self._listener.accept()
@@ -158,9 +183,8 @@ class Link:
             if not self._greeted:
                 self._send(self.catalogue)
                 self._greeted = True
-            if self._owed:
-                outcomes = ",".join(f'["{attempt}",{outcome}]' for attempt, outcome in self._owed.items())
-                self._send(f'{{"done":[{outcomes}]}}')
+            self._unsent = list(self._owed)
+            self._send_outcomes()
         return connection
 
     def _greeting(self) -> str:
@@ -244,6 +268,12 @@ class Link:
                 self._calls.put(None)
         return unbegun
 
+    def _send_outcomes(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        outcomes = ",".join([f'["{attempt}",{self._owed[attempt]}]' for attempt in unsent if attempt in self._owed])
+        if outcomes:
+            self._send(f'{{"done":[{outcomes}]}}')
+
     def _send(self, text: str) -> None:
         if self._connection is None:
             return  # nobody to tell: a new engine asks for what matters
@@ -256,6 +286,7 @@ class Link:
         """The connection is over: what has not begun is void, what is owed goes to disk."""
         connection, self._connection = self._connection, None
         self._connection_number += 1
+        self._unsent = []
         self._drain()
         if connection is not None:
             with contextlib.suppress(OSError):  # the other side was faster

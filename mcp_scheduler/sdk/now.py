@@ -5,7 +5,8 @@ begun. Every multi-step change ends with one aligned eight-byte store that makes
 leaves the old word standing, or errs to the careful side (a call counts as begun).
 
 Layout: a header of eight-byte cells in the host's own byte order, then `SLOTS` slots of `SLOT_SIZE` bytes (length,
-text), one for each call that has begun and whose result the engine has not yet acknowledged.
+text), one for each call that has begun and whose result the engine has not yet acknowledged; then a room of
+`ROOM_SIZE` bytes (a cell of length, text) for the outcome of each, if that is short.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ MAGIC: Final = 0x776F6E2D6463736D  # "mcsd-now"
 HEADER_SIZE: Final = 4096
 SLOT_SIZE: Final = 128
 SLOTS: Final = 512
-SIZE: Final = HEADER_SIZE + SLOT_SIZE * SLOTS
+ROOM_SIZE: Final = 384
+_ROOMS: Final = HEADER_SIZE + SLOT_SIZE * SLOTS  # where they begin
+SIZE: Final = _ROOMS + ROOM_SIZE * SLOTS
 LONGEST_ATTEMPT: Final = SLOT_SIZE - 1
+LONGEST_OUTCOME: Final = ROOM_SIZE - 8
 
 # Cells of the header.
 _MAGIC: Final = 0
@@ -75,6 +79,7 @@ class Now:
         view = memoryview(self._map)[:HEADER_SIZE]
         self._words = view.cast("Q")
         self._times = view.cast("d")
+        self._lengths = memoryview(self._map)[_ROOMS:].cast("Q")[:: ROOM_SIZE // 8]  # of the outcomes, by slot
         self._free = [slot for slot in reversed(range(SLOTS)) if not self._map[_offset(slot)]]
         self._taken = {self._text(slot): slot for slot in range(SLOTS) if self._map[_offset(slot)]}
 
@@ -92,6 +97,7 @@ class Now:
             raise ValueError(f"An attempt's id has 1 to {LONGEST_ATTEMPT} bytes, this one {len(text)}.")
         slot = self._free.pop()
         start = _offset(slot) + 1
+        self._lengths[slot] = 0
         self._map[start : start + len(text)] = text
         self._map[start - 1] = len(text)
         self._taken[attempt] = slot
@@ -103,9 +109,17 @@ class Now:
         self._words[_SEQUENCE] = sequence
         return sequence
 
-    def end(self) -> None:
-        """The running call is over. It still counts as begun until it is forgotten."""
+    def end(self, outcome: bytes = b"") -> bool:
+        """The running call is over. It still counts as begun until it is forgotten. Whether its outcome (JSON) is kept
+        here: then it is known even if this process dies before it tells."""
+        is_kept = 0 < len(outcome) <= LONGEST_OUTCOME
+        if is_kept:
+            slot = self._words[_SLOT]
+            start = _room(slot)
+            self._map[start : start + len(outcome)] = outcome
+            self._lengths[slot] = len(outcome)
         self._words[_SEQUENCE] += 1
+        return is_kept
 
     def forget(self, attempt: str) -> None:
         """The result of `attempt` is durable elsewhere. Unknown attempts are passed over: an ack may come twice."""
@@ -150,6 +164,14 @@ class Now:
         """Every attempt whose call has begun and whose result is not known to be durable, the running one included."""
         return [self._text(slot) for slot in range(SLOTS) if self._map[_offset(slot)]]
 
+    def outcomes(self) -> dict[str, bytes]:
+        """How calls ended that count as begun (JSON), where that was short enough to be kept here."""
+        return {
+            self._text(slot): self._map[_room(slot) : _room(slot) + length]
+            for slot, length in enumerate(self._lengths)
+            if length and self._map[_offset(slot)]
+        }
+
     @property
     def stop_asked(self) -> tuple[int, str]:
         """The last stop: the sequence it is meant for and its reason ("" when none was ever asked)."""
@@ -164,6 +186,7 @@ class Now:
         """Unmap the file."""
         self._words.release()
         self._times.release()
+        self._lengths.release()
         self._map.close()
 
     def _text(self, slot: int) -> str:
@@ -173,3 +196,7 @@ class Now:
 
 def _offset(slot: int) -> int:
     return HEADER_SIZE + slot * SLOT_SIZE
+
+
+def _room(slot: int) -> int:
+    return _ROOMS + slot * ROOM_SIZE + 8

@@ -65,8 +65,11 @@ class Engine:
 
     def done(self, attempt):
         while True:
-            for name, outcome in self.expect("done"):
+            ends = self.expect("done")
+            for index, (name, outcome) in enumerate(ends):
                 if name == attempt:
+                    if ends[index + 1 :]:
+                        self._kept.insert(0, {"done": ends[index + 1 :]})
                     return outcome
 
     def result(self, attempt, function, **arguments):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mcp_scheduler.sdk.now import LONGEST_ATTEMPT, SLOTS, Now
+from mcp_scheduler.sdk.now import LONGEST_ATTEMPT, LONGEST_OUTCOME, SLOTS, Now
 
 
 @pytest.fixture
@@ -93,3 +93,34 @@ def test_after_kill_9_in_mid_work_the_file_says_what_had_begun(now, tmp_path):
     assert found.returncode == -signal.SIGKILL
     assert now.running().attempt == "a-2.1"
     assert sorted(now.begun()) == ["a-1.1", "a-2.1"]
+
+
+def test_after_kill_9_the_file_says_how_calls_ended_that_had_not_been_told(now, tmp_path):
+    script = (
+        "import os, sys\nfrom mcp_scheduler.sdk.now import Now\nnow = Now(os.open(sys.argv[1], os.O_RDWR))\n"
+        "now.begin('a-1.1'); assert now.end(b'{\"result\":\"1\"}')\n"
+        "now.begin('a-2.1'); assert not now.end(b'x' * 1000)\n"
+        "now.begin('a-3.1'); os.kill(os.getpid(), 9)"
+    )
+    found = subprocess.run([sys.executable, "-c", script, tmp_path / "now"], check=False)
+    assert found.returncode == -signal.SIGKILL
+    assert now.outcomes() == {"a-1.1": b'{"result":"1"}'}
+    assert sorted(now.begun()) == ["a-1.1", "a-2.1", "a-3.1"]
+
+
+def test_the_longest_outcome_of_the_last_slot_has_room(now):
+    for number in range(SLOTS):
+        now.begin(f"a-{number}.1")
+        assert now.end(b"%03d" % number + b"x" * (LONGEST_OUTCOME - 3))
+    assert now.outcomes() == {
+        f"a-{number}.1": b"%03d" % number + b"x" * (LONGEST_OUTCOME - 3) for number in range(SLOTS)
+    }
+
+
+def test_the_next_call_in_a_slot_has_not_the_outcome_of_the_last_one(now):
+    now.begin("a-1.1")
+    now.end(b"{}")
+    now.forget("a-1.1")
+    assert now.outcomes() == {}
+    now.begin("a-2.1")
+    assert now.outcomes() == {}

@@ -68,3 +68,27 @@ def test_junk_from_the_engine_ends_the_connection_not_the_worker(bench, engine):
     again = bench.connect()
     again.expect("hello")
     assert again.result("a-1.1", "fns.add", a=1) == 3
+
+
+def test_an_outcome_does_not_wait_for_the_long_call_behind_it(bench, engine):
+    go = bench.folder / "go"
+    calls = [[f"a-{number}.1", {"function": "fns.add", "arguments": {"a": number}}] for number in range(20)]
+    engine.send(calls=[*calls, ["long.1", {"function": "fns.wait_for", "arguments": {"path": str(go)}}]])
+    told = {}
+    while len(told) < len(calls):
+        told.update(engine.expect("done"))
+    assert [json.loads(told[name]["result"]) for name, _ in calls] == [number + 2 for number in range(20)]
+    go.touch()
+    assert json.loads(engine.done("long.1")["result"]) == "came"
+
+
+def test_outcomes_that_wait_for_others_are_told_before_the_worker_ends(bench, engine):
+    engine.send(calls=[[f"a-{number}.1", {"function": "fns.add", "arguments": {"a": 1}}] for number in range(20)])
+    engine.send(bye=True)
+    ended, returned = [], []
+    while len(ended) + len(returned) < 20:
+        message = engine.next("done", "returned")
+        ended += [name for name, _ in message.get("done", ())]
+        returned += message.get("returned", ())
+    assert [*ended, *returned] == [f"a-{number}.1" for number in range(20)]
+    assert bench.exit_code() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 import time
@@ -57,8 +58,11 @@ def _write_records(berth: Berth, attempts: Path) -> bool:
         return False
     finally:
         os.close(fd)
-    running = now.running()
+    running, outcomes = now.running(), now.outcomes()
     for attempt in now.begun():
+        if attempt in outcomes:
+            records.write(attempts, attempt, json.loads(outcomes[attempt]))
+            continue
         told = f"The worker was killed while it ran this call. {HINT}" if running and running.attempt == attempt else ""
         records.write(attempts, attempt, ending.lost(told))
     now.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -76,11 +77,14 @@ def is_overdue(running: Running) -> bool:
 
 
 def write_records(attempts: Path, now: Now, end: End, stopped: tuple[int, str]) -> None:
-    """A durable record for every call that had begun and has none: the running one broke off, of the others the
-    result is lost unless an engine holds it already. `stopped` is the sequence and reason of the last stop."""
-    running = now.running()
+    """A durable record for every call that had begun and has none: the running one broke off, others ended as the now
+    file says; what it does not say is lost unless an engine holds it already. `stopped` is the sequence and reason of
+    the last stop."""
+    running, outcomes = now.running(), now.outcomes()
     for attempt in now.begun():
-        if running is not None and attempt == running.attempt:
+        if attempt in outcomes:
+            records.write(attempts, attempt, json.loads(outcomes[attempt]))
+        elif running is not None and attempt == running.attempt:
             records.write(attempts, attempt, _broken_off(running, end, stopped))
         else:
             records.write(attempts, attempt, lost())

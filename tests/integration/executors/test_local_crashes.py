@@ -64,6 +64,14 @@ async def test_the_calls_behind_a_crash_are_given_back(stage):
         assert not stage.ends(attempt)
 
 
+async def test_a_call_that_ended_just_before_a_crash_has_its_result(stage):
+    before = [stage.call("echo", slot="s", value=number) for number in range(5)]
+    crashing = stage.call("exit_hard", slot="s", code=3)
+
+    assert (await stage.end_of(crashing)).exit_code == 3
+    assert [(await stage.end_of(one)).result for one in before] == [b"0", b"1", b"2", b"3", b"4"]
+
+
 async def test_another_worker_does_not_notice_a_crash(stage):
     gate = stage.gate()
     bystander = stage.call("wait", **gate.arguments)
