@@ -22,7 +22,7 @@ from mcp_scheduler.core.events import Group, NewTask, Submitted
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.policies.catalogue import BUILT_IN
-from mcp_scheduler.service import ordering
+from mcp_scheduler.service import ordering, question
 from mcp_scheduler.simulation import snapshot
 from mcp_scheduler.simulation.dry_run import DryRun, Forecourse
 from mcp_scheduler.simulation.estimates import Told, estimate
@@ -58,10 +58,10 @@ async def planned(trace: Trace, seconds: float) -> tuple[float, float]:
     for new in event.tasks:
         taken.known.note(cluster, new.task, [], is_stranger=False)
     greedy = DryRun(taken, POLICY, event).finish(monotonic() + 60)
-    question = ordering.question_of(taken, event, greedy)
-    starts = await ordering.answer(question, [greedy], NOW, seconds)
-    moved, _ = ordering.in_order(question, starts, event)
-    found = DryRun(taken, POLICY, moved).finish(monotonic() + 60)
+    asked = question.question_of(taken, event, greedy)
+    answer = await question.ask(asked, [question.starts_of(asked, greedy, NOW)], [()], seconds)
+    order = ordering.in_order(asked, answer["starts"], event)
+    found = DryRun(taken, POLICY, order.event).finish(monotonic() + 60)
     return makespan(greedy), min(makespan(greedy), makespan(found))
 
 

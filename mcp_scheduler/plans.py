@@ -41,13 +41,15 @@ class OutcomeView:
 class PointView:
     """A plan of a front: `makespan` seconds, `energy` joules of the given tasks, `utilisation` as the mean of the
     shares of an outcome. `by`: the policy or the search that it is of. `plan` is for `submit_graph`; "" where only
-    another policy does it."""
+    another policy does it. `where`: the keys of the tasks by the place where they run (a node, and the class of its
+    devices), where there are several places."""
 
     by: str
     makespan: float
     energy: float
     utilisation: float
     plan: str = ""
+    where: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 @dataclass(frozen=True, slots=True)

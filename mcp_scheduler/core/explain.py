@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mcp_scheduler.core import pins
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.estimates import upper_of
 from mcp_scheduler.core.queues import Queue
@@ -12,6 +13,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Task
 
 NODES = 3  # that are shown
+_TO_COME = frozenset({State.PENDING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.HELD})
 
 
 @dataclass(slots=True)
@@ -22,7 +24,8 @@ class Explanation:
     it takes, None where nothing is known. `retries`: how many its function has left, and has at most; None for one that
     has not retried of late. `advance`: a place that is kept for one whose dependencies are about to end (node, from
     when on, when it is given up). `still`: since when its command stands still, None where it does not; `stood`: the
-    seconds for which it has in all."""
+    seconds for which it has in all. `pin`: the node and the class of devices that a plan has chosen for one that has
+    not started, whether that is free, and until when it waits for it (0 where it does not)."""
 
     policy: str
     rank: dict[str, str] = field(default_factory=dict[str, str])
@@ -35,6 +38,7 @@ class Explanation:
     stood: float = 0.0
     ends: float | None = None
     retries: tuple[float, int] | None = None
+    pin: tuple[str, str, bool, float] | None = None
 
 
 def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
@@ -46,6 +50,8 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
     left = cluster.retry_budget.left((task.terms.principal, task.terms.target), now)
     if left is not None and task.terms.retry.max_attempts > 1:
         told.retries = (left, cluster.retry_budget.burst)
+    if task.extras.pin and task.status.state in _TO_COME:
+        told.pin = _pin(cluster, task)
     if task.status.state is State.QUEUED and isinstance(task.queue, Queue):
         _of_waiting(cluster, task, task.queue, now, told)
     elif task.status.state is State.PENDING:
@@ -59,6 +65,13 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
             told.still, told.stood = cluster.slices.told.get(attempt.id), cluster.slices.stood(attempt.id, now)
             told.ends = attempt.at + upper + told.stood if upper < float("inf") else None
     return told
+
+
+def _pin(cluster: Cluster, task: Task) -> tuple[str, str, bool, float]:
+    node, device = task.extras.pin
+    room = cluster.rooms.get(node)
+    is_free = room is not None and room.fits(task.terms.needs, pins.others(room, task))
+    return node, device, is_free, pins.until(cluster, task, task.status.at)
 
 
 def _of_waiting(cluster: Cluster, task: Task, queue: Queue, now: float, told: Explanation) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from mcp_scheduler.core import charging, copying, quarantine, slicing
+from mcp_scheduler.core import charging, copying, pins, quarantine, slicing
 from mcp_scheduler.core.claims import Claims
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
-from mcp_scheduler.core.estimates import upper_of
+from mcp_scheduler.core.estimates import Expected, upper_of
 from mcp_scheduler.core.rounds import Round, try_room
 from mcp_scheduler.core.scoring import score
 from mcp_scheduler.core.slots import NOTHING, PATIENCE, WINDOW_SECONDS, Room, Slot
@@ -102,26 +102,40 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
         return False
     expected = cluster.expected(task)
     upper = upper_of(expected, terms)
+    if task.extras.pin:
+        slot = pins.place(draft, task, draft.now + upper, this.claims)
+        if slot is not None:
+            _begin(draft, task, slot, this, expected)
+            return True
+        if pins.awaits(draft, task, this.claims):
+            return False  # it could start elsewhere: nothing is kept for it
     if not (this.too_long and this.is_too_long(task, upper)):
         slot = _own_place(draft, task, draft.now + upper, this)
         if slot is not None:
-            cluster.ready.take()
-            guess = cluster.estimates.seconds(terms.target)
-            draft.start(task, slot, guess if guess is not None else WINDOW_SECONDS, upper)
-            if cluster.breakers.known:
-                quarantine.began(draft, slot)
-            seconds = expected.median if expected is not None else cluster.pace.seconds
-            charging.begin(cluster, task, slot, seconds, draft.now)
-            if this.claims:
-                this.claims.started(slot.node, terms.needs, draft.now + upper)
-            if task.extras.replicas > 1:
-                copying.fill(draft, task, this)
+            _begin(draft, task, slot, this, expected)
             return True
     if _queue_up(draft, task, this):
         return True
     if terms.needs in this.full or not this.claims:
         this.blocked = task
     return False
+
+
+def _begin(draft: Draft, task: Task, slot: Slot, this: Round, expected: Expected | None) -> None:
+    """The task that `best` has just shown starts in a place of its own."""
+    cluster, terms = draft.cluster, task.terms
+    upper = upper_of(expected, terms)
+    cluster.ready.take()
+    guess = cluster.estimates.seconds(terms.target)
+    draft.start(task, slot, guess if guess is not None else WINDOW_SECONDS, upper)
+    if cluster.breakers.known:
+        quarantine.began(draft, slot)
+    seconds = expected.median if expected is not None else cluster.pace.seconds
+    charging.begin(cluster, task, slot, seconds, draft.now)
+    if this.claims:
+        this.claims.started(slot.node, terms.needs, draft.now + upper)
+    if task.extras.replicas > 1:
+        copying.fill(draft, task, this)
 
 
 def _queue_up(draft: Draft, task: Task, this: Round) -> bool:

@@ -42,7 +42,8 @@ class Scene:
 class TaskClass:
     """What the tasks of one queue have in common. `share` is the largest part that one of them takes of any resource
     of the whole cluster; `plan` is the graph that they belong to, `level` the seconds from the start of one of them to
-    the end of what waits for it; both are None and 0 outside of graphs. `period`: seconds between two runs, or 0."""
+    the end of what waits for it; both are None and 0 outside of graphs. `period`: seconds between two runs, or
+    0; `pin`: the place that a plan has chosen for them, or ()."""
 
     terms: Terms
     priority: int
@@ -51,6 +52,7 @@ class TaskClass:
     plan: Plan | None = None
     level: float = 0.0
     period: float = 0.0
+    pin: tuple[str, ...] = ()
 
 
 def quantum_of(policy: Policy) -> float:

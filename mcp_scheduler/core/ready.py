@@ -142,10 +142,12 @@ class Ready:
             (task.group, _size_of(level)) if plan is not None else "",
             self.policy.by_deadline and task.deadline is not None,
             task.extras.every,
+            task.extras.pin,
         )
         queue = crowd.members.get(key)
         if queue is None:
-            kind = TaskClass(task.terms, priority, expected, crowd.share, plan, level, task.extras.every)
+            extras = task.extras
+            kind = TaskClass(task.terms, priority, expected, crowd.share, plan, level, extras.every, extras.pin)
             queue = crowd.members[key] = Queue(key, kind, crowd, self._rank)
             queue.has_deadlines = self.policy.by_deadline and task.deadline is not None
             if self.policy.ages:
@@ -169,6 +171,7 @@ class Ready:
             and not task.group
             and kind.plan is None
             and task.extras.every == kind.period
+            and task.extras.pin == kind.pin
             and self.policy.sharing is Sharing.NONE
         )
 

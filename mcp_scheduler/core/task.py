@@ -96,6 +96,9 @@ class Extras:
     fails, the items of it that did not fail go on.
 
     `replicas` attempts of it run at once; with `hedge` there is a second one when the first is late: see `copies`.
+
+    `pin` is the place that a plan has chosen for it, a node and a class of devices ("" for any), () for none; it waits
+    for it for `pin_for` seconds at most: see `pins`.
     """
 
     reads: tuple[str, ...] = ()
@@ -118,6 +121,8 @@ class Extras:
     inputs: str = ""
     replicas: int = 1
     hedge: bool = False
+    pin: tuple[str, ...] = ()
+    pin_for: float = 0.0
 
     @property
     def recurs(self) -> bool:

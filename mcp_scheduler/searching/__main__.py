@@ -6,20 +6,14 @@ import json
 import sys
 from time import monotonic
 
-from mcp_scheduler.searching.fronts import look
-from mcp_scheduler.searching.problem import Problem
-from mcp_scheduler.searching.search import search
+from mcp_scheduler.searching.fronts import look, shortest
 
 
 def main() -> None:
     """Look until the time that is given with the problem is over."""
     told = json.load(sys.stdin)
     until = monotonic() + told["for"]
-    if "objectives" in told:
-        json.dump(look(told, until), sys.stdout)
-        return
-    found = search(Problem.read(told["problem"]), told["given"], lambda: monotonic() < until)
-    json.dump({"end": found.end, "starts": found.starts}, sys.stdout)
+    json.dump((look if "objectives" in told else shortest)(told, until), sys.stdout)
 
 
 if __name__ == "__main__":

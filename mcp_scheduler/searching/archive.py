@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from mcp_scheduler.core.energy import Use, joules, peak
 from mcp_scheduler.searching.pareto import covers, spread
-from mcp_scheduler.searching.problem import Problem
+from mcp_scheduler.searching.problem import Choice, Problem
 from mcp_scheduler.searching.search import by_keys, improved
 
 _EPSILON: Final = 1e-9
@@ -24,12 +24,14 @@ class Power(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A schedule: who has found it, its figures (the smaller the better), starts, and what it had of each resource."""
+    """A schedule: who has found it, its figures (the smaller the better), starts, what it had of each resource, and the
+    way of each task."""
 
     by: str
     figures: tuple[float, ...]
     starts: list[float]
     capacity: tuple[float, ...]
+    choice: Choice = ()
 
 
 class Archive:
@@ -42,58 +44,56 @@ class Archive:
         self.best: list[Tried] = []
         self._power = power
 
-    def decode(self, keys: Sequence[float], shares: Sequence[float], by: str) -> tuple[float, ...]:
+    def decode(self, keys: Sequence[float], shares: Sequence[float], by: str, choice: Choice = ()) -> tuple[float, ...]:
         """Random keys: tasks in the order of `keys`, predecessors first, each as early as there is room (J. C. Bean,
         ORSA Journal on Computing 6, 1994), in a part of each resource of `kinds`: from what the most demanding task
-        needs (0) to all (1). The figures."""
-        narrow = self.narrowed(shares)
-        return self.keep(by, improved(narrow, by_keys(narrow, keys)).starts, narrow.capacity)
+        needs (0) to all (1); each in the way that is chosen for it. The figures."""
+        narrow = self.narrowed(shares, choice)
+        return self.keep(by, improved(narrow, by_keys(narrow, keys)).starts, narrow.capacity, choice)
 
-    def keep(self, by: str, starts: list[float], capacity: tuple[float, ...]) -> tuple[float, ...]:
+    def keep(self, by: str, starts: list[float], capacity: tuple[float, ...], choice: Choice = ()) -> tuple[float, ...]:
         """Its figures. It is kept until one is found that is in no figure worse."""
-        figures = self.figures(starts)
+        figures = self.figures(starts, choice)
         if not any(covers(one.figures, figures) for one in self.best):
             self.best = [one for one in self.best if not covers(figures, one.figures)]
-            self.best.append(Tried(by, figures, starts, capacity))
+            self.best.append(Tried(by, figures, starts, capacity, choice))
         return figures
 
     def few(self, most: int) -> list[Tried]:
         """So many of the best, spread over all that they differ in."""
         return [self.best[place] for place in spread([one.figures for one in self.best], most)]
 
-    def narrowed(self, shares: Sequence[float]) -> Problem:
+    def narrowed(self, shares: Sequence[float], choice: Choice = ()) -> Problem:
         """The problem with a part of each resource, beside what is busy at the beginning."""
-        capacity = list(self.problem.capacity)
+        problem = self.problem.choosing(choice)
+        capacity = list(problem.capacity)
         for kind, share in zip(self.kinds, shares, strict=True):
             unit = self._power[kind].unit
-            busy = sum(amount for _, demand in self.problem.busy for here, amount in demand if here == kind)
-            more = ceil(share * self._room(kind) / unit - _EPSILON) * unit
-            capacity[kind] = min(capacity[kind], self._least(kind) + more + busy)
-        return replace(self.problem, capacity=tuple(capacity))
+            least = _least(problem, kind)
+            busy = sum(amount for _, demand in problem.busy for here, amount in demand if here == kind)
+            more = ceil(share * (problem.capacity[kind] - least) / unit - _EPSILON) * unit
+            capacity[kind] = min(capacity[kind], least + more + busy)
+        return replace(problem, capacity=tuple(capacity))
 
-    def shares(self, starts: Sequence[float]) -> list[float]:
+    def shares(self, starts: Sequence[float], choice: Choice = ()) -> list[float]:
         """How much of each resource of `kinds` this schedule uses at once, as `narrowed` takes it."""
-        used = [peak(self._uses(kind, starts)) * self._power[kind].unit - self._least(kind) for kind in self.kinds]
-        rooms = [self._room(kind) for kind in self.kinds]
+        problem = self.problem.choosing(choice)
+        least = [_least(problem, kind) for kind in self.kinds]
+        peaks = [peak(self._uses(problem, kind, starts)) * self._power[kind].unit for kind in self.kinds]
+        used = [most - one for most, one in zip(peaks, least, strict=True)]
+        rooms = [problem.capacity[kind] - one for kind, one in zip(self.kinds, least, strict=True)]
         return [min(1.0, one / room) if room > 0 else 1.0 for one, room in zip(used, rooms, strict=True)]
 
-    def _least(self, kind: int) -> float:
-        """What the most demanding task needs."""
-        demands = self.problem.demands
-        return max((amount for demand in demands for here, amount in demand if here == kind), default=0.0)
-
-    def _room(self, kind: int) -> float:
-        return self.problem.capacity[kind] - self._least(kind)
-
-    def figures(self, starts: Sequence[float]) -> tuple[float, ...]:
+    def figures(self, starts: Sequence[float], choice: Choice = ()) -> tuple[float, ...]:
         """Of the objectives: seconds, joules, and the share that is not used, all the smaller the better."""
-        uses = {kind: self._uses(kind, starts) for kind in self.kinds}
-        end = max((use + seconds for use, seconds in zip(starts, self.problem.seconds, strict=True)), default=0.0)
+        problem = self.problem.choosing(choice)
+        uses = {kind: self._uses(problem, kind, starts) for kind in self.kinds}
+        end = max((use + seconds for use, seconds in zip(starts, problem.seconds, strict=True)), default=0.0)
         worked = [sum(one.amount * (one.end - one.start) for one in uses[kind]) for kind in self.kinds]
         shares = [
-            work * self._power[kind].unit / (self.problem.capacity[kind] * end)
+            work * self._power[kind].unit / (problem.capacity[kind] * end)
             for kind, work in zip(self.kinds, worked, strict=True)
-            if self.problem.capacity[kind] and end
+            if problem.capacity[kind] and end
         ]
         known = {
             "makespan": end,
@@ -102,10 +102,15 @@ class Archive:
         }
         return tuple(known[name] for name in self.objectives)
 
-    def _uses(self, kind: int, starts: Sequence[float]) -> list[Use]:
+    def _uses(self, problem: Problem, kind: int, starts: Sequence[float]) -> list[Use]:
         return [
             Use(start, start + seconds, amount / self._power[kind].unit)
-            for start, seconds, demand in zip(starts, self.problem.seconds, self.problem.demands, strict=True)
+            for start, seconds, demand in zip(starts, problem.seconds, problem.demands, strict=True)
             for here, amount in demand
             if here == kind
         ]
+
+
+def _least(problem: Problem, kind: int) -> float:
+    """What the most demanding task needs."""
+    return max((amount for demand in problem.demands for here, amount in demand if here == kind), default=0.0)

@@ -32,11 +32,12 @@ class Profile:
         """Take the amounts for so long, as early as there is room; when that is."""
         start = earliest
         if demand and seconds > 0:
-            start = self._room(earliest, seconds, demand)
+            start = self.room(earliest, seconds, demand)
             self.take(start, start + seconds, demand)
         return start
 
-    def _room(self, start: float, seconds: float, demand: Demand) -> float:
+    def room(self, start: float, seconds: float, demand: Demand) -> float:
+        """From when on, not before `start`, there is room for so long; nothing is taken."""
         times, free = self.times, self.free
         index = bisect_right(times, start) - 1
         end, last = start + seconds, len(times) - 1

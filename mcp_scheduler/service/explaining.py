@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from mcp_scheduler.core import pins
+from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.explain import Explanation
+from mcp_scheduler.core.task import Task
 
 
 def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
@@ -15,6 +18,8 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
         lines.append(f"takes: about {median:.3g} s, 9 in 10 at most {upper:.3g} s")
     elif told.rank or told.ends is not None:
         lines.append("takes: nobody knows; nothing like it has ended yet")
+    if told.pin is not None:
+        lines.append(_pin(told.pin, now, is_queued=bool(told.rank)))
     lines += _reservations(told, now)
     for name, terms in told.nodes:
         lines.append(
@@ -27,6 +32,26 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
     if told.retries is not None:
         lines.append(f"retries: its function has {told.retries[0]:.0f} of {told.retries[1]} left")
     return tuple(lines)
+
+
+def why_pinned(cluster: Cluster, task: Task, now: float) -> str:
+    """What is to be said of a queued task that waits for the place that its plan has for it; "" for others."""
+    until = pins.until(cluster, task, task.status.at) if task.extras.pin else 0.0
+    return f"waits up to {until - now:.0f} s for {' '.join(task.extras.pin).strip()}, as planned" if until > now else ""
+
+
+def _pin(pin: tuple[str, str, bool, float], now: float, *, is_queued: bool) -> str:
+    node, device, is_free, until = pin
+    place = f"pin: the plan wants it on {node}{f', {device}' if device else ''}"
+    if is_free:
+        return f"{place}, which is free"
+    if not until:
+        return f"{place}, which cannot take it now: it runs wherever there is room"
+    if not is_queued:
+        return f"{place}, which is in use"
+    if until <= now:
+        return f"{place}, for which it has waited as long as was planned: it runs wherever there is room"
+    return f"{place}, which is in use: it waits for it for {until - now:.3g} s more at most, then it runs elsewhere"
 
 
 def _reservations(told: Explanation, now: float) -> list[str]:

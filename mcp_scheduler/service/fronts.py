@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from mcp_scheduler.core.energy import Watts
@@ -15,38 +16,37 @@ from mcp_scheduler.core.events import Submitted
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.searching import pareto
 from mcp_scheduler.searching.archive import Archive, Power
-from mcp_scheduler.service.ordering import CPUS, DEVICES, Question, in_order, starts_of
+from mcp_scheduler.searching.problem import Choice as Ways
+from mcp_scheduler.service.ordering import Order, in_order
 from mcp_scheduler.service.outcomes import energy, outcome, watts_of
-from mcp_scheduler.simulation.dry_run import Forecourse
+from mcp_scheduler.service.question import CPUS, DEVICES, Ground, Question, choice_of, starts_of
+from mcp_scheduler.simulation.dry_run import Forecourse, Run
 from mcp_scheduler.simulation.snapshot import Snapshot
 
 MOST: Final = 8
 
 
 class Schedule(NamedTuple):
-    """A schedule to be tried as an order. `by`: who has found it; `capacity`: what it had of each resource."""
+    """A schedule to be tried as an order. `by`: who has found it; `capacity`: what it had of each resource; `choice`:
+    the way of each task, where there are several."""
 
     by: str
     starts: Sequence[float]
     capacity: Sequence[float]
-
-
-class Order(NamedTuple):
-    """How a graph is submitted: the tasks in this order, and for each the others that it waits for."""
-
-    event: Submitted
-    behind: Mapping[str, Sequence[str]]
+    choice: Ways = ()
 
 
 class Point(NamedTuple):
     """A dry run of the given tasks. Seconds, joules, a share. Without an order it is of a policy that is not in force
-    and that no order under the one in force has matched."""
+    and that no order under the one in force has matched. `where`: the tasks by the place where they run, if there is a
+    choice of places."""
 
     by: str
     makespan: float
     energy: float
     utilisation: float
     order: Order | None = None
+    where: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def figures(self, objectives: Sequence[str]) -> tuple[float, ...]:
         """The smaller the better."""
@@ -71,21 +71,37 @@ class Choice:
         told = outcome(self.taken, future, runs)
         shares = told.utilisation.values()
         share = sum(shares) / len(shares) if shares else 0.0
-        return Point(by, told.makespan, energy(self.taken, runs, self.watts), share, order)
+        return Point(by, told.makespan, energy(self.taken, runs, self.watts), share, order, self._where(runs))
+
+    def _where(self, runs: Sequence[Run]) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = {}
+        if len(self.taken.places) > 1 or len(self.taken.classes()) > 1:
+            ground = Ground(self.taken)
+            for run in runs:
+                found.setdefault(str(ground.spot_of(run)), []).append(run.task.id)
+        return found
 
     def as_they_are(self, futures: Sequence[Forecourse], in_force: str) -> list[Point]:
         """The policies' own futures. The one in force needs nobody to wait for anybody."""
-        plain = Order(self.event, {new.task.id: () for new in self.event.tasks})
+        plain = Order(self.event, {new.task.id: () for new in self.event.tasks}, {})
         found = [self.point(one, one.policy, plain if one.policy == in_force else None) for one in futures]
         return [one for one in found if one is not None]
 
     def power(self, question: Question) -> dict[int, Power]:
-        """What CPUs draw, and devices on the mean, by the number of the resource."""
-        devices = [device for place in self.taken.places for device in place.devices]
-        found = {question.kinds[CPUS]: Power(self.watts.cpu_idle, self.watts.cpu, MILLI)}
-        if devices:
-            work = sum(watts_of(device, self.watts) for device in devices) / len(devices)
-            found[question.kinds[DEVICES]] = Power(self.watts.device_idle, work)
+        """What the CPUs of each node draw, and the devices of each class on the mean, by the number of the resource."""
+        found: dict[int, Power] = {}
+        for resource, number in question.kinds.items():
+            if resource.name == CPUS:
+                found[number] = Power(self.watts.cpu_idle, self.watts.cpu, MILLI)
+            elif resource.name == DEVICES:
+                devices = [
+                    device
+                    for place in self.taken.places
+                    for device in place.devices
+                    if (place.node.name, device.label) == (resource.node, resource.device)
+                ]
+                work = sum(watts_of(device, self.watts) for device in devices) / len(devices)
+                found[number] = Power(self.watts.device_idle, work)
         return found
 
     def of_the_policies(self, question: Question, futures: Sequence[Forecourse], in_force: str) -> list[Schedule]:
@@ -98,14 +114,15 @@ class Choice:
         found: list[Schedule] = []
         for future in (there[place][0] for place in best):
             if future.policy != in_force:
-                starts = starts_of(question, future, self.taken.now)
-                found.append(Schedule(future.policy, starts, archive.narrowed(archive.shares(starts)).capacity))
+                starts, choice = starts_of(question, future, self.taken.now), choice_of(question, future, self.taken)
+                narrow = archive.narrowed(archive.shares(starts, choice), choice)
+                found.append(Schedule(future.policy, starts, narrow.capacity, choice))
         return found
 
     def order(self, question: Question, schedule: Schedule) -> Order:
         """The order in which it happens whatever the tasks really take."""
         narrow = replace(question.problem, capacity=tuple(schedule.capacity))
-        return Order(*in_order(question._replace(problem=narrow), schedule.starts, self.event))
+        return in_order(question._replace(problem=narrow), schedule.starts, self.event, schedule.choice)
 
     def front(self, greedy: Sequence[Point], ordered: Sequence[Point]) -> list[Point]:
         """The best of all, the shortest first: at most `MOST`, but for each of the policies one that is in nothing
@@ -124,4 +141,8 @@ class Choice:
 def schedules_of(answer: Mapping[str, Any]) -> list[Schedule]:
     """What the child has found; what it was given is known already."""
     told: list[dict[str, Any]] = answer["schedules"]
-    return [Schedule(one["by"], one["starts"], one["capacity"]) for one in told if one["by"] != "given"]
+    return [
+        Schedule(one["by"], one["starts"], one["capacity"], tuple(one["choice"]))
+        for one in told
+        if one["by"] != "given"
+    ]

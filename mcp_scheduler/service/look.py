@@ -24,6 +24,7 @@ from mcp_scheduler.service.alerts import distrust, pool_of
 from mcp_scheduler.service.compose import told
 from mcp_scheduler.service.contention import why_behind, why_blocked
 from mcp_scheduler.service.devices import asked, why_not
+from mcp_scheduler.service.explaining import why_pinned
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.outlook import Outlook
 from mcp_scheduler.views import AttemptView, TaskView
@@ -234,7 +235,9 @@ class Look:
             case State.ROLLING_BACK | State.HELD:
                 return _PLAIN[status.state]
             case State.QUEUED:
-                return why_blocked(task, self._cluster) or self._why_queued(task)
+                now = self._clock.now()
+                pinned = why_pinned(self._cluster, task, now)
+                return why_blocked(task, self._cluster) or pinned or self._why_queued(task)
             case State.RUNNING if status.cancel_requested:
                 return "is being stopped"
             case State.RUNNING if AttemptId(task.id, status.number) in self._cluster.slices.told:

@@ -17,10 +17,10 @@ from mcp_scheduler.core.task import Task
 from mcp_scheduler.forecast.durations import name_of
 from mcp_scheduler.plans import OutcomeView, PlannedView, PlanView, PointView
 from mcp_scheduler.requests import Caller, PlanTasks, SubmitGraph
-from mcp_scheduler.service import ordering
+from mcp_scheduler.service import ordering, question
 from mcp_scheduler.service.fronts import Choice, Point, schedules_of
 from mcp_scheduler.service.layout import Layout
-from mcp_scheduler.service.ordering import Ordering
+from mcp_scheduler.service.ordering import Order, Ordering
 from mcp_scheduler.service.outcomes import outcome
 from mcp_scheduler.service.submitting import Submitting
 from mcp_scheduler.simulation import snapshot
@@ -113,20 +113,21 @@ class Planning(Submitting):
         in_force = self._cluster.policy
         greedy = choice.as_they_are(futures, in_force.name)
         ended = [one for one in futures if _end(one, given) < inf]
-        question = ordering.question_of(taken, given.event, ended[0]) if ended else None
+        asked = question.question_of(taken, given.event, ended[0]) if ended else None
         ordered: list[Point] = []
         by = "policies"
-        if question is not None:
-            schedules = choice.of_the_policies(question, ended, in_force.name)
-            starts = [ordering.starts_of(question, one, taken.now) for one in ended]
-            power = choice.power(question)
+        if asked is not None:
+            schedules = choice.of_the_policies(asked, ended, in_force.name)
+            starts = [question.starts_of(asked, one, taken.now) for one in ended]
+            choices = [question.choice_of(asked, one, taken) for one in ended]
+            power = choice.power(asked)
             answer = None
             if (left := over - monotonic()) > 0:
-                answer = await ordering.ask(question, starts, left, power=power, objectives=objectives)
+                answer = await question.ask(asked, starts, choices, left, power=power, objectives=objectives)
             if answer is not None:
                 by = answer["by"]
                 schedules += schedules_of(answer)
-            orders = [choice.order(question, one) for one in schedules]
+            orders = [choice.order(asked, one) for one in schedules]
             tried = await asyncio.to_thread(_tried, taken, in_force, [one.event for one in orders])
             points = [
                 choice.point(future, one.by, order) for future, one, order in zip(tried, schedules, orders, strict=True)
@@ -136,15 +137,16 @@ class Planning(Submitting):
 
     def _kept(self, caller: Caller, given: Given, point: Point) -> PointView:
         """To be told, and to be submitted where it is an order."""
-        plan = "" if point.order is None else self._keep(caller, given, *point.order)
-        return PointView(point.by, point.makespan, point.energy, point.utilisation, plan)
+        plan = "" if point.order is None else self._keep(caller, given, point.order)
+        where = {spot: tuple(given.keys[name] for name in names) for spot, names in point.where.items()}
+        return PointView(point.by, point.makespan, point.energy, point.utilisation, plan, where)
 
-    def _keep(self, caller: Caller, given: Given, event: Submitted, behind: Mapping[str, Sequence[str]]) -> str:
+    def _keep(self, caller: Caller, given: Given, order: Order) -> str:
         keys = given.keys
-        links = {keys[name]: tuple(keys[other] for other in others) for name, others in behind.items()}
-        return self._orderings.keep(
-            Ordering(caller.principal, tuple(keys[item.task.id] for item in event.tasks), links)
-        )
+        links = {keys[name]: tuple(keys[other] for other in others) for name, others in order.behind.items()}
+        pins = {keys[name]: pin for name, pin in order.pins.items()}
+        in_order = tuple(keys[item.task.id] for item in order.event.tasks)
+        return self._orderings.keep(Ordering(caller.principal, in_order, links, pins))
 
     async def _better(
         self,
@@ -157,19 +159,21 @@ class Planning(Submitting):
     ) -> tuple[list[Forecourse], str]:
         """An order of the given tasks that ends sooner than under any of the policies, by a dry run of its own, and its
         id. Nothing where there is none."""
-        question = await asyncio.to_thread(ordering.question_of, taken, given.event, futures[0])
+        asked = await asyncio.to_thread(question.question_of, taken, given.event, futures[0])
         complete = [one for one in futures if all(one.runs[name].start is not None for name in given.keys)]
-        if question is None or seconds <= 0:
+        if asked is None or seconds <= 0:
             return [], ""
-        starts = await ordering.answer(question, complete, taken.now, seconds)
-        if starts is None:
+        starts = [question.starts_of(asked, one, taken.now) for one in complete]
+        choices = [question.choice_of(asked, one, taken) for one in complete]
+        answer = await question.ask(asked, starts, choices, seconds)
+        if answer is None:
             return [], ""
-        event, behind = ordering.in_order(question, starts, given.event)
-        (found,) = await asyncio.to_thread(_futures, taken, [policy], event, SECONDS)
+        order = ordering.in_order(asked, answer["starts"], given.event, answer["choice"])
+        (found,) = await asyncio.to_thread(_futures, taken, [policy], order.event, SECONDS)
         if _end(found, given) >= _end(_shortest(futures, given), given) - _LEAST_GAIN:
             return [], ""
         found.policy = "search"
-        return [found], self._keep(caller, given, event, behind)
+        return [found], self._keep(caller, given, order)
 
     async def _given(self, caller: Caller, request: PlanTasks) -> Given:
         """A key of a task says when it is the same again, which matters to submissions alone."""
@@ -285,7 +289,7 @@ def _about(points: Sequence[PointView], futures: Sequence[Forecourse], by: str) 
     if not points:
         yield "There is no front: under no policy do all of the tasks end in this plan."
     elif by == "policies":
-        yield "The front is of the policies alone: orders are looked for among several tasks on one node."
+        yield "The front is of the policies alone: with one task and one place for it there is nothing else to choose."
     elif by == "sweep":
         yield "The front is of the policies and the search for an order: pymoo (mcp-scheduler[pareto]) is not there."
     if cut := [one.policy for one in futures if one.cut]:

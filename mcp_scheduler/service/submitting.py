@@ -24,7 +24,7 @@ from mcp_scheduler.service.extras import refuse_recurring
 from mcp_scheduler.service.folding import REDUCE
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.layout import Layout
-from mcp_scheduler.service.ordering import ordered
+from mcp_scheduler.service.ordering import Pin, ordered, pin
 from mcp_scheduler.service.references import Names
 from mcp_scheduler.service.snapshots import Kept
 
@@ -230,8 +230,11 @@ class Submitting(Desk):
             refuse_recurring(spec, f"the tasks of a {kind}")
         in_order = order(specs)
         before = conflicts_before(specs, in_order) if kind == "graph" else {}
+        pins: Mapping[str, Pin] = {}
         if isinstance(request, SubmitGraph) and request.plan is not None:
-            in_order, before = ordered(specs, before, self._orderings.find(caller, request.plan), request.plan)
+            planned = self._orderings.find(caller, request.plan)
+            in_order, before = ordered(specs, before, planned, request.plan)
+            pins = planned.pins
         group_id = self.composer.fresh_id(request.name or kind)
         ids = {
             key: self.composer.fresh_id(specs[key].name or (key if kind == "graph" else group_id)) for key in in_order
@@ -246,6 +249,7 @@ class Submitting(Desk):
             )
             for key in in_order
         ]  # fmt: skip
+        pin(((key, item.task) for key, item in zip(in_order, new, strict=True)), pins)
         undoing = [
             self.composer.compensation(
                 caller, specs[key], functions, names, item.task, group_id if kind == "graph" else ""

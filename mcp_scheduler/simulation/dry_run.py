@@ -27,7 +27,7 @@ from mcp_scheduler.simulation.snapshot import Snapshot, same
 _PATIENCE: Final = 1000  # moments in a row that bring nothing about
 _BREATH: Final = 0.003  # seconds of work, after which whoever waits for the interpreter gets it
 _PAUSE: Final = 0.0005
-_LEAST: Final = 1e-3  # seconds
+LEAST: Final = 1e-3  # seconds
 
 
 @dataclass(slots=True)
@@ -150,7 +150,7 @@ class DryRun:
         expected = self._snapshot.known.expected(run.task, device_class(self._cluster, slot))
         run.assumed = expected is None or self._snapshot.known.is_stranger(run.task)
         limit = run.task.terms.timeout or inf
-        seconds = max(_LEAST, min(self._pace if expected is None else expected.median, limit))
+        seconds = max(LEAST, min(self._pace if expected is None else expected.median, limit))
         if not run.was_running:
             run.start = now
             return seconds

@@ -12,7 +12,7 @@ from mcp_scheduler.core.events import DevicesSeen, Event, NodeChanged, PoolSized
 from mcp_scheduler.core.node import LOCAL, Attempt, Node
 from mcp_scheduler.core.seen import GpuSeen
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import MILLI, Needs, Retry
+from mcp_scheduler.core.task import MILLI, NO_EXTRAS, Extras, Needs, Retry
 from mcp_scheduler.policies.order import PRIORITY
 from tests.core.builders import Stage, needs, terms
 
@@ -21,6 +21,7 @@ FIRST, LONGEST = 10.0, 15.0
 NODES = (LOCAL, "far")
 GPUS = tuple(GpuSeen(f"GPU-{n}", n, "RTX 3090", "rtx", 24 * GIB, used=0, free=24 * GIB) for n in range(2))
 PLACES = (*((name, "") for name in NODES), *((LOCAL, gpu.uuid) for gpu in GPUS))
+PINS = ((LOCAL, "rtx"), (LOCAL, ""), ("far", ""), (LOCAL, "other"))
 AGAIN = Retry(3, 1.0, jitter=0.0)
 CPU = needs(1).amounts
 SHORT = ("m.short", "m.share")  # such calls follow each other in one slot
@@ -95,9 +96,10 @@ class Quarantines:
 
     # --- what happens
 
-    def submit(self, shape: int) -> None:
+    def submit(self, shape: int, pin: tuple[str, str] | None = None) -> None:
         name = f"t{self.stage.cluster.next_seq}"
-        new = self.stage.new(name, SHAPES[shape % len(SHAPES)])
+        extras = Extras(pin=pin, pin_for=5.0) if pin else NO_EXTRAS
+        new = self.stage.new(name, SHAPES[shape % len(SHAPES)], extras=extras)
         self.turn(Submitted([new]))
 
     def end(self, pick: int, reason: Reason | None, seconds: float) -> None:

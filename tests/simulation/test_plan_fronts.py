@@ -13,9 +13,9 @@ from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.searching import pareto
 from mcp_scheduler.searching.archive import Archive
-from mcp_scheduler.service import ordering
 from mcp_scheduler.service.fronts import MOST, Choice, Point, Schedule
 from mcp_scheduler.service.outcomes import energy, outcome
+from mcp_scheduler.service.question import question_of
 from mcp_scheduler.simulation import snapshot
 from mcp_scheduler.simulation.dry_run import DryRun
 from tests.core.builders import needs, terms
@@ -62,7 +62,7 @@ def test_for_every_policy_some_point_of_the_front_is_in_nothing_worse():
         choice, futures = prepared(objectives)
         greedy = choice.as_they_are(futures, "balanced")
         assert len(greedy) == len(BUILT_IN)
-        question = ordering.question_of(choice.taken, choice.event, futures[0])
+        question = question_of(choice.taken, choice.event, futures[0])
         assert question is not None
         ordered = [replayed(choice, question, one) for one in choice.of_the_policies(question, futures, "balanced")]
         front = choice.front(greedy, ordered)
@@ -74,7 +74,7 @@ def test_for_every_policy_some_point_of_the_front_is_in_nothing_worse():
 
 def test_a_narrow_order_takes_longer_and_less_energy_and_the_real_decision_keeps_it():
     choice, futures = prepared(("makespan", "energy"), 4, many, busy=False)
-    question = ordering.question_of(choice.taken, choice.event, futures[0])
+    question = question_of(choice.taken, choice.event, futures[0])
     assert question is not None
     archive = Archive(question.problem, choice.power(question), ("makespan", "energy"))
     points = []

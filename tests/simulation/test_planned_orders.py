@@ -8,6 +8,7 @@ from mcp_scheduler.core.task import Status, Task
 from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.searching.search import search
 from mcp_scheduler.service import ordering
+from mcp_scheduler.service.question import question_of
 from mcp_scheduler.simulation import snapshot
 from mcp_scheduler.simulation.dry_run import DryRun
 from tests.core.builders import needs, terms
@@ -38,11 +39,12 @@ def test_the_real_decision_keeps_a_planned_order_and_ends_when_planned():
     for new in event.tasks:
         taken.known.note(stage.cluster, new.task, [], is_stranger=False)
     greedy = DryRun(taken, BUILT_IN["balanced"], event).finish(1e12)
-    question = ordering.question_of(taken, event, greedy)
+    question = question_of(taken, event, greedy)
     assert question is not None
     looks = iter(range(200))
     found = search(question.problem, [], lambda: next(looks, None) is not None)
-    moved, behind = ordering.in_order(question, found.starts, event)
+    moved, behind, pins = ordering.in_order(question, found.starts, event)
+    assert not pins  # there is one place for all
     planned = DryRun(taken, BUILT_IN["balanced"], moved).finish(1e12)
     ends = {name: run.end - stage.now for name, run in planned.runs.items()}
     assert max(run.end for run in greedy.runs.values()) - stage.now > found.end + 5

@@ -9,7 +9,7 @@ from mcp_scheduler.core.devices import Devices
 from mcp_scheduler.core.slots import Room
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.errors import InvariantBroken
-from tests.simulation.quarantines import ENDS, PLACES, SHAPES, Quarantines
+from tests.simulation.quarantines import ENDS, PINS, PLACES, SHAPES, Quarantines
 
 GATE = settings(
     max_examples=50,
@@ -27,10 +27,13 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.sim = Quarantines()
 
-    @rule(shapes=st.lists(st.integers(0, len(SHAPES) - 1), min_size=1, max_size=6))
-    def submit(self, shapes):
+    @rule(
+        shapes=st.lists(st.integers(0, len(SHAPES) - 1), min_size=1, max_size=6),
+        pin=st.sampled_from((None, None, *PINS)),
+    )
+    def submit(self, shapes, pin):
         for shape in shapes:
-            self.sim.submit(shape)
+            self.sim.submit(shape, pin)
 
     @rule(pick=st.integers(0, 20), reason=st.sampled_from(ENDS), seconds=st.sampled_from((0.001, 5.0)))
     def end(self, pick, reason, seconds):

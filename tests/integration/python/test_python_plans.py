@@ -81,7 +81,7 @@ async def test_a_front_has_plans_between_which_to_choose(scheduler: Scheduler) -
         await scheduler.cancel([handle.id])
     alone = await scheduler.plan({"a": tasks["a"]}, objectives=["energy"], seconds=0.8)
     assert (alone.by, len(alone.front)) == ("policies", 1)
-    assert "several tasks on one node" in " ".join(alone.notes)
+    assert "one task and one place" in " ".join(alone.notes)
 
 
 async def test_objectives_are_for_tasks_that_are_given(scheduler: Scheduler) -> None:

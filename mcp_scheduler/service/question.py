@@ -1,0 +1,183 @@
+"""What the search for a better plan is asked: a problem made of the arriving tasks, and what its answer stands for.
+
+Each class of devices of each node is a resource of its own. A task that could run in several such places has a way for
+each of them, with the time that it is expected to take there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from typing import Any, Final, NamedTuple
+
+from mcp_scheduler.core.devices import Devices
+from mcp_scheduler.core.events import Submitted
+from mcp_scheduler.core.task import Needs, Task
+from mcp_scheduler.runtime import child
+from mcp_scheduler.searching.problem import Choice, Demand, Problem, Way
+from mcp_scheduler.simulation.dry_run import LEAST, Forecourse, Run
+from mcp_scheduler.simulation.snapshot import Snapshot
+
+CPUS: Final = "cpus"
+DEVICES: Final = "devices"
+_START: Final = 2.0  # seconds beyond its time that the child may take to begin and to end
+
+
+class Spot(NamedTuple):
+    """Where a task may run: a node, and a class of its devices ("" where it needs none)."""
+
+    node: str
+    device: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.device}".strip()
+
+
+class Resource(NamedTuple):
+    """Something of a node that tasks share: an amount by its name, or the devices of one class."""
+
+    node: str
+    name: str
+    device: str = ""
+
+
+class Question(NamedTuple):
+    """A problem, and which tasks its places stand for; the places after them stand for what they wait for outside."""
+
+    problem: Problem
+    tasks: Sequence[Task]
+    offset: int  # places before the tasks
+    kinds: Mapping[Resource, int]  # the resources' numbers
+    spots: Sequence[Sequence[Spot]]  # of each of the tasks, in the order of its ways
+
+    def spot(self, number: int, choice: Choice) -> Spot | None:
+        """Where the task of this number runs by this choice; None where there is nothing to choose."""
+        spots = self.spots[number]
+        return spots[choice[self.offset + number]] if len(spots) > 1 and choice else None
+
+
+class Ground:
+    """The nodes of a snapshot, as far as a problem knows them."""
+
+    def __init__(self, taken: Snapshot) -> None:
+        self._taken = taken
+        self._devices: dict[str, Devices] = {}
+        self._sizes: dict[Spot, int] = {}  # of the largest device of a class, in bytes
+        self._label: dict[str, str] = {}
+        capacity: dict[Resource, float] = {}
+        for place in taken.places:
+            node = place.node.name
+            capacity |= {Resource(node, name): amount for name, amount in place.node.amounts}
+            devices = self._devices[node] = Devices(place.devices)
+            for uuid, cause, why in place.withheld:
+                devices.withhold(uuid, cause, why)
+            for device in place.devices:
+                spot, kind = Spot(node, device.label), Resource(node, DEVICES, device.label)
+                capacity[kind] = capacity.get(kind, 0.0) + 1.0
+                self._sizes[spot] = max(self._sizes.get(spot, 0), device.total or 0)
+                self._label[device.uuid] = device.label
+        self.capacity = tuple(capacity.values())
+        self.kinds = {kind: number for number, kind in enumerate(capacity)}
+
+    def spots(self, needs: Needs) -> Iterator[Spot]:
+        """Where a task with these needs could run, now or later."""
+        for place in self._taken.places:
+            if any(dict(place.node.amounts).get(name, 0) < amount for name, amount in needs.amounts):
+                continue
+            node = place.node.name
+            if not needs.has_devices:
+                yield Spot(node)
+                continue
+            labels = [state.seen.label for state in self._devices[node].usable(needs)]
+            yield from (Spot(node, one) for one in dict.fromkeys(labels) if labels.count(one) >= max(1, needs.gpus))
+
+    def spot_of(self, run: Run) -> Spot:
+        return Spot(run.node, self._label.get(run.devices[0], "") if run.devices else "")
+
+    def demand(self, needs: Needs, spot: Spot) -> Demand:
+        wanted = {Resource(spot.node, name): float(amount) for name, amount in needs.amounts}
+        if needs.has_devices:
+            size = self._sizes.get(spot, 0)
+            part = needs.gpu_memory / size if needs.gpu_memory and size else 1.0
+            wanted[Resource(spot.node, DEVICES, spot.device)] = max(1, needs.gpus) * min(1.0, part)
+        return tuple((self.kinds[kind], amount) for kind, amount in wanted.items() if amount and kind in self.kinds)
+
+    def way(self, task: Task, spot: Spot) -> Way:
+        """As the dry run takes it: the median there, or what calls take on the mean."""
+        expected = self._taken.known.expected(task, spot.device)
+        seconds = self._taken.pace.seconds if expected is None else expected.median
+        seconds = max(LEAST, min(seconds, task.terms.timeout or inf))
+        return Way(seconds, self.demand(task.terms.needs, spot))
+
+
+def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Question | None:
+    """The arriving tasks beside what runs; None where some of them have no end in this future, or there is nothing to
+    choose: neither an order nor a place. What the problem says of each task is what happens to it there."""
+    tasks = [new.task for new in event.tasks]
+    runs = [future.runs[task.id] for task in tasks]
+    if any(_seconds(run) is None for run in runs):
+        return None
+    ground = Ground(taken)
+    spots = [list(dict.fromkeys([*ground.spots(run.task.terms.needs), ground.spot_of(run)])) for run in runs]
+    has_choice = any(len(one) > 1 for one in spots)
+    if len(tasks) < 2 and not has_choice:  # noqa: PLR2004 - an order needs two
+        return None
+    mine = {task.id for task in tasks}
+    outside = dict.fromkeys(name for task in tasks for name in task.after if name not in mine and name in future.runs)
+    numbers = {name: number for number, name in enumerate([*outside, *(task.id for task in tasks)])}
+    ends = [future.runs[name].end for name in outside]
+    if any(end is None for end in ends):
+        return None
+    rest = [max(0.0, (end or 0.0) - taken.now) for end in ends]
+    own = [Way(_seconds(run) or 0.0, ground.demand(run.task.terms.needs, ground.spot_of(run))) for run in runs]
+    waits = [(*task.after, *task.extras.behind) for task in tasks]
+    running = [run for run in future.runs.values() if run.was_running and run.end is not None]
+    problem = Problem(
+        ground.capacity,
+        [*rest, *(way.seconds for way in own)],
+        [*(() for _ in outside), *(way.demand for way in own)],
+        [*(() for _ in outside), *(tuple(numbers[one] for one in dict.fromkeys(on) if one in numbers) for on in waits)],
+        [((run.end or 0.0) - taken.now, ground.demand(run.task.terms.needs, ground.spot_of(run))) for run in running],
+    )
+    if has_choice:
+        problem.ways = [(Way(seconds, ()),) for seconds in rest]
+        problem.ways += [
+            _ways(ground, task, *one) for task, one in zip(tasks, zip(spots, runs, own, strict=True), strict=True)
+        ]
+    return Question(problem, tasks, len(outside), ground.kinds, spots)
+
+
+def _ways(ground: Ground, task: Task, spots: Sequence[Spot], run: Run, own: Way) -> tuple[Way, ...]:
+    here = ground.spot_of(run)
+    return tuple(own if spot == here else ground.way(task, spot) for spot in spots)
+
+
+def _seconds(run: Run) -> float | None:
+    return None if run.start is None or run.end is None else run.end - run.start
+
+
+def starts_of(question: Question, future: Forecourse, now: float) -> list[float]:
+    """When each place starts in this future, in seconds from now."""
+    runs = [future.runs[task.id] for task in question.tasks]
+    return [*(0.0 for _ in range(question.offset)), *(max(0.0, (run.start or now) - now) for run in runs)]
+
+
+def choice_of(question: Question, future: Forecourse, taken: Snapshot) -> tuple[int, ...]:
+    """In which way each is done in this future; () where there is nothing to choose."""
+    if not question.problem.ways:
+        return ()
+    ground = Ground(taken)
+    found = [0] * question.offset
+    for task, spots in zip(question.tasks, question.spots, strict=True):
+        here = ground.spot_of(future.runs[task.id])
+        found.append(spots.index(here) if here in spots else 0)
+    return tuple(found)
+
+
+async def ask(
+    question: Question, given: Sequence[Sequence[float]], choices: Sequence[Choice], seconds: float, **more: Any
+) -> dict[str, Any] | None:
+    """What a child process finds in so much time, beginning with schedules of these starts and choices. None, and a
+    line in the log, if it fails."""
+    told = {"problem": question.problem.told(), "given": given, "choices": choices, "for": seconds, **more}
+    return await child.ask("mcp_scheduler.searching", told, seconds + _START, "The search for an order")
