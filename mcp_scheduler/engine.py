@@ -28,6 +28,7 @@ from mcp_scheduler.forecast.footprints import MemoryFootprints
 from mcp_scheduler.home import EngineLock, Home
 from mcp_scheduler.plugins import found_policies
 from mcp_scheduler.policies.catalogue import Policies
+from mcp_scheduler.runtime.accounts import Accounts
 from mcp_scheduler.runtime.calendar import CronCalendar
 from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
@@ -72,6 +73,7 @@ class Engine:
         policies = _policies(settings.queue)
         self._cluster = Cluster(policies.find(settings.queue.policy))
         self._lessons = Lessons(self._store, _furnish(self._cluster, settings))
+        self._accounts = Accounts(self._cluster, self._store, self._clock)
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(
             folders,
@@ -166,7 +168,9 @@ class Engine:
         await self.service.load_pause()
         await looking
         self._watch_gpus(Changes())
-        await self._lessons.load()
+        kept = await self._store.forecasts()
+        self._lessons.load(kept)
+        self._accounts.take_up(kept)
         self._loop.stop_asked_again()
         self._loop.wake()
         self._tasks = [
@@ -174,6 +178,7 @@ class Engine:
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
             asyncio.create_task(self._adapting.run(), name="adapting"),
             asyncio.create_task(self._lessons.run(), name="lessons"),
+            asyncio.create_task(self._accounts.run(), name="accounts"),
             asyncio.create_task(self._load.run(), name="load"),
             asyncio.create_task(
                 Training(self._lessons.books["seconds"], self.settings.forecasts.train_every).run(), name="training"
@@ -215,6 +220,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(loop, *beside, return_exceptions=True)
         await self._lessons.keep()
+        await self._accounts.keep()
         await self._executor.close()
         await self._inputs.close()
         await self._gpus.close()

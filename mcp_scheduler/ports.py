@@ -106,7 +106,7 @@ class Store(Protocol):
 
     Errors: `StoreUnavailable` when nothing was written and the same call may succeed later (disk full, I/O error);
     on any error the store is as before the call. Reads may run while a commit is under way and then see either side.
-    `keep_forecasts` replaces texts by key, and forgets the keys of None.
+    `keep_forecasts` replaces texts by key, and forgets the keys of None; what is counted lies there, too.
     `equal`: digest → the fingerprint of its code now; answers, for digests of tasks that have succeeded with that code,
     with the newest of these.
     `schema` is the version of its tables, 0 where there are none.

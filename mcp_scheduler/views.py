@@ -287,11 +287,13 @@ class ForecastView:
 
 @dataclass(frozen=True, slots=True)
 class ForecastPage:
-    """Forecasts, and the truth about all of their kind: one row for each quantity, named "everything"."""
+    """Forecasts, and the truth about all of their kind: one row for each quantity, named "everything". `in_chunks`: of
+    functions, the seconds that an item of theirs takes, by which the next map is cut."""
 
     forecasts: tuple[ForecastView, ...]
     overall: tuple[ForecastView, ...] = ()
     total: int = 0
+    in_chunks: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ def forecast(
         out.aside("Nothing has been learnt yet: forecasts come with the first calls that end.")
         return
     tables.show(_COLUMNS, rows)
+    for function, each in page.get("in_chunks", {}).items():
+        out.aside(f"In chunks an item of {function} takes about {told('seconds', each)}: so the next map is cut.")
     out.aside("COVERED: runs within their 90 % bound, each predicted before it was learnt.")
     if page.get("total", 0) > len(found):
         out.aside(f"{len(found)} of {page['total']}; those that learnt last.")

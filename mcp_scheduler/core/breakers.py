@@ -9,7 +9,7 @@ Two things are no evidence. What began before the last failure was counted tells
 ends twenty attempts is one failure. And a function that crashes everywhere is to blame itself: it takes two functions,
 or one that has run well elsewhere meanwhile.
 
-Kept since the engine started, never stored: a new engine trusts every place again.
+The next engine goes on with them: an `Account`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import Final
+from typing import Any, Final
+
+from mcp_scheduler.core.account import Key
 
 TARGETS: Final = 4096  # that are suspected; beyond that the one suspected longest ago is forgotten
 AFTER: Final = 3
@@ -63,13 +65,14 @@ class Breakers:
     """The breakers of all places that have failed since they last did well. `after`: failures in a row, 0 for never;
     `first`: seconds for which a place is shut the first time; `longest`: at most."""
 
-    __slots__ = ("_worked", "after", "first", "known", "longest", "next_at")
+    __slots__ = ("_worked", "after", "first", "known", "longest", "next_at", "touched")
 
     def __init__(self, after: int = AFTER, first: float = FIRST, longest: float = LONGEST) -> None:
         self.after, self.first, self.longest = after, first, max(first, longest)
         self.known: dict[Place, Breaker] = {}
         self.next_at = inf  # when the first of them is to be looked at
         self._worked: OrderedDict[str, float] = OrderedDict()  # target under suspicion → when it last did well
+        self.touched: set[Key] = set()
 
     def failed(self, place: Place, target: str, began: float, now: float) -> Breaker | None:
         """An attempt of `target` that had begun at `began` failed for reasons of the place. The breaker, if the place
@@ -83,6 +86,7 @@ class Breakers:
             breaker.since = now
         breaker.targets.append(target)
         breaker.tried_at = now
+        self.touched.add(place)
         self._suspect(target)
         if breaker.trust is Trust.PROBATION or self._is_to_blame(breaker):
             return breaker
@@ -98,10 +102,12 @@ class Breakers:
         if breaker.trust is Trust.PROBATION:
             self.open(place, now)
             return True
+        if breaker.targets:
+            self.touched.add(place)
         breaker.targets.clear()
         breaker.lone = False
         if now - breaker.opened_at > self.longest:
-            del self.known[place]
+            self.forget(place)
         return False
 
     def shut(self, place: Place, now: float) -> float:
@@ -112,14 +118,14 @@ class Breakers:
         breaker.trips += 1
         seconds = min(self.longest, self.first * 2.0 ** min(breaker.lasts, 60))
         breaker.trust, breaker.lone = Trust.SHUT, False
-        self._look_at(breaker, now + seconds)
+        self._look_at(place, now + seconds)
         return seconds
 
     def try_again(self, place: Place) -> None:
         """Its time is over: one task may try it."""
         breaker = self.known[place]
         breaker.trust, breaker.probe_at = Trust.PROBATION, inf
-        self._look_at(breaker, inf)
+        self._look_at(place, inf)
 
     def began(self, place: Place, now: float) -> None:
         """Something was started there, which may be the probe: one that lasts for long has shown that the place is
@@ -127,14 +133,19 @@ class Breakers:
         breaker = self.known.get(place)
         if breaker is not None and breaker.trust is Trust.PROBATION:
             breaker.probe_at = now
-            self._look_at(breaker, now + self.first)
+            self._look_at(place, now + self.first)
 
     def open(self, place: Place, now: float) -> None:
         """It is trusted again. How often it was shut is remembered for a while."""
         breaker = self.known[place]
         breaker.trust, breaker.opened_at, breaker.lone = Trust.TRUSTED, now, False
         breaker.targets.clear()
-        self._look_at(breaker, inf)
+        self._look_at(place, inf)
+
+    def forget(self, place: Place) -> None:
+        """Nothing is known of it any more."""
+        if self.known.pop(place, None) is not None:
+            self.touched.add(place)
 
     def due(self, now: float) -> list[Place]:
         """Places that are to be looked at now."""
@@ -157,6 +168,33 @@ class Breakers:
             if len(self._worked) > TARGETS:
                 self._worked.popitem(last=False)
 
-    def _look_at(self, breaker: Breaker, at: float) -> None:
-        breaker.until = at
+    def _look_at(self, place: Place, at: float) -> None:
+        self.known[place].until = at
+        self.touched.add(place)
         self.next_at = min((one.until for one in self.known.values()), default=inf)
+
+    # --- an account
+
+    def row(self, key: Key) -> list[Any] | None:
+        one = self.known.get((key[0], key[1]))
+        if one is None:
+            return None
+        times = [one.since, one.tried_at, one.until, one.probe_at, one.opened_at]
+        return [one.trust, list(one.targets), one.trips, one.lone, one.why, times]
+
+    def take_up(self, key: Key, row: list[Any], now: float) -> None:
+        """A place that was trusted again long ago is trusted; where nothing is withheld any more by the settings,
+        nothing is."""
+        trust, targets, trips, lone, why, times = row
+        since, tried_at, until, probe_at, opened_at = map(float, times)
+        place, recent = (key[0], key[1]), now - self.longest
+        if not self.after or (Trust(trust) is Trust.TRUSTED and max(tried_at, opened_at) < recent):
+            self.touched.add(key)
+            return
+        breaker = self.known[place] = Breaker(min(since, now), deque(targets, self.after), Trust(trust))
+        breaker.trips, breaker.lone, breaker.why = int(trips), bool(lone), str(why)
+        breaker.tried_at, breaker.opened_at = min(tried_at, now), min(opened_at, now)
+        breaker.probe_at = probe_at if probe_at == inf else min(probe_at, now)
+        for target in breaker.targets:
+            self._suspect(target)
+        self._look_at(place, until if until == inf else min(until, now + self.longest))

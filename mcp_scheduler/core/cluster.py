@@ -17,6 +17,7 @@ from mcp_scheduler.core.blocked import Blocked
 from mcp_scheduler.core.breakers import Breakers
 from mcp_scheduler.core.budget import RetryBudget
 from mcp_scheduler.core.changes import Changes
+from mcp_scheduler.core.chunking import Chunking
 from mcp_scheduler.core.coming import Coming
 from mcp_scheduler.core.conflicts import Conflicts
 from mcp_scheduler.core.contention import Contention
@@ -78,6 +79,7 @@ class Cluster:
         self.contention = Contention()
         self.retry_budget = RetryBudget()
         self.breakers = Breakers()
+        self.chunking = Chunking()
         self.next_seq = 1
         self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from mcp_scheduler.core.chunking import BY, is_chunk
 from mcp_scheduler.core.events import Ended, Outcome
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Kind, Task
@@ -58,6 +59,7 @@ def learn(cluster: Cluster, task: Task, slot: Slot, outcome: Outcome, now: float
         watcher.ended(target, now, bad=reason is not None)
     if reason is None:
         cluster.estimates.learn(target, seconds)
+        _learn_items(cluster, task, seconds)
     elif reason not in _CUT_SHORT and reason is not Reason.OUT_OF_MEMORY:
         return
     if not cluster.sampler.takes(target, seconds):
@@ -72,6 +74,14 @@ def learn(cluster: Cluster, task: Task, slot: Slot, outcome: Outcome, now: float
     if cluster.footprints is not None and reason not in _CUT_SHORT:
         peaks = outcome.memory_peak, outcome.device_peak
         cluster.footprints.learn(task.terms, task.size, label, *peaks, at_least=reason is not None)
+
+
+def _learn_items(cluster: Cluster, task: Task, seconds: float) -> None:
+    """A chunk that did all of its items in these seconds says what one takes: not one that has failed before, since
+    what was done then is not done again."""
+    target, status = task.terms.target, task.status
+    if BY in target and is_chunk(target) and not (status.failures or status.losses or status.crashes):
+        cluster.chunking.learn(target, seconds)
 
 
 def device_class(cluster: Cluster, slot: Slot) -> str:

@@ -61,6 +61,24 @@ def rescue(draft: Draft, room: Room) -> None:
                 draft.stop(attempt, Reason.LOST)
 
 
+def go_on(cluster: Cluster, now: float) -> None:
+    """The breakers of the last engine were taken up: withhold again what they withhold, before anything is placed. Of
+    nodes, only those that are here, and have others beside them."""
+    breakers = cluster.breakers
+    for place, breaker in list(breakers.known.items()):
+        node, device = place
+        if node not in cluster.rooms:
+            breakers.forget(place)
+        elif breaker.trust is Trust.TRUSTED:
+            continue
+        elif not device and len(cluster.rooms) == 1:
+            breakers.open(place, now)
+        elif breaker.trust is Trust.SHUT:
+            _withhold(cluster.rooms[node], device, breaker)
+        else:
+            _loosen(cluster, place, Guard.ONE)
+
+
 def look(draft: Draft) -> None:
     """Where the time of a place is over, one task may try it; where the probe has gone on for long, it is well."""
     cluster = draft.cluster
@@ -81,7 +99,7 @@ def lift(cluster: Cluster, node: str, device: str, now: float) -> None:
     if cluster.breakers.trust(place) is not Trust.TRUSTED:
         cluster.breakers.open(place, now)
         _loosen(cluster, place, Guard.NONE)
-    cluster.breakers.known.pop(place, None)
+    cluster.breakers.forget(place)
 
 
 def admits_refill(cluster: Cluster, slot: Slot) -> bool:
@@ -103,10 +121,15 @@ def _shut(draft: Draft, place: Place, breaker: Breaker, needs: Needs) -> None:
         breaker.lone = True
         return
     cluster.breakers.shut(place, draft.now)
+    _withhold(room, device, breaker)
+    if device:
+        warm.evict_from(draft, room, device)
+
+
+def _withhold(room: Room, device: str, breaker: Breaker) -> None:
     if device:
         room.devices.set_probation(device, on=False)
         room.devices.withhold(device, CAUSE, f"in quarantine: {breaker.why}")
-        warm.evict_from(draft, room, device)
     else:
         room.guard = Guard.SHUT
         room.changed()

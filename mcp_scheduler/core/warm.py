@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcp_scheduler.core.changes import Evict
+from mcp_scheduler.core.chunking import work
 from mcp_scheduler.core.slots import NOTHING, Room, Slot, lane_of
 from mcp_scheduler.core.task import Kind, Terms
 
@@ -41,7 +42,7 @@ def rise(
     for slot in reversed(cluster.resting.values()):
         if slot.node != room.node.name or slot.id in cluster.leaving or lane_of(slot.terms) != lane:
             continue
-        if own and _work(slot.terms) != _work(terms):
+        if own and work(slot.terms.target) != work(terms.target):
             continue
         if avoid.isdisjoint(slot.devices) and room.devices.rise(slot.id, terms.needs):
             del cluster.resting[slot.id]
@@ -50,11 +51,6 @@ def rise(
             room.seize(terms.needs)
             return slot
     return None
-
-
-def _work(terms: Terms) -> str:
-    """The function that is called, once or for each item of a chunk."""
-    return terms.target.partition(" x ")[0]
 
 
 def evict(draft: Draft, name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.forecast.book import Book, Key
 from mcp_scheduler.ports import Store
+from mcp_scheduler.runtime.accounts import is_account
 
 log = logging.getLogger("mcp_scheduler.lessons")
 
@@ -25,9 +26,11 @@ class Lessons:
         self._store = store
         self.books = books
 
-    async def load(self) -> None:
+    def load(self, rows: Mapping[str, str]) -> None:
         """Everything that was kept. A row that cannot be read is passed over: forecasts are no promise."""
-        for name, text in (await self._store.forecasts()).items():
+        for name, text in rows.items():
+            if is_account(name):
+                continue
             try:
                 quantity, *key = json.loads(name)
                 self.books[quantity].load(tuple(key), text)

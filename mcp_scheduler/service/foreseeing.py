@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import exp
 
 from mcp_scheduler import errors, views
+from mcp_scheduler.core.chunking import is_chunk, work
 from mcp_scheduler.forecast.book import SPAN, Book, Key
 from mcp_scheduler.requests import AskForecasts, Caller
 from mcp_scheduler.service.desk import Desk
@@ -30,7 +31,12 @@ class Foreseeing(Desk):
         found = list(self._of(request.name))
         if not found:
             raise self._unknown(request.name)
-        return views.ForecastPage(tuple(found[: request.limit]), overall, len(found))
+        return views.ForecastPage(tuple(found[: request.limit]), overall, len(found), self._in_chunks(found))
+
+    def _in_chunks(self, found: Iterable[views.ForecastView]) -> dict[str, float]:
+        functions = dict.fromkeys(work(view.name) if is_chunk(view.name) else view.name for view in found)
+        known = ((name, self._cluster.chunking.seconds(name)) for name in functions)
+        return {name: each for name, each in known if each is not None}
 
     def _of(self, name: str) -> Iterator[views.ForecastView]:
         for quantity, book in self._books.items():
@@ -56,7 +62,8 @@ class Foreseeing(Desk):
 
 
 def _means(wanted: str, name: str) -> bool:
-    """By the whole name, or by what follows its last dot or its kind."""
+    """By the whole name, or by what follows its last dot or its kind; of chunks, by that of their function."""
+    name = work(name) if is_chunk(name) else name
     return wanted == name or name.endswith((f".{wanted}", f" {wanted}"))
 
 

@@ -166,7 +166,8 @@ class Submitting(Desk):
         each: float | None = None
         if mapping.chunk_seconds(request) and request.task.function is not None:
             functions = await self.composer.functions(caller.environment)
-            each = self._cluster.estimates.seconds(functions.find(request.task.function).name)
+            name = functions.find(request.task.function).name
+            each = self._cluster.chunking.seconds(name) or self._cluster.estimates.seconds(name)
         cpus = sum(room.total.get("cpus", 0) for room in self._cluster.rooms.values()) / MILLI
         return mapping.chunk_size(request, count, each, cpus)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from mcp_scheduler import errors
+from mcp_scheduler.core.chunking import BY
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Kind, Retry, Terms
 from mcp_scheduler.ports import FunctionEntry
@@ -46,7 +47,7 @@ def chunk_terms(one: Terms, size: int) -> Terms:
     is kept apart from what a single call takes."""
     return replace(
         one,
-        target=f"{one.target} x {size}",
+        target=f"{one.target}{BY}{size}",
         timeout=None if one.timeout is None else one.timeout * size,
         idle_timeout=None if one.idle_timeout is None else one.idle_timeout * size,
     )

@@ -3,7 +3,8 @@
 - `tasks.seq` is the arrival number and the row's key: rows of one time lie together.
 - `terms` are stored once each; a task names their row.
 - The payload has a table of its own: SQLite writes a whole row anew at each change of status.
-- `forecasts` is what was learnt of run times and memory: written now and then, by `forecast.book`'s own keys.
+- `forecasts` is what was learnt of run times and memory, by `forecast.book`'s own keys, and what is counted beside the
+  tasks, by those of `runtime.accounts`: written now and then.
 - `extras` is what few tasks ask for, as a JSON object of what differs from the defaults, or NULL.
 - A result follows the status of its task; `ended_at` is set in final states only.
 - Names of other tasks (`after`) and `tags` are JSON lists, or NULL for none; `task_tags` finds tasks by tag.

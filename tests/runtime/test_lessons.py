@@ -16,7 +16,7 @@ async def test_the_next_engine_knows_what_this_one_has_learnt():
     for number in range(200):
         book.learn(f"module.f{number % 60}", "", 10, 3.0)
     await Lessons(store, {"seconds": book}).keep()
-    await Lessons(store, {"seconds": heir}).load()
+    Lessons(store, {"seconds": heir}).load(await store.forecasts())
     assert heir.predict("module.f7", "", 10) == pytest.approx(book.predict("module.f7", "", 10), rel=1e-3)
 
 
@@ -46,5 +46,5 @@ async def test_a_row_that_cannot_be_read_is_passed_over():
     await Lessons(store, {"seconds": book}).keep()
     await store.keep_forecasts({"not json": "1", '["unknown"]': "{}", '["seconds","x"]': "{}"})
     heir = Book()
-    await Lessons(store, {"seconds": heir}).load()
+    Lessons(store, {"seconds": heir}).load(await store.forecasts())
     assert len(heir) == 4

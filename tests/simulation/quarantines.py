@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from mcp_scheduler.core import quarantine
 from mcp_scheduler.core.breakers import Breakers, Trust
 from mcp_scheduler.core.changes import Evict
 from mcp_scheduler.core.check import check
@@ -43,14 +45,14 @@ class Quarantines:
         self.stage = Stage(4, policy=PRIORITY)
         self.shut_since: dict[tuple[str, str], float] = {}
         self._furnish(self.stage.cluster)
+        for name in NODES:
+            self.stage.turn(NodeChanged(Node(name, needs(4).amounts)))
+        self.stage.turn(DevicesSeen(LOCAL, GPUS))
 
     def _furnish(self, cluster: Cluster) -> None:
         cluster.breakers = Breakers(2, FIRST, LONGEST)
         for target in SHORT:
             cluster.estimates.learn(target, 0.001)
-        for name in NODES:
-            self.stage.turn(NodeChanged(Node(name, needs(4).amounts)))
-        self.stage.turn(DevicesSeen(LOCAL, GPUS))
 
     def turn(self, *events: Event) -> None:
         cluster = self.stage.cluster
@@ -147,18 +149,22 @@ class Quarantines:
         self.stage.fail_commit()
 
     def engine_dies(self) -> None:
-        """The next one adopts what runs, and trusts every place."""
+        """The next one adopts what runs, and goes on with the quarantines; it sees the devices a turn later."""
         old = self.stage.cluster
         new = Cluster(PRIORITY)
         unfinished = [task for task in old.tasks.values() if task.status.state not in FINAL]
         new.load(unfinished, old.attempts.values(), old.next_seq)
         self.stage.cluster = new
-        self.shut_since.clear()
+        self._furnish(new)
         for name in NODES:
             new.set_node(Node(name, needs(4).amounts))
         new.rebuild()
+        for place in old.breakers.known:
+            new.breakers.take_up(place, json.loads(json.dumps(old.breakers.row(place))), self.stage.now)
+        quarantine.go_on(new, self.stage.now)
         check(new)
-        self._furnish(new)
+        self.turn()
+        self.turn(DevicesSeen(LOCAL, GPUS))
 
     def drain(self) -> None:
         """Nothing breaks any more: everything comes to its end."""

@@ -105,11 +105,17 @@ def times_double_without_end(patch):
     patch.setattr(Breakers, "longest", property(lambda _: 1e9, lambda *_: None), raising=False)
 
 
+def the_next_engine_withholds_nothing(patch):
+    patch.setattr(quarantine, "go_on", lambda *_: None)
+    patch.setattr("mcp_scheduler.core.check._quarantine", lambda _: [])
+
+
 @pytest.mark.parametrize(
     "plant",
     [
         shut_nodes_are_offered, devices_on_probation_are_for_all, calls_follow_the_probe, the_last_node_is_shut_too,
         nobody_looks_again, times_double_without_end, the_size_of_the_pool_is_ignored,
+        the_next_engine_withholds_nothing,
     ],
     ids=lambda plant: plant.__name__,
 )  # fmt: skip

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from python_door import LIMIT, call
+from python_door import FUNCTIONS, LIMIT, call
 
 from mcp_scheduler import Scheduler, errors, views
 from mcp_scheduler.scheduler import TaskFailed
@@ -152,3 +152,13 @@ async def test_a_command_runs_as_the_ranks_of_a_gang(scheduler: Scheduler) -> No
     assert sorted((await handle.result(LIMIT))["stdout_tail"]) == ["0", "1", "2"]
     with pytest.raises(errors.InvalidRequest, match="`ranks` belongs to a command"):
         await scheduler.submit_many([{"function": call("add"), "arguments": {"a": 1}, "ranks": 2}])
+
+
+async def test_what_an_item_takes_is_told_by_the_next_engine_too(tmp_path: Path) -> None:
+    async with Scheduler.open(tmp_path / "home", functions=[FUNCTIONS]) as first:
+        mapped = await first.map(call("add"), list(range(20)), argument="a", chunk=10)
+        await mapped.result(LIMIT)
+        told = (await first.forecasts(call("add"))).in_chunks
+        assert 0.0 < told[call("add")] < 1.0
+    async with Scheduler.open(tmp_path / "home", functions=[FUNCTIONS]) as second:
+        assert (await second.forecasts("add")).in_chunks == told
