@@ -58,7 +58,7 @@ def _door(words: list[str]) -> int:
 
         return main_embedded(home, hello)
     if not words and os.isatty(0):
-        _complain("this speaks MCP to a program on standard input; mcp-scheduler --help lists the verbs for people", 0)
+        _complain("this speaks MCP to a program on standard input; `mcp-scheduler help` lists the verbs for people", 0)
     from mcp_scheduler import relay  # noqa: PLC0415
 
     return relay.main(home, hello)

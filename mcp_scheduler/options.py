@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 USAGE = """\
 usage: mcp-scheduler [options]            serve MCP on standard input and output (what MCP clients start)
-       mcp-scheduler VERB ...             the command line: submit, list, wait, logs, status, doctor, ...
+       mcp-scheduler VERB ...             the command line: run, submit, list, wait, logs, cancel, top, doctor, ...
        mcp-scheduler serve [options]      run the engine in the foreground, with streamable HTTP
 
 options of the MCP server:
@@ -29,7 +29,7 @@ options of the MCP server:
   --embedded                run the engine within this process
   --version, --help
 
-`mcp-scheduler VERB --help` tells about a verb.
+`mcp-scheduler help` lists all verbs, `mcp-scheduler VERB --help` tells about one.
 """
 
 

@@ -21,7 +21,10 @@ from mcp_scheduler.errors import SchedulerError
 
 PROGRAM: Final = "mcp-scheduler"
 COMPLETE: Final = "_MCP_SCHEDULER_COMPLETE"  # the shell's completion script sets it
-_INTRODUCTION: Final = "The job scheduler that agents talk to, from a person's shell."
+_INTRODUCTION: Final = """The job scheduler that agents talk to, from a person's shell.
+
+Without a verb it is the MCP server that clients start, `serve` is that over HTTP: `mcp-scheduler --help` tells of both.
+"""
 
 # verb → (module of this package, its function)
 VERBS: Final = {
@@ -58,7 +61,10 @@ VERBS: Final = {
     "demo": ("demo", "demo"),
     "completion": ("shells", "completion"),
 }
-COMMAND_VERBS: Final = frozenset({"submit", "run", "lease"})  # what follows `--` is a command for the scheduler
+RUNNERS: Final = frozenset({"run", "lease"})  # their first word that is no option begins the command, as with nohup
+COMMAND_VERBS: Final = RUNNERS | {"submit"}  # what follows `--` is a command for the scheduler
+_BEHIND_OPTIONS: Final = {"allow_interspersed_args": False, "allow_extra_args": True}
+_COMMAND_USAGE: Final = {"submit": "[-- COMMAND...]"} | dict.fromkeys(RUNNERS, "[--] COMMAND...")
 
 
 class Commands(Mapping[str, Any]):
@@ -67,7 +73,9 @@ class Commands(Mapping[str, Any]):
     def __getitem__(self, verb: str) -> Any:
         module, function = VERBS[verb]
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-        single.command(verb, cls=Verb)(getattr(import_module(f"mcp_scheduler.cli.{module}"), function))
+        settings = _BEHIND_OPTIONS if verb in RUNNERS else {}
+        action = getattr(import_module(f"mcp_scheduler.cli.{module}"), function)
+        single.command(verb, cls=Verb, context_settings=settings)(action)
         return get_command(single)
 
     def __iter__(self) -> Iterator[str]:
@@ -82,6 +90,11 @@ class Verb(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return read_plainly(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line. A command is no parameter of ours, so it is named here."""
+        command = _COMMAND_USAGE.get(self.name or "")
+        return [*super().collect_usage_pieces(ctx), *([command] if command else [])]
 
 
 class Verbs(TyperGroup):

@@ -38,6 +38,16 @@ def function_arguments(words: Iterable[str]) -> dict[str, Any]:
     return arguments
 
 
+def command(words: Sequence[str], behind: Sequence[str] | None, example: str) -> list[str]:
+    """The command that `run` and `lease` are given: `words` where it began without a `--`, which is then one of its
+    own words; else what stood `behind` the `--`."""
+    if words:
+        return [*words, *([] if behind is None else ["--", *behind])]
+    if not behind:
+        raise InvalidRequest("There is nothing to run.", hint=f"Give the command: {example}")
+    return list(behind)
+
+
 def pairs(words: Sequence[str], option: str) -> dict[str, Any]:
     """`cpus=2,memory=4GiB` (also given as several options) → an object."""
     found: dict[str, Any] = {}
@@ -46,7 +56,7 @@ def pairs(words: Sequence[str], option: str) -> dict[str, Any]:
             key, is_pair, text = part.partition("=")
             if not is_pair or not key.strip():
                 raise InvalidRequest(
-                    f"{option} {word}: '{part}' is no NAME=VALUE.", hint=f"For example {option} cpus=2."
+                    f"{option} {word}: '{part}' is no NAME=AMOUNT.", hint=f"For example {option} cpus=2."
                 )
             found[key.strip()] = value(text)
     return found

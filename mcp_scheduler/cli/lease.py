@@ -18,7 +18,7 @@ from mcp_scheduler.cli import arguments, options, out
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import INTERRUPTED, TASK_FAILED, TIME_UP
 from mcp_scheduler.cli.text import Json, note, one_line
-from mcp_scheduler.errors import InvalidRequest, SchedulerError, Unavailable
+from mcp_scheduler.errors import SchedulerError, Unavailable
 from mcp_scheduler.owner import OwnerClient
 
 LAPSES: Final = 60.0  # seconds without a renewal: so long others wait for what was held by a verb that was killed
@@ -51,13 +51,11 @@ def lease(
 ) -> int:
     """Hold GPUs or other resources while a command runs here.
 
-    `lease --gpus 1 -- bash`: waits until it is granted, runs the command at this terminal with the variables that show
+    `lease --gpus 1 bash`: waits until it is granted, runs the command at this terminal with the variables that show
     it its GPUs, and gives them back at its end. Exit code: the command's own (128 + N for signal N; 126 where it cannot
     be started; 124 if --for was over). If this verb is killed, the lease lapses within a minute.
     """
-    command: list[str] | None = context.obj
-    if not command:
-        raise InvalidRequest("There is nothing to run.", hint="Give the command behind `--`: lease --gpus 1 -- bash")
+    command = arguments.command(context.args, context.obj, "lease --gpus 1 bash")
     if shutil.which(command[0]) is None:
         out.aside(f"error: {command[0]} cannot be run: there is no such program.")
         return CANNOT_RUN

@@ -13,7 +13,6 @@ from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import INTERRUPTED, SUCCESS, TASK_FAILED, TIME_UP
 from mcp_scheduler.cli.logs import Reading, follow_to_end
 from mcp_scheduler.cli.text import Json
-from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.owner import OwnerClient
 
 CANNOT_RUN: Final = 126  # as a shell says it
@@ -49,13 +48,11 @@ def run(
 ) -> int:
     """Run a command through the scheduler, and follow it.
 
-    `run --needs gpus=1 -- python train.py`: its output appears here, and its exit code is ours (128 + N for signal N,
+    `run --needs gpus=1 python train.py`: its output appears here, and its exit code is ours (128 + N for signal N,
     124 for a timeout, 126 where it could not be started). Ctrl-C twice cancels it; whatever happens to this terminal
     otherwise, the command goes on.
     """
-    command: list[str] | None = context.obj
-    if not command:
-        raise InvalidRequest("There is nothing to run.", hint="Give the command behind `--`: run -- python train.py")
+    command = arguments.command(context.args, context.obj, "run python train.py")
     task: Json = {
         "command": command,
         "needs": arguments.pairs(needs or (), "--needs"),

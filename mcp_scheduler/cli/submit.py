@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,8 @@ from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import SUCCESS
 from mcp_scheduler.cli.text import Json, note
 from mcp_scheduler.errors import InvalidRequest
+
+_COMMAND: Final = "submit -- python train.py"
 
 
 def submit(
@@ -144,9 +146,12 @@ def submit(
 def _one_call(function: str | None, command: list[str] | None) -> None:
     if function is not None and command is not None:
         raise InvalidRequest("There is a function and a command.", hint="Give one of the two; options go before `--`.")
+    if function is not None and (any(mark in function for mark in " /") or Path(function).exists()):
+        raise InvalidRequest(f"'{function}' is no name of a function.", hint=f"A command goes behind `--`: {_COMMAND}.")
     if function is None and not command:
         raise InvalidRequest(
-            "There is nothing to run.", hint="Give module.function with key=value arguments, or -- and a command."
+            "There is nothing to run.",
+            hint=f"Give module.function with key=value arguments, or a command behind `--`: {_COMMAND}.",
         )
 
 

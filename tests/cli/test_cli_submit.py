@@ -97,7 +97,7 @@ def test_the_door_says_who_asks_and_what_it_may_run(cli, standin, tmp_path):
         (("t.f", "{1}"), "the argument is no JSON"),
         (("t.f", '["a"]'), "is no argument"),
         (("t.f", "@nowhere"), "@nowhere cannot be read"),
-        (("t.f", "--needs", "cpus"), "'cpus' is no NAME=VALUE"),
+        (("t.f", "--needs", "cpus"), "'cpus' is no NAME=AMOUNT"),
         (("t.f", "--retry", "often"), "--retry often"),
         (("t.f", "--env", "A"), "--env A"),
         (("t.f", "--priority", "500"), "500 is not in the range -100..100"),
@@ -156,3 +156,12 @@ def test_arguments_come_from_standard_input(submitted, monkeypatch):
 
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"n": 7})))
     assert submitted("t.f", "@-")["arguments"] == {"n": 7}
+
+
+@pytest.mark.parametrize("word", ["python train.py", "./train.sh", "train.py"])
+def test_a_command_without_the_dashes_is_told_where_it_goes(cli, standin, monkeypatch, tmp_path, word):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").touch()
+    ran = cli("submit", word)
+    assert (ran.code, standin.calls) == (2, [])
+    assert "submit -- python train.py" in ran.err

@@ -15,6 +15,12 @@ def test_the_exit_code_is_the_commands_own(program, script, code):
     assert program("run", "--", "sh", "-c", script).code == code
 
 
+def test_the_command_may_begin_without_dashes(program):
+    ran = program("run", "--name", "plain", "sh", "-c", "echo --name; exit 4")
+
+    assert (ran.code, ran.out) == (4, "--name\n")
+
+
 def test_output_comes_to_its_own_stream(program):
     ran = program("run", "--env", "WORD=there", "--", "sh", "-c", "echo hello $WORD; echo trouble >&2")
 
@@ -34,13 +40,6 @@ def test_python_is_the_interpreter_of_this_shell(program):
 
     assert ran.code == 0, ran.err
     assert ran.out.endswith("3\n")
-
-
-def test_without_a_command_it_says_where_to_put_it(program):
-    ran = program("run")
-
-    assert ran.code == 2
-    assert "behind `--`" in ran.err
 
 
 def test_the_first_interrupt_is_answered_and_the_second_cancels(program):
