@@ -16,7 +16,7 @@ from pathlib import Path
 from mcp_scheduler.home import Home
 
 HERE = Path(__file__).parent
-LIMIT = 20.0  # seconds that anything may take on a busy machine
+LIMIT = 60.0  # seconds that anything may take on a busy machine
 
 
 def wait_until(condition, what, limit=LIMIT):
