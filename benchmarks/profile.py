@@ -43,7 +43,7 @@ class Stages:
             local = self._local
             stack: list[float] = getattr(local, "stack", None) or []
             local.stack = stack
-            thread = threading.current_thread().name.rpartition("_")[0] or "main"
+            thread = threading.current_thread().name
             stack.append(0.0)
             start = time.thread_time()
             try:

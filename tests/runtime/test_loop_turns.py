@@ -74,6 +74,21 @@ async def test_nothing_is_answered_seen_or_done_before_it_is_durable():
         assert rig.executor.launched
 
 
+async def test_workers_get_their_calls_before_callers_go_on(monkeypatch):
+    async with Rig() as rig:
+        order: list[str] = []
+        launch = rig.executor.launch
+
+        def noted(*launched):  # as the executor does, which gathers what one turn has for a worker
+            asyncio.get_running_loop().call_soon(order.append, "sent")
+            launch(*launched)
+
+        monkeypatch.setattr(rig.executor, "launch", noted)
+        await rig.loop.ask(Submitted([rig.new("a")]))
+        order.append("answered")
+        assert order == ["sent", "answered"]
+
+
 async def test_a_disk_that_refuses_is_told_to_the_caller_and_leaves_everything_as_it_was():
     async with Rig() as rig:
         rig.disk.refusals.append(errors.StoreUnavailable("disk full"))
