@@ -85,7 +85,7 @@ def instrument(stages: Stages) -> None:
     stages.wrap(effects.Effects, "carry_out", "effects: carry out")
     stages.wrap(executor.LocalExecutor, "launch", "executor: launch")
     stages.wrap(executor.LocalExecutor, "settle", "executor: settle")
-    stages.wrap(executor.LocalExecutor, "_flush", "executor: send calls")
+    stages.wrap(executor.LocalExecutor, "flush", "executor: send calls")
     stages.wrap(settling.Settling, "flush", "executor: acknowledge")
     stages.wrap(FrameLink, "data_received", "executor: split and decode frames")
     stages.wrap(worker.Worker, "_heard", "executor: hear workers")
