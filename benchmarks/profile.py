@@ -43,7 +43,7 @@ class Stages:
             local = self._local
             stack: list[float] = getattr(local, "stack", None) or []
             local.stack = stack
-            thread = threading.current_thread().name.rpartition("_")[0] or "main"
+            thread = threading.current_thread().name
             stack.append(0.0)
             start = time.thread_time()
             try:
@@ -85,7 +85,7 @@ def instrument(stages: Stages) -> None:
     stages.wrap(effects.Effects, "carry_out", "effects: carry out")
     stages.wrap(executor.LocalExecutor, "launch", "executor: launch")
     stages.wrap(executor.LocalExecutor, "settle", "executor: settle")
-    stages.wrap(executor.LocalExecutor, "_flush", "executor: send calls")
+    stages.wrap(executor.LocalExecutor, "flush", "executor: send calls")
     stages.wrap(settling.Settling, "flush", "executor: acknowledge")
     stages.wrap(FrameLink, "data_received", "executor: split and decode frames")
     stages.wrap(worker.Worker, "_heard", "executor: hear workers")

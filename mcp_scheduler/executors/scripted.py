@@ -95,6 +95,9 @@ class ScriptedExecutor:
                 slot.append(attempt)
         self._go_on(launch.slot)
 
+    def flush(self) -> None:
+        """Calls go on as soon as they are launched: nothing is left to be sent."""
+
     def stop(self, attempt: AttemptId, reason: Reason | None) -> None:
         self.stops.append((attempt, reason))
         if attempt in self._began:

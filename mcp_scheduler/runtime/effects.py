@@ -70,6 +70,8 @@ class Effects:
                     self._executor.evict(effect.slot)
                 case Settle():
                     self._executor.settle(effect.attempts)
+        # At once: whoever waits for this decision, or the next one, would go before the loop's next round.
+        self._executor.flush()
 
     def _launch(self, launch: Launch) -> None:
         """At once where every argument is at hand; otherwise when they have been fetched."""

@@ -9,13 +9,19 @@ from contextlib import contextmanager
 
 class Waiter:
     """`event` is set whenever one of the names has ended; `ends` counts how often that was (a task that is retried
-    ends again). Clear the event before looking at the tasks."""
+    ends again), `is_late` tells that the time is up. Clear the event before looking at the tasks."""
 
-    __slots__ = ("ends", "event")
+    __slots__ = ("ends", "event", "is_late")
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.ends = 0
+        self.is_late = False
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self.is_late = True
+        self.event.set()
 
 
 class Watch:

@@ -26,7 +26,7 @@ _LINES: Final = 1000  # queues that are looked at
 _SLOTS: Final = 1000
 _STEPS: Final = 200  # dependencies that one question may go through
 _AGE: Final = 0.001  # seconds for each queue, as which the picture of all of them may be old
-_OLDEST: Final = 1.0
+_YOUNGEST, _OLDEST = 0.02, 1.0  # in any case: many clients ask in one and the same moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Outlook:
     def _look(self) -> Picture:
         now = self._clock.now()
         old = self._picture
-        if old is None or now - old.at > min(_OLDEST, _AGE * len(old.queues)):
+        if old is None or now - old.at > min(max(_YOUNGEST, _AGE * len(old.queues)), _OLDEST):
             self._picture = old = self._draw(now)
         return old
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 
 from mcp_scheduler import errors
@@ -108,8 +107,11 @@ async def wait_until_over(
 
 async def _until(waiter: Waiter, ends: int, seconds: float) -> None:
     """Until so many ends have been counted, or the time is up."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while waiter.ends < ends:
-                waiter.event.clear()
-                await waiter.event.wait()
+    waiter.is_late = False
+    limit = asyncio.get_running_loop().call_later(seconds, waiter.give_up)
+    try:
+        while waiter.ends < ends and not waiter.is_late:
+            waiter.event.clear()
+            await waiter.event.wait()
+    finally:
+        limit.cancel()

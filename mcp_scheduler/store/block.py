@@ -45,6 +45,8 @@ class Block:
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> int:
         """Carries it out for `rows`; the number of rows it changed."""
+        if not rows:
+            return 0
         driver = raw(connection)
         before = driver.total_changes
         filler = (None,) * len(self._columns)
@@ -53,7 +55,7 @@ class Block:
             size = _size(len(rows) - start)
             part = rows[start : start + size]
             flat = tuple(chain.from_iterable([*part, *[filler] * (size - len(part))]))
-            connection.exec_driver_sql(self.texts[size], flat)
+            driver.execute(self.texts[size], flat)
             start += size
         return driver.total_changes - before
 

@@ -28,14 +28,15 @@ def raw(connection: Connection) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: Connection, kind: Literal["IMMEDIATE", "EXCLUSIVE"] = "IMMEDIATE") -> Generator[None]:
-    connection.exec_driver_sql(f"BEGIN {kind}")
+    driver = raw(connection)
+    driver.execute(f"BEGIN {kind}")
     try:
         yield
-        connection.exec_driver_sql("COMMIT")
+        driver.execute("COMMIT")
     except BaseException:
         # A full disk or an I/O error may have made SQLite roll back already: then a ROLLBACK would be an error.
-        if raw(connection).in_transaction:
-            connection.exec_driver_sql("ROLLBACK")
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
         raise
 
 

@@ -75,6 +75,19 @@ async def test_an_attempt_that_is_launched_again_runs_once(stage):
     assert len(stage.ends(attempt)) == 1
 
 
+async def test_what_is_flushed_is_sent_once(stage):
+    await stage.end_of(stage.call("echo", value=0))  # from now on there is a worker to send to
+    attempts = [stage.call("echo", value=number) for number in range(3)]
+    stage.executor.flush()
+    stage.executor.flush()
+
+    for attempt in attempts:
+        await stage.end_of(attempt)
+    await stage.end_of(stage.call("echo", value=4))
+
+    assert [len(stage.ends(attempt)) for attempt in attempts] == [1, 1, 1]
+
+
 async def test_the_calls_of_a_slot_run_one_after_the_other(stage):
     first, second = stage.gate(), stage.gate()
     attempts = stage.calls("wait", [first.arguments, second.arguments])

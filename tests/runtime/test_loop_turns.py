@@ -74,6 +74,36 @@ async def test_nothing_is_answered_seen_or_done_before_it_is_durable():
         assert rig.executor.launched
 
 
+async def test_workers_get_their_calls_after_the_commit_and_before_callers_go_on_or_more_is_decided(monkeypatch):
+    async with Rig(cpus=10) as rig:
+        order: list[str] = []
+        commit, launch = rig.disk.commit, rig.executor.launch
+
+        async def committed(changes):
+            await commit(changes)
+            order.append("committed")
+
+        def launched(*what):
+            order.append("launched")
+            launch(*what)
+
+        monkeypatch.setattr(rig.disk, "commit", committed)
+        monkeypatch.setattr(rig.executor, "launch", launched)
+        monkeypatch.setattr(rig.executor, "flush", lambda: order.append("sent"))
+        rig.disk.free.clear()
+        first = asyncio.create_task(rig.submit("first", terms("module.a")))
+        await rig.disk.spinning.wait()
+        others = [asyncio.create_task(rig.submit(name, terms(f"module.{name}"))) for name in ("b", "c")]
+        first.add_done_callback(lambda _: order.append("first answered"))
+        await asyncio.sleep(0)
+        rig.disk.free.set()
+        await asyncio.wait_for(asyncio.gather(first, *others), LIMIT)
+        assert order[:3] == ["committed", "launched", "sent"]
+        rest = [word for word in order[3:] if word != "first answered"]
+        assert rest[:4] == ["committed", "launched", "launched", "sent"]
+        assert "first answered" in order[3:]
+
+
 async def test_a_disk_that_refuses_is_told_to_the_caller_and_leaves_everything_as_it_was():
     async with Rig() as rig:
         rig.disk.refusals.append(errors.StoreUnavailable("disk full"))

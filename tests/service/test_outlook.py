@@ -131,3 +131,19 @@ def test_a_compensation_has_no_time_as_long_as_nothing_has_failed():
     )  # fmt: skip
     assert scene.eta("work") is not None
     assert scene.eta("undo") is None
+
+
+def test_those_who_ask_in_one_moment_share_one_picture_and_later_ones_get_another(monkeypatch):
+    scene = Scene()
+    drawn = []
+    draw = scene.outlook._draw
+    monkeypatch.setattr(scene.outlook, "_draw", lambda now: drawn.append(now) or draw(now))
+    for number in range(4):
+        scene.stage.submit(f"t{number}", SHORT)
+    for _ in range(10):
+        scene.stage.now += 0.001
+        assert scene.eta("t3").start == about(10)
+    assert len(drawn) == 1
+    scene.stage.now += 0.02
+    assert scene.eta("t3").start == about(10)
+    assert len(drawn) == 2

@@ -102,6 +102,11 @@ class LocalExecutor:
             self._where[attempt] = worker
         self._flush_soon(worker)
 
+    def flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for worker in dirty:
+            worker.flush()
+
     def stop(self, attempt: AttemptId, reason: Reason | None) -> None:
         worker = self._where.get(attempt)
         if worker is not None:
@@ -317,13 +322,8 @@ class LocalExecutor:
 
     def _flush_soon(self, worker: Worker) -> None:
         if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._dirty[worker] = None
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, {}
-        for worker in dirty:
-            worker.flush()
 
     def _end(self, attempt: AttemptId, outcome: Outcome, at: float | None = None) -> None:
         """An end that no worker told: its record, if there is one, lies on disk."""
