@@ -4,6 +4,8 @@
 
 The goal is less than 100 µs a task in every cell, and no growth along a row: cost follows what changed, never how much
 waits. `batch` hands 256 events to each decision, `single` one. Committing is not measured: changes are applied at once.
+Under a policy with a quantum `turns` is the cost of a call that gives way to the next: to ask it, to hear that it did,
+and to place who follows.
 The time is the processor's, so that what else the machine does is not counted.
 """
 
@@ -16,12 +18,13 @@ import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
 
+from mcp_scheduler.core.changes import Effect, Pause
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.events import Ended, Event, NewTask, Outcome, Submitted
 from mcp_scheduler.core.node import LOCAL, Node
-from mcp_scheduler.core.policy import Policy
-from mcp_scheduler.core.states import State
+from mcp_scheduler.core.policy import Policy, quantum_of
+from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.core.task import MILLI, Kind, Needs, Status, Task, Terms
 from mcp_scheduler.policies.catalogue import BUILT_IN
 
@@ -68,10 +71,11 @@ class World:
         self.fresh = arrivals(kinds, queued)
         self.turn([])
 
-    def turn(self, events: list[Event]) -> None:
-        self.now += 0.001
+    def turn(self, events: list[Event], seconds: float = 0.001) -> list[Effect]:
+        self.now += seconds
         decision = decide(self.cluster, events, self.now)
         self.cluster.apply(decision.changes)
+        return decision.effects
 
     def new_tasks(self, count: int) -> list[NewTask]:
         return [NewTask(task, b"") for task in islice(self.fresh, count)]
@@ -107,6 +111,21 @@ def measure_run(world: World, batch: int, tasks: int) -> float:
     return spent / done * 1e6
 
 
+def measure_turns(world: World, tasks: int) -> float:
+    """Microseconds for each call that gave way when its turn was over. One of high priority goes on for some turns."""
+    quantum = quantum_of(world.cluster.policy)
+    spent, done, turns = 0.0, 0, 0
+    while done < tasks and turns < 2 * tasks:
+        turns += 1
+        started = time.process_time()
+        asked = [effect.attempt for effect in world.turn([], quantum) if isinstance(effect, Pause)]
+        gone = Outcome(Reason.YIELDED, seconds=quantum)
+        world.turn([Ended(attempt, world.now, gone) for attempt in asked])
+        spent += time.process_time() - started
+        done += len(asked)
+    return spent / done * 1e6 if done else float("nan")
+
+
 def table(lengths: list[int], tasks: int, policy: Policy, counts: tuple[int, ...]) -> None:
     print(f"{policy.name + ', µs a task':24}" + "".join(f"{length:>12,}" for length in lengths) + "   queued")
     for count in counts:
@@ -122,6 +141,8 @@ def table(lengths: list[int], tasks: int, policy: Policy, counts: tuple[int, ...
                 ("place+end, single", 1, measure_run),
             ):
                 rows.setdefault(name, []).append(measure(world, batch, tasks))
+            if quantum_of(policy):
+                rows.setdefault("turns", []).append(measure_turns(world, tasks // 4))
             gc.unfreeze()
         for name, cells in rows.items():
             print(f"{count:>5} {name:18}" + "".join(f"{cell:12.1f}" for cell in cells))

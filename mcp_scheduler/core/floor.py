@@ -42,6 +42,7 @@ class Floor:
         self.totals: dict[str, int] = {}  # what all nodes have together
         self._is_stale = True
         self._able: dict[Needs, bool] = {}  # whether any node could ever run them
+        self._shares: dict[Needs, float] = {}
 
     def came(self, room: Room) -> None:
         """A node is there, or what it has in all has changed."""
@@ -128,6 +129,14 @@ class Floor:
     def share(self, needs: Needs) -> float:
         """The largest part of any resource of the whole cluster that these needs take: their dominant share."""
         self._count()
+        share = self._shares.get(needs)
+        if share is None:
+            if len(self._shares) >= _REMEMBERED:
+                self._shares.clear()
+            share = self._shares[needs] = self._share_of(needs)
+        return share
+
+    def _share_of(self, needs: Needs) -> float:
         share = 1e-6
         for name, amount in needs.amounts:
             total = self.totals.get(name, 0)
@@ -143,6 +152,7 @@ class Floor:
         if not self._is_stale:
             return
         self._is_stale = False
+        self._shares.clear()
         self.totals = {}
         for room in self._rooms.values():
             for name, amount in room.total.items():

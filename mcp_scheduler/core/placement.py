@@ -17,7 +17,7 @@ from mcp_scheduler.core.estimates import Expected, upper_of
 from mcp_scheduler.core.rounds import Round, try_room
 from mcp_scheduler.core.scoring import score
 from mcp_scheduler.core.slots import NOTHING, PATIENCE, WINDOW_SECONDS, Room, Slot
-from mcp_scheduler.core.task import Task, Terms
+from mcp_scheduler.core.task import NO_EXTRAS, Task, Terms
 
 ROUND: Final = 1000  # heads that find no room; a round looks at no more
 GLANCE: Final = 4  # so many in the rounds between two thorough ones
@@ -96,7 +96,7 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     cluster = draft.cluster
     terms = task.terms
     if this.finds_nothing(terms.needs):
-        if cluster.hungry and _queue_up(draft, task, this):
+        if _fill_up(draft, task, this):
             return True
         this.blocked = task
         return False
@@ -136,6 +136,22 @@ def _begin(draft: Draft, task: Task, slot: Slot, this: Round, expected: Expected
         this.claims.started(slot.node, terms.needs, draft.now + upper)
     if task.extras.replicas > 1:
         copying.fill(draft, task, this)
+
+
+def _fill_up(draft: Draft, task: Task, this: Round) -> bool:
+    """Where windows alone have room, equal calls that follow each other in rank go there one after the other: nothing
+    that a round looks at between two heads changes by that. Whether the first of them went."""
+    cluster = draft.cluster
+    has_started = False
+    following: Task | None = task
+    while following is not None and following.terms is task.terms and cluster.hungry:
+        if not _queue_up(draft, following, this):
+            break
+        has_started = True
+        if this.is_turn_over or this.still or this.coming or following.extras is not NO_EXTRAS:
+            break
+        following = cluster.ready.best()
+    return has_started
 
 
 def _queue_up(draft: Draft, task: Task, this: Round) -> bool:

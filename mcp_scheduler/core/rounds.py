@@ -5,7 +5,6 @@ from __future__ import annotations
 from mcp_scheduler.core import advance, slicing, warm
 from mcp_scheduler.core.claims import Claims, hold_back
 from mcp_scheduler.core.draft import Draft
-from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.ready import Parked
 from mcp_scheduler.core.slots import NOTHING, Room, Slot
 from mcp_scheduler.core.task import Needs, Task
@@ -95,7 +94,7 @@ def try_room(
 
 def _open_slot(draft: Draft, task: Task, room: Room, avoid: frozenset[str]) -> Slot:
     cluster = draft.cluster
-    name = str(AttemptId(task.id, draft.status(task).number + 1))
+    name = f"{task.id}.{draft.status(task).number + 1}"  # as its first attempt will be called
     devices = room.take(name, task.terms.needs, avoid)
     slot = cluster.slots[name] = room.slots[name] = Slot(name, room.node.name, task.terms, devices)
     slot.share = cluster.floor.share(task.terms.needs)

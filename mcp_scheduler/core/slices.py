@@ -52,9 +52,11 @@ class Slices:
 
     def begin(self, slot: Slot, now: float) -> None:
         """A call of this slot has its turn from now on, if it is one that can make way."""
+        if not self.quantum:
+            return
         self.turns.pop(slot.id, None)
         self.asked.pop(slot.id, None)
-        if self.quantum and slot.still_since is None and (can_stand_still(slot) or slot.terms.kind is Kind.FUNCTION):
+        if slot.still_since is None and (can_stand_still(slot) or slot.terms.kind is Kind.FUNCTION):
             self.turns[slot.id] = now
 
     def leave(self, slot: Slot) -> None:

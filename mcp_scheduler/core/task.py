@@ -24,8 +24,16 @@ class Kind(StrEnum):
     LEASE = "lease"
 
 
+class Hashed:
+    """A place beside the fields, for a hash that is asked for many times in each decision. It does not travel: texts
+    have another hash in another process."""
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+
 @dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Hashed):
     """Resources reserved before an attempt starts. `amounts` counts cpus and named resources in thousandths and
     memory in bytes, sorted by name; `gpus` whole GPUs, or, with `gpu_memory` (bytes on each), shared ones."""
 
@@ -33,6 +41,14 @@ class Needs:
     gpus: int = 0
     gpu_memory: int = 0
     device: str = ""
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            known = hash((self.amounts, self.gpus, self.gpu_memory, self.device))
+            object.__setattr__(self, "_hash", known)
+            return known
 
     @property
     def has_devices(self) -> bool:

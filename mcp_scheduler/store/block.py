@@ -55,7 +55,7 @@ class Block:
             size = _size(len(rows) - start)
             part = rows[start : start + size]
             flat = tuple(chain.from_iterable([*part, *[filler] * (size - len(part))]))
-            driver.execute(self.texts[size], flat)
+            driver.execute(self.texts[size], flat)  # SQLAlchemy's way to it takes longer than a row
             start += size
         return driver.total_changes - before
 

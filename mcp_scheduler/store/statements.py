@@ -179,6 +179,7 @@ UPDATE_DEADLINES: Final = _set_of_task("deadline")
 UPDATE_TERMS: Final = _set_of_task("terms")
 
 INSERT_ATTEMPTS: Final = _start_attempts()
+END_PLAIN_ATTEMPTS: Final = _end_attempts("id number ended_at seconds memory_peak fingerprint")
 END_ATTEMPTS: Final = _end_attempts(
     "id number ended_at reason error exit_code signal seconds memory_peak stdout_bytes stderr_bytes fingerprint"
     " device_peak",

@@ -182,17 +182,40 @@ def _start(connection: Connection, changes: Changes) -> None:
 
 
 def _end(connection: Connection, changes: Changes, latest: float) -> None:
-    _all(
-        connection,
-        statements.END_ATTEMPTS,
-        [_end_row(one) for one in changes.ended],
-        "An attempt was ended that is not open.",
-    )
+    plain = [_plain_end_row(one) for one in changes.ended if _is_plain_end(one.outcome)]
+    full = [_end_row(one) for one in changes.ended if not _is_plain_end(one.outcome)]
+    _all(connection, statements.END_PLAIN_ATTEMPTS, plain, "An attempt was ended that is not open.")
+    _all(connection, statements.END_ATTEMPTS, full, "An attempt was ended that is not open.")
     _all(
         connection,
         statements.RETURN_ATTEMPTS,
         [(*one, _time_of(one, changes, latest)) for one in changes.returned],
         "An attempt was returned that is not open.",
+    )
+
+
+def _is_plain_end(outcome: Outcome) -> bool:
+    """A success of which nothing else is to be said: in the other columns an open attempt has what it would get."""
+    return not (
+        outcome.reason is not None
+        or outcome.error
+        or outcome.exit_code is not None
+        or outcome.signal is not None
+        or outcome.stdout_bytes
+        or outcome.stderr_bytes
+        or outcome.device_peak
+    )
+
+
+def _plain_end_row(ended: Ended) -> Row:
+    outcome = ended.outcome
+    return (
+        ended.attempt.task,
+        ended.attempt.number,
+        ended.at,
+        outcome.seconds,
+        outcome.memory_peak,
+        outcome.fingerprint,
     )
 
 
