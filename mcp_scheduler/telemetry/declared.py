@@ -17,9 +17,9 @@ _EXAMPLE: Final = (
 
 
 def declared(rows: Iterable[Mapping[str, Any]]) -> tuple[GpuSeen, ...]:
-    """Devices without live figures. Each row has `id`, `label`, optionally `memory` (bytes) and `watts` (at work), and the
-    environment `variable` and `value` by which a program sees the device alone. Errors: `InvalidRequest`, saying what
-    is wrong."""
+    """Devices without live figures. Each row has `id`, `label`, optionally `memory` (bytes) and `watts` (at work), and
+    the environment `variable` and `value` by which a program sees the device alone. Errors: `InvalidRequest`, saying
+    what is wrong."""
     found: dict[str, GpuSeen] = {}
     for index, row in enumerate(rows):
         device = _device(index, row)
