@@ -49,7 +49,7 @@ def simulate(
     ] = 1.0,
     quantum: Annotated[
         float,
-        typer.Option("--quantum", metavar="SECONDS", min=0.1, help="As the setting queue.quantum: turns of time_slice."),
+        typer.Option("--quantum", metavar="SECONDS", min=0.1, help="As the setting queue.quantum, for time_slice."),
     ] = 10.0,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of noise and windows: equal seeds, equal runs.")
