@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from mcp_scheduler.core.devices import Devices
@@ -184,5 +185,6 @@ async def ask(
 ) -> dict[str, Any] | None:
     """What a child process finds in so much time, beginning with schedules of these starts and choices. None, and a
     line in the log, if it fails."""
-    told = {"problem": question.problem.told(), "given": given, "choices": choices, "for": seconds, **more}
+    until = monotonic() + seconds
+    told = {"problem": question.problem.told(), "given": given, "choices": choices, "until": until, **more}
     return await child.ask("mcp_scheduler.searching", told, seconds + _START, "The search for an order")
