@@ -2,6 +2,7 @@
 
 python benchmarks/promises.py fairness
 python benchmarks/promises.py deadlines
+python benchmarks/promises.py deadlines --wide
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from mcp_scheduler.simulation.trace import Trace, ordered
 CPUS = 8
 GPUS = 4
 MEAN = 60.0  # seconds of a job on a GPU
+WIDE = (1, 1, 2, 4)  # CPUs of a job, each as likely
 FUNCTIONS = {f"f{number}": 20 * 1.5**number for number in range(8)}  # → median seconds
 
 
@@ -108,23 +110,31 @@ class Asking(Simulation):
         for other in self.cluster.tasks.values():
             record = records[other.id]
             if other.status.state is State.RUNNING and record.began is not None:
-                work += max(0.0, record.began - self._start + record.job.run - now)
+                work += max(0.0, record.began - self._start + record.job.run - now) * cpus_of(record.job)
             elif other.status.state is State.QUEUED and (other.deadline or 0.0) < (task.deadline or 0.0):
-                work += record.job.run
+                work += record.job.run * cpus_of(record.job)
         return now + work / CPUS + records[task.id].job.run <= (task.deadline or 0.0)
 
 
-def deadlines(policy: str, seed: int, count: int, load: float, sigma: float, warm_up: int = 300) -> Admitted:
-    """Jobs of eight functions with lognormal run times, with deadlines of 1.2 to 6 run times."""
+def cpus_of(job: Job) -> float:
+    return dict(job.needs.amounts)["cpus"] / 1000
+
+
+def deadlines(
+    policy: str, seed: int, count: int, load: float, sigma: float, warm_up: int = 300, widths: tuple[int, ...] = (1,)
+) -> Admitted:
+    """Jobs of eight functions with lognormal run times, with deadlines of 1.2 to 6 run times; `widths`: their CPUs."""
     draw = random.Random(seed)
-    mean = sum(FUNCTIONS.values()) / len(FUNCTIONS) * math.exp(sigma**2 / 2)
+    mean = sum(FUNCTIONS.values()) / len(FUNCTIONS) * math.exp(sigma**2 / 2) * sum(widths) / len(widths)
     jobs: list[Job] = []
     at = 0.0
     for number in range(count):
         at += draw.expovariate(load * CPUS / mean)
         target = draw.choice(list(FUNCTIONS))
         run = FUNCTIONS[target] * draw.lognormvariate(0, sigma)
-        jobs.append(Job(f"j{number}", at, run, target=target, deadline=at + run * draw.uniform(1.2, 6)))
+        deadline = at + run * draw.uniform(1.2, 6)
+        width = draw.choice(widths) if len(widths) > 1 else widths[0]
+        jobs.append(Job(f"j{number}", at, run, Needs((("cpus", 1000 * width),)), target=target, deadline=deadline))
     simulation = Asking(ordered("deadlines", jobs, machines.parse([f"cpus={CPUS}"])), policy, seed, warm_up)
     records = simulation.finish().records
     for name in simulation.told.admitted:
@@ -138,6 +148,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=("fairness", "deadlines"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--wide", action="store_true", help="jobs of 1, 1, 2 and 4 of the 8 CPUs, not of one each")
     options = parser.parse_args()
     for seed in range(1, options.seeds + 1):
         if options.what == "fairness":
@@ -150,7 +161,7 @@ def main() -> int:
         else:
             for load in (0.7, 0.9, 1.2):
                 for sigma in (0.1, 0.3):
-                    found = deadlines("edf", seed, 2000, load, sigma)
+                    found = deadlines("edf", seed, 2000, load, sigma, widths=WIDE if options.wide else (1,))
                     sys.stdout.write(
                         f"seed {seed}, load {load}, sigma {sigma}: {found.asked} asked, {len(found.wanted)} an oracle"
                         f" admits, {len(found.admitted)} admitted; recall {found.recall:.3f},"

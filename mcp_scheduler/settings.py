@@ -50,7 +50,7 @@ class Pool(Room):
     )
     devices: list[dict[str, Any]] = Field(
         default_factory=list[dict[str, Any]],
-        description="Accelerators without NVML: id, label, memory, variable, value of each",
+        description="Accelerators without NVML: id, label, memory, variable, value, watts of each",
     )
     grace: float = Field(default=5.0, description="Seconds between the polite request to end and the kill")
     idle_workers: float = Field(default=300.0, description="Seconds after which an idle warm worker is ended")

@@ -26,7 +26,7 @@ _TASKS: Final = (
 )  # fmt: skip
 _FRONT: Final = (
     Column("BY"), Column("MAKESPAN", right=True), Column("ENERGY", right=True), Column("UTILISATION", right=True),
-    Column("PLAN"),
+    Column("PLAN"), Column("WHERE"),
 )  # fmt: skip
 _KILOWATT_HOUR: Final = 3.6e6
 _HOW: Final = 'Write an object of tasks by key: {"a": {"function": "m.f"}, "b": {"after": ["a"], …}}.'
@@ -113,10 +113,11 @@ def _outcome(one: Json) -> tuple[str, ...]:
 
 
 def _point(one: Json) -> tuple[str, ...]:
-    """Energy in joules, and from a kilowatt-hour on in those."""
+    """Energy in joules, and from a kilowatt-hour on in those; how many tasks run where."""
     energy: float = one["energy"]
+    where = ", ".join(f"{len(keys)} on {spot}" for spot, keys in one.get("where", {}).items())
     told = f"{energy:,.0f} J" if energy < _KILOWATT_HOUR else f"{energy / _KILOWATT_HOUR:,.2f} kWh"
-    return one["by"], duration(one["makespan"]), told, _percent(one["utilisation"]), one.get("plan", "")
+    return one["by"], duration(one["makespan"]), told, _percent(one["utilisation"]), one.get("plan", ""), where
 
 
 def _percent(share: float | None) -> str:

@@ -47,6 +47,10 @@ def simulate(
     steepness: Annotated[
         float, typer.Option("--steepness", metavar="X", min=0.25, max=8, help="As the setting queue.steepness.")
     ] = 1.0,
+    quantum: Annotated[
+        float,
+        typer.Option("--quantum", metavar="SECONDS", min=0.1, help="As the setting queue.quantum, for time_slice."),
+    ] = 10.0,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of noise and windows: equal seeds, equal runs.")
     ] = 1,
@@ -73,7 +77,7 @@ def simulate(
     for file in report or []:
         _check_suffix(file)
     traces = _traces(trace, nodes or [], windows, seed, start, jobs)
-    known = Policies(tau=ageing, steepness=steepness)
+    known = Policies(tau=ageing, steepness=steepness, quantum=quantum)
     names = known.names if policy == "all" else [name.strip() for name in policy.split(",") if name.strip()]
     chosen = [known.find(name) for name in names]
     outcomes: list[Any] = []
@@ -81,7 +85,8 @@ def simulate(
         outcomes.append(outcome)
         if len(chosen) > 1 and sys.stderr.isatty():
             out.aside(f"{outcome.policy}: done")
-    setting = _setting(trace, traces, nodes or [], estimates, seed) | {"ageing": ageing, "steepness": steepness}
+    setting = _setting(trace, traces, nodes or [], estimates, seed)
+    setting |= {"ageing": ageing, "steepness": steepness, "quantum": quantum}
     _show(outcomes, setting, as_json=as_json)
     for file in report or []:
         _write(file, outcomes, setting)

@@ -15,7 +15,7 @@ The next engine goes on with them: an `Account`.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
 from typing import Any, Final
@@ -73,6 +73,14 @@ class Breakers:
         self.next_at = inf  # when the first of them is to be looked at
         self._worked: OrderedDict[str, float] = OrderedDict()  # target under suspicion → when it last did well
         self.touched: set[Key] = set()
+
+    def copy(self) -> Breakers:
+        """The same, to go on with elsewhere."""
+        made = Breakers(self.after, self.first, self.longest)
+        made.known = {place: replace(one, targets=one.targets.copy()) for place, one in self.known.items()}
+        made.next_at = self.next_at
+        made._worked = self._worked.copy()
+        return made
 
     def failed(self, place: Place, target: str, began: float, now: float) -> Breaker | None:
         """An attempt of `target` that had begun at `began` failed for reasons of the place. The breaker, if the place

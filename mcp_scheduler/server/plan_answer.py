@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mcp_scheduler.plaintext import one_line
 from mcp_scheduler.plans import OutcomeView, PlannedView, PointView
 from mcp_scheduler.requests import PlanTasks
 from mcp_scheduler.server.answers import Visit
 from mcp_scheduler.server.replies import Json, Reply, lines
+
+_NAMED: Final = 12  # tasks; of more a point tells how many run where
 
 
 async def plan_tasks(visit: Visit, request: PlanTasks) -> Reply:
@@ -51,6 +53,9 @@ def _point(one: PointView) -> Json:
         "energy_j": round(one.energy, 1),
         "utilisation_percent": round(100 * one.utilisation, 1),
     }
+    if one.where:
+        is_short = sum(map(len, one.where.values())) <= _NAMED
+        content["where"] = {spot: list(keys) if is_short else len(keys) for spot, keys in one.where.items()}
     return content | ({"plan": one.plan} if one.plan else {})
 
 

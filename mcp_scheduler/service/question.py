@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from mcp_scheduler.core.devices import Devices
@@ -59,7 +60,9 @@ class Question(NamedTuple):
 class Ground:
     """The nodes of a snapshot, as far as a problem knows them."""
 
-    def __init__(self, taken: Snapshot) -> None:
+    def __init__(self, taken: Snapshot, tasks: Sequence[Task] = ()) -> None:
+        """Of the CPUs of a pool so many as it offers now, or as the largest of these tasks needs."""
+        largest = max((dict(task.terms.needs.amounts).get(CPUS, 0) for task in tasks), default=0)
         self._taken = taken
         self._devices: dict[str, Devices] = {}
         self._sizes: dict[Spot, int] = {}  # of the largest device of a class, in bytes
@@ -68,6 +71,9 @@ class Ground:
         for place in taken.places:
             node = place.node.name
             capacity |= {Resource(node, name): amount for name, amount in place.node.amounts}
+            if place.limit:
+                pool = Resource(node, CPUS)
+                capacity[pool] = min(capacity[pool], max(place.limit, largest))
             devices = self._devices[node] = Devices(place.devices)
             for uuid, cause, why in place.withheld:
                 devices.withhold(uuid, cause, why)
@@ -117,7 +123,7 @@ def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Questi
     runs = [future.runs[task.id] for task in tasks]
     if any(_seconds(run) is None for run in runs):
         return None
-    ground = Ground(taken)
+    ground = Ground(taken, tasks)
     spots = [list(dict.fromkeys([*ground.spots(run.task.terms.needs), ground.spot_of(run)])) for run in runs]
     has_choice = any(len(one) > 1 for one in spots)
     if len(tasks) < 2 and not has_choice:  # noqa: PLR2004 - an order needs two
@@ -179,5 +185,6 @@ async def ask(
 ) -> dict[str, Any] | None:
     """What a child process finds in so much time, beginning with schedules of these starts and choices. None, and a
     line in the log, if it fails."""
-    told = {"problem": question.problem.told(), "given": given, "choices": choices, "for": seconds, **more}
+    until = monotonic() + seconds
+    told = {"problem": question.problem.told(), "given": given, "choices": choices, "until": until, **more}
     return await child.ask("mcp_scheduler.searching", told, seconds + _START, "The search for an order")

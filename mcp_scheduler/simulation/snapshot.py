@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from typing import Final
 
+from mcp_scheduler.core.breakers import Breakers
 from mcp_scheduler.core.cluster import Cluster, Policy
 from mcp_scheduler.core.devices import DeviceState
 from mcp_scheduler.core.estimates import Expected
@@ -19,7 +20,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt, Node
 from mcp_scheduler.core.pace import Pace
 from mcp_scheduler.core.seen import GpuSeen
-from mcp_scheduler.core.slots import Room, Slot
+from mcp_scheduler.core.slots import Guard, Room, Slot
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import NO_EXTRAS, Kind, Task, Terms
 from mcp_scheduler.core.usage import Usage
@@ -62,12 +63,17 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node, how loaded it is, and its devices without what our own tasks have on them."""
+    """A node, how loaded it is, and its devices without what our own tasks have on them. `guard`: how far the node is
+    trusted; `probation`: the devices that are for one task at a time; `limit`: thousandths of CPUs that its pool offers
+    now, 0 for all."""
 
     node: Node
     load: float
     devices: tuple[GpuSeen, ...]
     withheld: tuple[tuple[str, str, str], ...]  # device, cause, why
+    probation: tuple[str, ...] = ()
+    guard: Guard = Guard.NONE
+    limit: int = 0
 
 
 @dataclass(slots=True)
@@ -82,6 +88,7 @@ class Snapshot:
     windows: dict[str, float]  # what a target is taken to need at most, where calls queue up behind each other
     pace: Pace
     usage: Usage
+    breakers: Breakers
     warm_seconds: float
     next_seq: int
     left_out: int = 0
@@ -93,15 +100,18 @@ class Snapshot:
         made = Cluster(policy)
         made.forecasts = self.known
         made.pace, made.usage, made.warm_seconds = self.pace.copy(), self.usage.copy(), self.warm_seconds
+        made.breakers = self.breakers.copy()
         for target, seconds in self.windows.items():
             made.estimates.learn(target, seconds)
         for place in self.places:
             made.set_node(place.node)
             room = made.rooms[place.node.name]
-            room.load = place.load
+            room.load, room.guard, room.limit = place.load, place.guard, place.limit
             room.devices.observe(place.devices)
             for uuid, cause, why in place.withheld:
                 room.devices.withhold(uuid, cause, why)
+            for uuid in place.probation:
+                room.devices.set_probation(uuid, on=True)
         made.load(map(same, self.tasks), self.attempts, self.next_seq)
         made.resting = {slot.id: copy(slot) for slot in self.resting}
         for slot in made.resting.values():
@@ -132,6 +142,7 @@ def take(cluster: Cluster, now: float, most: int = MOST) -> Snapshot:
         {target: known for target, known in seconds.items() if known is not None},
         cluster.pace.copy(),
         cluster.usage.copy(),
+        cluster.breakers.copy(),
         cluster.warm_seconds,
         cluster.next_seq,
         cluster.unfinished - len(chosen),
@@ -193,7 +204,8 @@ def _place(room: Room) -> Place:
         (uuid, cause, why) for uuid, state in states.items() for cause, why in state.withheld.items()
     )
     seen = tuple(_without_ours(state) for state in states.values() if state.was_seen)
-    return Place(room.node, room.load, seen, tuple(withheld))
+    probation = tuple(uuid for uuid, state in states.items() if state.on_probation)
+    return Place(room.node, room.load, seen, tuple(withheld), probation, room.guard, room.limit)
 
 
 def _without_ours(state: DeviceState) -> GpuSeen:

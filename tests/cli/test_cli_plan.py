@@ -34,8 +34,9 @@ def test_a_plan_is_two_tables_and_what_to_know(cli, standin):
 
 
 def test_a_front_is_a_table_of_its_own(cli, standin, tmp_path):
+    where = {"local fast": ["a"], "local slow": ["b", "c"]}
     points = [
-        {"by": "nsga2", "makespan": 90.0, "energy": 1234.4, "utilisation": 0.5, "plan": "plan-a"},
+        {"by": "nsga2", "makespan": 90.0, "energy": 1234.4, "utilisation": 0.5, "plan": "plan-a", "where": where},
         {"by": "fifo", "makespan": 100.0, "energy": 7.2e6, "utilisation": 0.45},
     ]
     standin.answers["plan"] = {**PLAN, "front": points, "by": "pymoo"}
@@ -44,7 +45,23 @@ def test_a_front_is_a_table_of_its_own(cli, standin, tmp_path):
     ran = cli("plan", file, "--objective", "makespan", "--objective", "energy", "--seconds", "4")
     assert standin.asked("plan")[0].items() >= {"objectives": ["makespan", "energy"], "seconds": 4.0}.items()
     rows = [line.split() for line in ran.out.splitlines()]
-    assert rows[4] == ["nsga2", "1m30s", "1,234", "J", "50", "%", "plan-a"]
+    assert rows[4] == [
+        "nsga2",
+        "1m30s",
+        "1,234",
+        "J",
+        "50",
+        "%",
+        "plan-a",
+        "1",
+        "on",
+        "local",
+        "fast,",
+        "2",
+        "on",
+        "local",
+        "slow",
+    ]
     assert rows[5] == ["fifo", "1m40s", "2.00", "kWh", "45", "%"]
 
 

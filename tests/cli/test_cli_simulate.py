@@ -37,6 +37,19 @@ def test_json_has_every_figure_of_every_run_and_nothing_else(trace, capsys):
     assert policy["figures"]["jobs"] == 4
 
 
+def test_turns_last_as_long_as_is_asked_for(tmp_path, capsys):
+    """Three commands for one cpu: the last begins after two turns, and with turns longer than each after both."""
+    jobs = [{"id": f"j{number}", "run": 100, "command": "work", "needs": {"cpus": 1}} for number in range(3)]
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps({**TRACE, "nodes": [{"name": "n", "cpus": 1}], "jobs": jobs}), encoding="utf-8")
+    waits = {}
+    for words in ((), ("--quantum", "30"), ("--quantum", "200")):
+        assert main(["simulate", str(path), "--policy", "time_slice", "--estimates", "exact", "--json", *words]) == 0
+        found = json.loads(capsys.readouterr().out)
+        waits[found["quantum"]] = found["policies"][0]["figures"]["wait_max"]
+    assert waits == {10.0: pytest.approx(20, abs=1), 30.0: pytest.approx(60, abs=1), 200.0: pytest.approx(200, abs=1)}
+
+
 def test_reports_are_written_by_the_ends_of_their_names(trace, tmp_path, capsys):
     files = [tmp_path / f"r.{kind}" for kind in ("html", "md", "json", "svg")]
     arguments = [word for file in files for word in ("--report", str(file))]

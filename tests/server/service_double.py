@@ -196,7 +196,11 @@ class ServiceDouble:
         view = plans.PlanView(tuple(outcomes), tuple(rows), len(names), more, notes=notes)
         if set(request.objectives) <= {"makespan"}:
             return view
-        points = (plans.PointView("nsga2", 1.5, 18.04, 0.5, "plan-a"), plans.PointView("fifo", 2.0, 12.0, 0.4))
+        where = {"local fast": ("a",), "local slow": tuple(f"b{number}" for number in range(len(names) - 1))}
+        points = (
+            plans.PointView("nsga2", 1.5, 18.04, 0.5, "plan-a", where),
+            plans.PointView("fifo", 2.0, 12.0, 0.4, where={"local slow": tuple("abcdefghijklm")}),
+        )
         return replace(view, front=points, by="pymoo")
 
     async def forecasts(self, caller: Caller, request: requests.AskForecasts) -> views.ForecastPage:

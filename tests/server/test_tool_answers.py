@@ -252,8 +252,21 @@ async def test_a_front_is_told_point_by_point_with_the_plans_to_submit(connect):
         refused = await failed(client, "plan_tasks", tasks=given, objectives=["speed"])
     assert content["by"] == "pymoo"
     assert content["front"] == [
-        {"by": "nsga2", "makespan_s": 1.5, "energy_j": 18.0, "utilisation_percent": 50.0, "plan": "plan-a"},
-        {"by": "fifo", "makespan_s": 2.0, "energy_j": 12.0, "utilisation_percent": 40.0},
+        {
+            "by": "nsga2",
+            "makespan_s": 1.5,
+            "energy_j": 18.0,
+            "utilisation_percent": 50.0,
+            "plan": "plan-a",
+            "where": {"local fast": ["a"], "local slow": []},
+        },
+        {
+            "by": "fifo",
+            "makespan_s": 2.0,
+            "energy_j": 12.0,
+            "utilisation_percent": 40.0,
+            "where": {"local slow": 13},
+        },
     ]
     assert "plan-a" in text
     assert "energy" in refused

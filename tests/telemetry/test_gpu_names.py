@@ -47,6 +47,8 @@ def test_a_declared_device_has_its_variable_and_value():
     (device,) = declared([ROW])
     assert (device.uuid, device.short, device.total) == ("mi300-0", "mi300-0", 192 * 2**30)
     assert (device.variable, device.value, device.live) == ("HIP_VISIBLE_DEVICES", "0", False)
+    assert device.power_limit is None
+    assert declared([{**ROW, "watts": 62.5}])[0].power_limit == 62_500
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,8 @@ def test_a_declared_device_has_its_variable_and_value():
         ({"variable": None}, "needs a text 'variable'"),
         ({"memory": "80GB"}, "number of bytes"),
         ({"memory": -1}, "number of bytes"),
+        ({"watts": 0}, "a number above 0"),
+        ({"watts": "300 W"}, "a number above 0"),
         ({"vram": 1}, "has no field 'vram'"),
     ],
 )
