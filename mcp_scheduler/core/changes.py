@@ -37,6 +37,7 @@ class Changes:
     # Told to whoever runs them, and not stored: an engine that dies leaves nothing standing still.
     stilled: dict[AttemptId, float] = field(default_factory=dict[AttemptId, float])  # → since when
     continued: dict[AttemptId, float] = field(default_factory=dict[AttemptId, float])  # → seconds that it stood still
+    leavings: list[str] = field(default_factory=list[str])  # files of results that nobody wants: not stored either
 
     def __bool__(self) -> bool:
         return bool(
