@@ -122,8 +122,8 @@ class Engine:
         )
 
     def _listen(self) -> None:
-        """Who hears what has happened; among them who looks for what is unusual, of which nothing is decided, and, if
-        that is wished, who lets the pool breathe."""
+        """Who hears what has happened; among them who looks for what is unusual, of which nothing is decided, and who
+        lets the pool breathe."""
         self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
         self._loop.on_commit.append(self._leavings.committed)
         self._cluster.watcher = anomalies = Anomalies()
@@ -131,11 +131,9 @@ class Engine:
         self._loop.on_commit.append(noticing.committed)
         self._loop.on_progress.append(noticing.progressed)
         self._load.on_look.append(noticing.loaded)
-        least = self.settings.pool.least_cpus
-        if least is not None:
-            pooling = Pooling(self._cluster, least, self._loop.report, self._clock)
-            self._loop.on_commit.append(pooling.committed)
-            self._load.on_look.append(pooling.loaded)
+        pooling = Pooling(self._cluster, self.settings.pool.least_cpus, self._loop.report, self._clock)
+        self._loop.on_commit.append(pooling.committed)
+        self._load.on_look.append(pooling.loaded)
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
