@@ -32,6 +32,7 @@ from mcp_scheduler.runtime.accounts import Accounts
 from mcp_scheduler.runtime.calendar import CronCalendar
 from mcp_scheduler.runtime.clock import SystemClock
 from mcp_scheduler.runtime.effects import Effects
+from mcp_scheduler.runtime.leavings import Leavings
 from mcp_scheduler.runtime.lessons import Lessons
 from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.noticing import Noticing
@@ -89,6 +90,7 @@ class Engine:
         self._gpus = GpuFeed.of(pool.devices, self._loop.report, self._executor.tenants, path, nvidia=pool.gpus)
         self._at_work = (0, 0)
         self._inputs = LocalInputs(folders.inputs, settings.inputs)
+        self._leavings = Leavings(self._cluster, self._store, outputs)
         self._upkeep = Upkeep(self._cluster, self._store, outputs, self._inputs, self._clock, settings.queue)
         self._adapting = Adapting(self._cluster, self._loop, policies, self._store)
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,19 +122,18 @@ class Engine:
         )
 
     def _listen(self) -> None:
-        """Who hears what has happened; among them who looks for what is unusual, of which nothing is decided, and, if
-        that is wished, who lets the pool breathe."""
+        """Who hears what has happened; among them who looks for what is unusual, of which nothing is decided, and who
+        lets the pool breathe."""
         self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
+        self._loop.on_commit.append(self._leavings.committed)
         self._cluster.watcher = anomalies = Anomalies()
         noticing = Noticing(self._cluster, anomalies, self._clock)
         self._loop.on_commit.append(noticing.committed)
         self._loop.on_progress.append(noticing.progressed)
         self._load.on_look.append(noticing.loaded)
-        least = self.settings.pool.least_cpus
-        if least is not None:
-            pooling = Pooling(self._cluster, least, self._loop.report, self._clock)
-            self._loop.on_commit.append(pooling.committed)
-            self._load.on_look.append(pooling.loaded)
+        pooling = Pooling(self._cluster, self.settings.pool.least_cpus, self._loop.report, self._clock)
+        self._loop.on_commit.append(pooling.committed)
+        self._load.on_look.append(pooling.loaded)
 
     @classmethod
     async def open(cls, home: Home, lock: EngineLock, *, embedded: bool = False, **flags: Any) -> Self:
@@ -176,6 +177,7 @@ class Engine:
         self._tasks = [
             asyncio.create_task(self._guarded(self._loop.run()), name="loop"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
+            asyncio.create_task(self._leavings.run(), name="leavings"),
             asyncio.create_task(self._adapting.run(), name="adapting"),
             asyncio.create_task(self._lessons.run(), name="lessons"),
             asyncio.create_task(self._accounts.run(), name="accounts"),

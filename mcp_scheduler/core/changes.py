@@ -48,6 +48,7 @@ class Changes:
     # Told to whoever runs them, and not stored: an engine that dies leaves nothing standing still.
     stilled: dict[AttemptId, float] = field(default_factory=_dict)  # → since when
     continued: dict[AttemptId, float] = field(default_factory=_dict)  # → seconds that it stood still
+    leavings: list[str] = field(default_factory=_list)  # files of results that nobody wants: not stored either
 
     def __bool__(self) -> bool:
         return bool(

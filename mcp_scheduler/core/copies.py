@@ -110,6 +110,10 @@ def goes_on(draft: Draft, task: Task, outcome: Outcome) -> bool:
     """An attempt has ended badly, and has left its place: whether others of the task still may succeed."""
     if not draft.cluster.copies.of(task.id):
         return False
+    if outcome.reason is Reason.YIELDED:
+        # It has not failed: the task lacks a copy, which goes on from the folder where there is room beside who waits.
+        want(draft, task, is_late=True)
+        return True
     noted = draft.status(task).copy()
     noted.reason, noted.error = outcome.reason, outcome.error
     draft.put(task, noted)
@@ -128,6 +132,8 @@ def lost(draft: Draft, event: Ended) -> None:
     task, slot = cluster.tasks[attempt.task], cluster.slots[cluster.slot_of[attempt]]
     beaten = replace(event.outcome, reason=Reason.CANCELLED, error=BEATEN)
     outcome = replace(beaten, result=None, result_file="", result_size=0)
+    if event.outcome.result_file:
+        draft.changes.leavings.append(event.outcome.result_file)
     charging.end(cluster, task, attempt, outcome.seconds, draft.now)
     draft.leave_slot(attempt)
     draft.end(Ended(attempt, event.at, outcome))

@@ -85,6 +85,8 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
     for task in recurring.successors(draft):
         settle_waiting(draft, task)
     draft.settle_heirs()
+    if cluster.slices.crowded:
+        slicing.thin_out(draft)
     place(draft)
     return Decision(draft.changes, draft.effects(), refused)
 

@@ -22,13 +22,13 @@ CPUS: Final = "cpus"
 class Slices:
     """`quantum`: seconds of a turn; 0 where nobody makes way. `turns`: slots whose call can make way → since when it
     has its turn, the longest first. `still`: slots whose command stands still → since when. `asked`: slots whose
-    function was asked to give way → when.
+    function was asked to give way → when. `crowded`: nodes of which more CPUs are taken than there are.
 
     Facts beside them: `told` has the attempts that stand still → since when, `lost` the seconds that an attempt has
     stood still before, `ran` the seconds that a task has run in attempts that gave way.
     """
 
-    __slots__ = ("asked", "lost", "quantum", "ran", "still", "told", "turns")
+    __slots__ = ("asked", "crowded", "lost", "quantum", "ran", "still", "told", "turns")
 
     def __init__(self) -> None:
         self.quantum = 0.0
@@ -41,6 +41,7 @@ class Slices:
         self.turns: dict[str, float] = {}
         self.still: dict[str, float] = {}
         self.asked: dict[str, float] = {}
+        self.crowded: list[str] = []
 
     def use(self, quantum: float, slots: dict[str, Slot]) -> None:
         """Turns are this long from now on. Who stands still goes on when there is room, whatever orders the rest."""
@@ -113,6 +114,7 @@ class Slices:
                 slot.still_since = self.still[slot.id] = since
                 cluster.rooms[slot.node].lend(CPUS, cpus_of(slot))
         self.use(self.quantum, cluster.slots)
+        self.crowded = [room.node.name for room in cluster.rooms.values() if room.free.get(CPUS, 0) < 0]
 
 
 def cpus_of(slot: Slot) -> int:

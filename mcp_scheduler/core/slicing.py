@@ -101,7 +101,27 @@ def is_over_time(draft: Draft, task: Task, attempt: AttemptId) -> bool:
     return began is None or task.terms.timeout is None or began + task.terms.timeout <= draft.now
 
 
+def thin_out(draft: Draft) -> None:
+    """The engine is new, and where commands stood still for others when the last one went, all of them run: the last in
+    rank stand still again, until no more CPUs are taken than there are. They go on by turns; where there are none, all
+    run on."""
+    cluster = draft.cluster
+    crowded, cluster.slices.crowded = cluster.slices.crowded, []
+    for room in (cluster.rooms[name] for name in crowded if cluster.slices.quantum):
+        ranked = [(rank, slot) for slot in room.slots.values() if (rank := _rank_now(draft, slot)) is not None]
+        for _, slot in sorted(ranked, key=lambda one: (-one[0], one[1].since, one[1].id)):
+            if room.free.get(CPUS, 0) >= 0 or len(cluster.slices.still) >= STILL:
+                break
+            _stand_still(draft, room, slot)
+
+
 # --- who makes way
+
+
+def _rank_now(draft: Draft, slot: Slot) -> float | None:
+    """The rank of the slot's call if it waited from now on; None where it cannot stand still."""
+    can = slot.still_since is None and can_stand_still(slot) and len(slot.attempts) == 1
+    return _rank(draft, slot, draft.now) if can else None
 
 
 def _rank(draft: Draft, slot: Slot, since: float) -> float | None:

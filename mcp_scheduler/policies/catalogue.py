@@ -18,7 +18,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "fifo": "in the order of arrival; priority counts for nothing",
     "round_robin": "principals take turns, a task each, and so do the tags of each",
     "priority": "by priority; a point is a head start of a minute, so nobody waits for ever",
-    "load_aware": "as priority, and of several nodes the least busy one is taken",
+    "load_aware": "as priority, on the least busy node; a host that others overload gets less",
     "time_slice": "as priority, and what runs makes way after its quantum: equals take turns",
     "shortest": "the shortest expected task first, with ageing",
     "edf": "the earliest deadline first, as long as it can be met",

@@ -1,8 +1,10 @@
-"""The pool of this host grows and shrinks with what it is asked for, where the settings name a least size."""
+"""How many of its CPUs this host offers now: more and fewer with what is asked for, where the settings name a least
+size, and what is left by other programs that overload it, where the policy goes by load."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
@@ -10,19 +12,26 @@ from mcp_scheduler.core.events import PoolSized
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import MILLI
+from mcp_scheduler.forecast.courtesy import LONGEST, Courtesy
 from mcp_scheduler.forecast.elastic import Elastic
 from mcp_scheduler.ports import Clock
 
+BY_LOAD: Final = "load_aware"  # the policy
+
 
 class Pooling:
-    """Looks whenever the host's load is looked at, and tells the core when the size is another."""
+    """Looks whenever the host's load is looked at, and tells the core when the size is another. Without `least_cpus`,
+    and under other policies, all is offered."""
 
-    def __init__(self, cluster: Cluster, least_cpus: float, report: Callable[[PoolSized], None], clock: Clock) -> None:
+    def __init__(
+        self, cluster: Cluster, least_cpus: float | None, report: Callable[[PoolSized], None], clock: Clock
+    ) -> None:
         self._cluster = cluster
         self._report = report
         self._clock = clock
-        self._least = round(least_cpus * MILLI)
+        self._least = None if least_cpus is None else round(least_cpus * MILLI)
         self._elastic: Elastic | None = None  # from the first look on: the node is known then
+        self._courtesy = Courtesy()
 
     def committed(self, changes: Changes) -> None:
         """Calls have ended, well or badly."""
@@ -33,18 +42,37 @@ class Pooling:
 
     def loaded(self, load: Mapping[str, float]) -> None:
         """A look at the host."""
-        most = self._cluster.rooms[LOCAL].total.get("cpus", 0)
+        room = self._cluster.rooms[LOCAL]
+        most, waiting = room.total.get("cpus", 0), self._waiting()
+        offered, why = self._by_demand(most, load, waiting)
+        left, told = self._beside_others(most, load, waiting)
+        if left < most and (not offered or left < offered):
+            offered, why = left, told
+        if offered != room.limit:
+            self._report(PoolSized(LOCAL, offered, why))
+
+    def _by_demand(self, most: int, load: Mapping[str, float], waiting: float) -> tuple[int, str]:
+        """What the pool has grown to, and why; 0 for one that does not grow."""
+        if self._least is None:
+            return 0, ""
         if self._elastic is None or self._elastic.most != most:
             self._elastic = Elastic(self._least, most)
-        elastic = self._elastic
-        waiting, cpu = self._waiting(), load.get("cpu", 0.0)
+        elastic, cpu = self._elastic, load.get("cpu", 0.0)
         offered = elastic.look(waiting, cpu)
-        if offered != self._cluster.rooms[LOCAL].limit:
-            self._report(
-                PoolSized(
-                    LOCAL, offered, f"tasks waited {waiting:.1f} s, CPU {cpu:.0f} %, errors {elastic.errors:.0f} %"
-                )
-            )
+        return offered, f"tasks waited {waiting:.1f} s, CPU {cpu:.0f} %, errors {elastic.errors:.0f} %"
+
+    def _beside_others(self, most: int, load: Mapping[str, float], waiting: float) -> tuple[int, str]:
+        """What other programs leave, and why that is not all."""
+        if self._cluster.policy.name != BY_LOAD or not most:
+            self._courtesy = Courtesy()
+            return most, ""
+        cpu, pressure = load.get("cpu", 0.0), load.get("cpu_pressure", 0.0)
+        reserved = 100.0 * (most - self._cluster.rooms[LOCAL].free.get("cpus", 0)) / most
+        left = self._courtesy.look(most, cpu, reserved, pressure, waiting)
+        return left, (
+            f"other programs take {self._courtesy.foreign:.0f} % of the CPUs, which are {cpu:.0f} % busy; who has"
+            f" waited {LONGEST / 60:.0f} minutes starts all the same"
+        )
 
     def _waiting(self) -> float:
         """Seconds for which the first in line has found no CPUs; few stand there at a time."""

@@ -136,6 +136,10 @@ class MemoryStore:
     async def results(self, ids: Sequence[str]) -> dict[str, Result]:
         return {name: row.result for name, row in self._named(ids)}
 
+    async def named_results(self, files: Sequence[str]) -> set[str]:
+        self._check_open()
+        return {row.result.file for row in self._rows.values() if row.result.file}.intersection(files)
+
     async def attempts(self, task: str) -> list[AttemptRow]:
         return [run.row for _, row in self._named([task]) for _, run in sorted(row.runs.items(), key=_first)]
 

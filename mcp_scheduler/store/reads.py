@@ -47,6 +47,9 @@ _PAYLOADS: Final = (
 _RESULTS: Final = select(tasks.c.id, tasks.c.result, tasks.c.result_file, tasks.c.result_size).where(
     tasks.c.id.in_(_IDS)
 )
+_NAMED: Final = select(tasks.c.result_file).where(
+    tasks.c.result_file != literal_column("''"), tasks.c.result_file.in_(_IDS)
+)
 _ATTEMPTS: Final = (
     select(*ATTEMPT_COLUMNS)
     .join_from(attempts, tasks, tasks.c.seq == attempts.c.task)
@@ -104,6 +107,9 @@ class Reads:
     async def results(self, ids: Sequence[str]) -> dict[str, Result]:
         rows = await self._rows(_RESULTS, ids=json.dumps(list(ids)))
         return {name: Result(inline, file, size) for name, inline, file, size in rows}
+
+    async def named_results(self, files: Sequence[str]) -> set[str]:
+        return {file for (file,) in await self._rows(_NAMED, ids=json.dumps(list(files)))}
 
     async def attempts(self, task: str) -> list[AttemptRow]:
         return [attempt_from(task, row) for row in await self._rows(_ATTEMPTS, task=task)]

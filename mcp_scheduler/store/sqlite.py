@@ -53,6 +53,9 @@ class SqliteStore:
         if await thread.run(self._writer.commit, changes):
             thread.follow(self._writer.checkpoint_passive)
 
+    async def named_results(self, files: Sequence[str]) -> set[str]:
+        return await self._reading().named_results(files)
+
     async def set_setting(self, name: str, value: str) -> None:
         await self._running().run(self._writer.set_setting, name, value)
 

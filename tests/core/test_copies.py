@@ -319,3 +319,61 @@ def test_while_the_queue_is_paused_nothing_is_copied_and_nobody_wakes_up_for_it(
     assert (alive(stage), stage.cluster.next_due()) == ([1], None)
     stage.turn(QueuePaused(""))
     assert alive(stage) == [1, 2]
+
+
+# --- a copy that makes way for others
+
+
+def test_a_copy_that_gives_way_has_not_failed_and_comes_back_behind_who_waits():
+    stage = Stage(cpus=2)
+    stage.submit("a", SAFE, extras=TWO)
+    stage.submit("b")
+    end(stage, 1, Reason.YIELDED)
+    assert stage.state("b") is State.RUNNING
+    assert alive(stage) == [1, 2], "the copy that went on, and the one that others made way for"
+    assert (stage.state("a"), stage.status("a").reason, stage.status("a").failures) == (State.RUNNING, None, 0)
+    stage.end("b")
+    assert sorted(attempt.number for attempt in stage.cluster.copies.of("a")) == [2, 3]
+    end(stage, 3)
+    assert (stage.state("a"), stops(stage)) == (State.SUCCEEDED, [2])
+
+
+def test_when_all_copies_give_way_the_task_is_queued_again_and_all_of_them_come_anew():
+    stage = Stage(cpus=2)
+    stage.submit("a", SAFE, extras=TWO)
+    stage.turn(QueuePaused("Somebody looks."))
+    end(stage, 1, Reason.YIELDED)
+    end(stage, 2, Reason.YIELDED)
+    assert (stage.state("a"), stage.status("a").failures) == (State.QUEUED, 0)
+    stage.turn(QueuePaused(""))
+    assert alive(stage) == [3, 4]
+
+
+def test_after_one_has_given_way_the_failure_of_the_last_is_the_tasks():
+    stage = Stage(cpus=2)
+    stage.submit("a", SAFE, extras=TWO)
+    stage.turn(QueuePaused("Somebody looks."))
+    end(stage, 1, Reason.YIELDED)
+    end(stage, 2, Reason.ERROR)
+    assert (stage.state("a"), stage.status("a").reason, stage.status("a").failures) == (State.FAILED, Reason.ERROR, 1)
+
+
+def test_of_a_hedged_pair_the_one_that_gives_way_is_replaced_where_a_place_idles():
+    stage = hedging()
+    late(stage)
+    assert alive(stage) == [1, 2]
+    end(stage, 2, Reason.YIELDED)
+    assert (stage.state("a"), stage.status("a").reason, alive(stage)) == (State.RUNNING, None, [1, 3])
+    end(stage, 1, Reason.YIELDED)
+    assert (stage.status("a").reason, alive(stage)) == (None, [3, 4])
+
+
+def test_the_file_of_a_beaten_copys_result_is_told_to_be_nobodys_and_is_not_recorded():
+    stage = Stage(cpus=2)
+    stage.submit("a", SAFE, extras=TWO)
+    won, lost = Outcome(result_file="a" * 64, result_size=9), Outcome(result_file="b" * 64, result_size=9)
+    stage.turn(Ended(copy(1), stage.now, won), Ended(copy(2), stage.now, lost))
+    assert stage.decision.changes.leavings == ["b" * 64]
+    assert [one.outcome.result_file for one in stage.decision.changes.ended] == ["a" * 64, ""]
+    stage.turn(Ended(copy(2), stage.now, lost))
+    assert stage.decision.changes.leavings == [], "the same report again: that file may be another's by now"

@@ -1,10 +1,13 @@
 """A node that offers fewer CPUs than it has, while anything runs there."""
 
+import re
+
 import pytest
 
-from mcp_scheduler.core.events import PoolSized, Submitted
+from mcp_scheduler.core.events import PolicyChosen, PoolSized, Submitted
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import State
+from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.runtime.pooling import Pooling
 from mcp_scheduler.service.alerts import pool_of
 from tests.core.builders import Stage, needs, terms
@@ -101,3 +104,95 @@ def test_a_busy_host_keeps_the_pool_small(breathing):
     stage.turn(Submitted([stage.new(f"t{number}") for number in range(8)]))
     look(95.0, 20)
     assert len(stage.running) == 1
+
+
+# --- beside other programs
+
+
+@pytest.fixture
+def courteous():
+    """A stage of four CPUs under `load_aware`, and a look at what the host does: CPU, perhaps its pressure."""
+    stage = Stage(4, policy=BUILT_IN["load_aware"])
+    events = []
+    pooling = Pooling(stage.cluster, None, events.append, Clock(stage))
+
+    def look(cpu, count=1, **pressure):
+        for _ in range(count):
+            stage.now += 5.0
+            pooling.loaded({"cpu": cpu, **pressure})
+            stage.turn(*events)
+            pooling.committed(stage.decision.changes)
+            events.clear()
+        return stage.cluster.rooms[LOCAL].limit
+
+    return stage, look
+
+
+def test_what_others_leave_of_an_overloaded_host_is_offered_and_heavy_work_waits_for_more(courteous):
+    stage, look = courteous
+    assert look(90.0) == 0, "one look is no load"
+    look(90.0, 20)
+    assert look(75.0, 20) == 1000
+    stage.turn(Submitted([stage.new("heavy", terms("m.heavy", needs=needs(3)))]))
+    assert stage.running == ["heavy"], "where nothing runs nobody is held back"
+    stage.end("heavy")
+    stage.submit("light")
+    stage.submit("heavy2", terms("m.heavy", needs=needs(2)))
+    assert stage.running == ["light"]
+    assert re.fullmatch(
+        r"offers 1 of 4 cpus now: other programs take [67]\d % of the CPUs, which are 90 % busy; who has waited"
+        " 5 minutes starts all the same",
+        pool_of(stage.cluster.rooms[LOCAL]),
+    )
+
+
+def test_it_is_over_when_the_others_are_gone(courteous):
+    stage, look = courteous
+    look(95.0, 20)
+    stage.submit("light")
+    stage.submit("heavy", terms("m.heavy", needs=needs(2)))
+    assert stage.running == ["light"]
+    look(20.0, 12)
+    assert stage.running == ["light", "heavy"]
+    assert stage.cluster.rooms[LOCAL].limit == 0
+
+
+def test_nobody_is_held_back_for_longer_than_five_minutes_however_busy_the_host_is(courteous):
+    stage, look = courteous
+    look(100.0, 20)
+    stage.submit("light")
+    stage.turn(Submitted([stage.new(f"heavy{number}", terms("m.heavy", needs=needs(1.5))) for number in range(2)]))
+    since = stage.now
+    while len(stage.running) < 3 and stage.now < since + 1000:
+        look(100.0)
+    assert 300 <= stage.now - since <= 310
+
+
+def test_what_tasks_have_reserved_is_not_others(courteous):
+    stage, look = courteous
+    stage.turn(Submitted([stage.new(f"t{number}") for number in range(8)]))
+    assert look(100.0, 20) == 0
+    assert len(stage.running) == 4
+
+
+def test_pressure_tells_of_overload_where_the_kernel_says_it(courteous):
+    _, look = courteous
+    assert look(60.0, 20, cpu_pressure=0.0) == 0
+    assert look(60.0, 20, cpu_pressure=40.0) == 1500
+
+
+def test_other_policies_offer_everything(courteous):
+    stage, look = courteous
+    assert look(100.0, 20) == 1000
+    stage.turn(PolicyChosen(BUILT_IN["balanced"]))
+    assert look(100.0, 20) == 0
+
+
+def test_a_pool_that_breathes_offers_the_smaller_of_the_two():
+    stage, events = Stage(4, policy=BUILT_IN["load_aware"]), []
+    pooling = Pooling(stage.cluster, 3.0, events.append, Clock(stage))
+    for _ in range(20):
+        pooling.loaded({"cpu": 100.0})
+        stage.turn(*events)
+        events.clear()
+    assert stage.cluster.rooms[LOCAL].limit == 1000

@@ -1,52 +1,15 @@
 """Turns by time: who makes way for whom, and what is reserved meanwhile."""
 
-from dataclasses import replace
-
 import pytest
 
-from mcp_scheduler.core.changes import Continue, Pause
 from mcp_scheduler.core.events import Began, PolicyChosen, QueuePaused
 from mcp_scheduler.core.explain import explain
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import Reason, State
-from mcp_scheduler.core.task import Extras, Kind
+from mcp_scheduler.core.task import Extras
 from mcp_scheduler.policies.order import PRIORITY, TIME_SLICE
-from tests.core.builders import Stage, needs, terms
-
-GIB = 2**30
-
-
-def command(cpus=1, **options):
-    return replace(terms("tool", needs=needs(cpus, **options.pop("amounts", {})), **options), kind=Kind.COMMAND)
-
-
-class Slicing(Stage):
-    """A node where turns last ten seconds."""
-
-    def __init__(self, cpus=1, **amounts):
-        super().__init__(cpus, policy=TIME_SLICE, **amounts)
-
-    @property
-    def paused(self):
-        return [effect.attempt.task for effect in self.effects(Pause)]
-
-    @property
-    def continued(self):
-        return [effect.attempt.task for effect in self.effects(Continue)]
-
-    @property
-    def still(self):
-        return sorted(attempt.task for attempt in self.cluster.slices.told)
-
-    @property
-    def free(self):
-        return self.cluster.rooms[LOCAL].free
-
-    def next_turn(self):
-        """Go to the next moment at which the core itself wants to look."""
-        due = self.cluster.next_due()
-        assert due is not None
-        return self.wait(max(0.0, due - self.now))
+from tests.core.builders import Stage, terms
+from tests.core.slicing_stage import GIB, Slicing, command
 
 
 def test_a_command_makes_way_after_its_quantum_and_not_before():

@@ -48,6 +48,7 @@ class Disk(MemoryStore):
         self.free.set()
         self.reads = 0
         self.read_refusals: list[SchedulerError] = []
+        self.named_refusals: list[SchedulerError] = []
 
     async def commit(self, changes: Changes) -> None:
         self.spinning.set()
@@ -63,6 +64,11 @@ class Disk(MemoryStore):
             raise self.read_refusals.pop(0)
         return await super().payloads(ids)
 
+    async def named_results(self, files: Any) -> set[str]:
+        if self.named_refusals:
+            raise self.named_refusals.pop(0)
+        return await super().named_results(files)
+
 
 class Files:
     """`ports.Outputs` that knows result files by name."""
@@ -75,6 +81,12 @@ class Files:
 
     async def result(self, file: str) -> bytes:
         return self.results[file]
+
+    async def files(self) -> list[str]:
+        return list(self.results)
+
+    def discard(self, file: str) -> None:
+        del self.results[file]
 
     async def remove(self, pruned: Pruned) -> None:
         raise AssertionError("Nobody prunes here.")

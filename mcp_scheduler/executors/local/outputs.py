@@ -40,6 +40,14 @@ class LocalOutputs:
         except FileNotFoundError:
             raise InvalidRequest(f"The result {file} is not here any more.") from None
 
+    async def files(self) -> list[str]:
+        """The names of all large results."""
+        return await asyncio.to_thread(self._all)
+
+    def discard(self, file: str) -> None:
+        """Remove one now, not in a thread: nothing may begin between the look that it is not wanted and this."""
+        self._result_place(file).unlink(missing_ok=True)
+
     async def remove(self, pruned: Pruned) -> None:
         await asyncio.to_thread(self._remove, pruned)
 
@@ -59,6 +67,10 @@ class LocalOutputs:
         if not _RESULT_FILE.fullmatch(file):
             raise InvalidRequest(f"{file[:80]!r} does not name a result.")
         return self._folders.results / file[:2] / file
+
+    def _all(self) -> list[str]:
+        places = self._folders.results.glob("*/*")
+        return [place.name for place in places if _RESULT_FILE.fullmatch(place.name)]
 
     def _remove(self, pruned: Pruned) -> None:
         tasks = set(pruned.tasks)

@@ -126,3 +126,11 @@ async def test_a_checkpoint_changes_nothing_that_can_be_seen(store: Store) -> No
     await store.checkpoint()
     await store.commit(added(new("after")))
     assert await store.counts() == {State.QUEUED: 301}
+
+
+async def test_which_files_of_results_any_task_has(store: Store) -> None:
+    await store.commit(added(new("a"), new("b")))
+    await finish(store, "a", result_file="aa", result_size=9)
+    await finish(store, "b", result=b"1")
+    assert await store.named_results(["aa", "bb", ""]) == {"aa"}
+    assert await store.named_results([]) == set()

@@ -105,6 +105,15 @@ async def test_pruning_removes_the_files_of_its_tasks_and_no_others(stage, outpu
         await outputs.result(file)
 
 
+async def test_a_large_result_is_listed_until_it_is_discarded_and_drafts_are_not(stage, outputs):
+    file = (await stage.end_of(stage.call("big", size=100_000))).result_file
+    (stage.folders.results / file[:2] / f"{file}.1.2.draft").touch()
+    assert await outputs.files() == [file]
+    outputs.discard(file)
+    outputs.discard(file)
+    assert await outputs.files() == []
+
+
 async def test_progress_is_told_while_a_call_runs(stage):
     attempt = stage.call("tell_progress")
     await stage.end_of(attempt)
