@@ -66,9 +66,6 @@ def main_serve(words: Sequence[str]) -> int:
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     own, rest = parser.parse_known_args(words)
-    if {"--help", "-h"} & set(rest):
-        sys.stdout.write(options.SERVE_USAGE)
-        return 0
     try:
         chosen = options.parse(rest)
         hello = chosen.hello("mcp")
