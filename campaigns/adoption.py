@@ -19,7 +19,7 @@ from random import Random
 from typing import Any
 
 from campaigns.house import ROOT, House, opened
-from campaigns.judge import BY_FORCE, FINAL, Verdict, judge, table
+from campaigns.judge import BY_FORCE, FINAL, Verdict, conclude, judge
 from campaigns.kinds import MODULE
 from campaigns.ledger import Ledger
 from mcp_scheduler.errors import Unavailable
@@ -269,13 +269,9 @@ def main() -> int:
     given = parser.parse_args()
     with opened(dict(SETTINGS), keep=given.keep) as house:
         verdict = Adoption(house, given.kills, Random(given.seed)).run()
-        print(table(verdict.figures.items()))
-        for violation in verdict.violations[:50]:
-            print(f"BROKEN: {violation}")
         if given.keep:
             print(f"kept: {house.folder}")
-    print("every promise kept" if not verdict.violations else f"{len(verdict.violations)} broken")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import anyio
 
 from campaigns import raw
 from campaigns.house import House, opened, strike
-from campaigns.judge import Verdict, defects, table
+from campaigns.judge import Verdict, conclude, defects
 from campaigns.trouble import Course
 from mcp_scheduler.app import attend
 from mcp_scheduler.engine import Engine
@@ -350,10 +350,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     verdict = campaign(given.cancels, given.seed)
-    print(table(verdict.figures.items()))
-    for violation in verdict.violations[:50]:
-        print(f"BROKEN: {violation}")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

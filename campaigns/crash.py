@@ -20,7 +20,7 @@ import anyio
 from campaigns.agent import FINAL, Agent
 from campaigns.blows import Killer
 from campaigns.house import House, opened
-from campaigns.judge import Verdict, judge, table
+from campaigns.judge import Verdict, conclude, judge
 from campaigns.ledger import Ledger
 
 PATIENCE = 60.0  # seconds after the last blow in which everything has to have ended
@@ -130,13 +130,9 @@ def main() -> int:
     plan = Plan(given.kills, given.seed, given.clients, given.pause)
     with opened(SETTINGS, keep=given.keep) as house:
         verdict = anyio.run(campaign, plan, house)
-        print(table(verdict.figures.items()))
-        for violation in verdict.violations[:50]:
-            print(f"BROKEN: {violation}")
         if given.keep:
             print(f"kept: {house.folder}")
-    print("every promise kept" if not verdict.violations else f"{len(verdict.violations)} broken")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

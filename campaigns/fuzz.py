@@ -29,7 +29,7 @@ import anyio
 from campaigns import raw
 from campaigns.clients import memory
 from campaigns.house import House, opened
-from campaigns.judge import Verdict, defects, table
+from campaigns.judge import Verdict, conclude, defects
 from campaigns.mutants import Maker, frame
 from mcp_scheduler.hello import capture_environment
 
@@ -227,10 +227,7 @@ def main() -> int:
     given = parser.parse_args()
     with opened(SETTINGS) as house:
         verdict = anyio.run(fuzz, house, given.calls, given.seed)
-    print(table(verdict.figures.items()))
-    for violation in verdict.violations[:50]:
-        print(f"BROKEN: {violation}")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from campaigns.ledger import Ledger
 FINAL = ("succeeded", "failed", "cancelled", "skipped")
 BY_FORCE = frozenset({"crashed", "lost", "poisoned"})  # how a task may end that was hit
 
+_SHOWN = 50  # broken promises, each a line
+
 
 @dataclass
 class Stored:
@@ -219,3 +221,12 @@ def table(figures: Iterable[tuple[str, Any]]) -> str:
     rows = [(name, str(value)) for name, value in figures]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def conclude(verdict: Verdict) -> int:
+    """Print how a campaign has ended; answers with the exit code of its program: 0 when every promise was kept."""
+    print(table(verdict.figures.items()))
+    for violation in verdict.violations[:_SHOWN]:
+        print(f"BROKEN: {violation}")
+    print("every promise kept" if not verdict.violations else f"{len(verdict.violations)} broken")
+    return 1 if verdict.violations else 0

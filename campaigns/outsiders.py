@@ -15,7 +15,7 @@ from pathlib import Path
 
 from campaigns.fuzz import SETTINGS
 from campaigns.house import House, opened
-from campaigns.judge import Verdict, defects, table
+from campaigns.judge import Verdict, conclude, defects
 
 LIMIT = 900.0  # seconds that one of them may take
 
@@ -66,10 +66,7 @@ def main() -> int:
     given = parser.parse_args()
     with opened(SETTINGS) as house:
         verdict = outsiders(house, given.programs.resolve(), given.runs)
-    print(table(verdict.figures.items()))
-    for violation in verdict.violations:
-        print(f"BROKEN: {violation}")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from campaigns.agent import Agent
 from campaigns.crash import all_ended
 from campaigns.disk import MARK, Disk, Op, Record
 from campaigns.house import House, opened, strike
-from campaigns.judge import Verdict, table
+from campaigns.judge import Verdict, conclude
 from campaigns.ledger import Ledger
 from campaigns.reckoning import Told, after_the_cut
 from campaigns.remains import Remains
@@ -158,10 +158,7 @@ def main() -> int:
     logging.disable(logging.WARNING)  # every start finds what a cut leaves, and says so
     with opened(SETTINGS) as house:
         verdict = anyio.run(campaign, Plan(given.points, given.seed, given.tasks), house)
-    print(table(verdict.figures.items()))
-    for violation in verdict.violations[:50]:
-        print(f"BROKEN: {violation}")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from mcp import Client
 from campaigns import kinds
 from campaigns.agent import FINAL
 from campaigns.house import House, opened
-from campaigns.judge import table
+from campaigns.judge import Verdict, conclude
 from mcp_scheduler.core.cluster import TAIL
 
 # Finished tasks are pruned early, so that a short run reaches the state in which nothing may grow any more.
@@ -227,10 +227,7 @@ def main() -> int:
     with opened(SETTINGS) as house:
         course = anyio.run(soak, given.minutes, given.rate, given.seed, house)
         figures, missed = report(course, given.minutes, given.rate)
-    print(table(figures.items()))
-    for text in missed:
-        print(f"MISSED: {text}")
-    return 1 if missed else 0
+    return conclude(Verdict(figures, missed))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from random import Random
 
 from campaigns.disk import Disk, Fault
 from campaigns.house import House, opened
-from campaigns.judge import Verdict, table
+from campaigns.judge import Verdict, conclude
 from campaigns.play import KEPT, Play
 
 SETTINGS = {
@@ -121,10 +121,7 @@ def main() -> int:
     given = parser.parse_args()
     with opened(SETTINGS) as house:
         verdict = campaign(house, given.every, given.seed, seconds=given.seconds)
-    print(table(verdict.figures.items()))
-    for violation in verdict.violations[:50]:
-        print(f"BROKEN: {violation}")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

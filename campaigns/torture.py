@@ -26,7 +26,7 @@ from mcp import Client
 
 from campaigns import kinds
 from campaigns.house import House, opened
-from campaigns.judge import Verdict, table
+from campaigns.judge import Verdict, conclude
 from campaigns.victim import KINDS
 
 GRACE = 1.0  # seconds between the polite and the forced end
@@ -245,11 +245,7 @@ def main() -> int:
     given = parser.parse_args()
     with opened(SETTINGS) as house:
         verdict = anyio.run(Torture(house, given.each, Random(given.seed)).run)
-    print(table(verdict.figures.items()))
-    for violation in verdict.violations[:50]:
-        print(f"BROKEN: {violation}")
-    print("every promise kept" if not verdict.violations else f"{len(verdict.violations)} broken")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from mcp import Client
 from campaigns.damage import damage
 from campaigns.disk import Disk, Fault
 from campaigns.house import House, opened
-from campaigns.judge import Verdict, defects, table
+from campaigns.judge import Verdict, conclude, defects
 
 SETTINGS = {"MCP_SCHEDULER_POOL__CPUS": "4", "MCP_SCHEDULER_POOL__GRACE": "0.5", "MCP_SCHEDULER_POOL__GPUS": "false"}
 RECOVERY = 5.0  # seconds after the trouble until all is well
@@ -273,10 +273,7 @@ def main() -> int:
     given = parser.parse_args()
     cases = [case for case in CASES if not given.case or case.__name__ in given.case]
     verdict = campaign(given.damaged, given.seed, cases)
-    print(table(verdict.figures.items()))
-    for violation in verdict.violations[:50]:
-        print(f"BROKEN: {violation}")
-    return 1 if verdict.violations else 0
+    return conclude(verdict)
 
 
 if __name__ == "__main__":

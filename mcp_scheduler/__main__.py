@@ -28,14 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb == "engine":
         return _engine(words[1:])
     if verb == "serve":
-        from mcp_scheduler.app import main_serve  # noqa: PLC0415 - heavy
-
-        return main_serve(words[1:])
+        return _serve(words[1:])
     if verb or "_MCP_SCHEDULER_COMPLETE" in os.environ:
         from mcp_scheduler.cli.app import main as command_line  # noqa: PLC0415 - not at a relay's start
 
         return command_line(words)
     return _door(words)
+
+
+def _serve(words: list[str]) -> int:
+    if {"--help", "-h"} & set(words):
+        from mcp_scheduler.options import SERVE_USAGE  # noqa: PLC0415 - the engine does not need it
+
+        return _say(SERVE_USAGE)
+    from mcp_scheduler.app import main_serve  # noqa: PLC0415 - heavy
+
+    return main_serve(words)
 
 
 def _door(words: list[str]) -> int:

@@ -18,6 +18,7 @@ from mcp_scheduler import options
 from mcp_scheduler.engine import Engine
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.home import DoorError, EngineLock, Home
+from mcp_scheduler.idleness import LOOKS, Idleness
 from mcp_scheduler.server import http
 from mcp_scheduler.server.doors import Doors
 from mcp_scheduler.server.owner import serve_owner
@@ -178,10 +179,13 @@ async def _until_over(engine: Engine, doors: Doors, beside: Sequence[asyncio.Tas
 
 async def _leave_when_idle(engine: Engine, doors: Doors) -> None:
     """End the engine when no door has been open and nothing unfinished for the idle time."""
-    quiet = engine.settings.engine.idle_exit
+    pause = engine.settings.engine.idle_exit / LOOKS
+    idleness = Idleness()
     while True:
         await doors.none_open.wait()
-        await asyncio.sleep(quiet)
-        if doors.none_open.is_set() and not engine.has_reason_to_stay():
+        await asyncio.sleep(pause)
+        is_busy = not doors.none_open.is_set() or engine.has_reason_to_stay()
+        if idleness.look(visits=doors.visits, is_busy=is_busy):
             log.info("No door is open and nothing is to be done: the engine leaves.")
             engine.over.set()
+            return

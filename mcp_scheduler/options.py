@@ -33,6 +33,18 @@ options of the MCP server:
 """
 
 
+SERVE_USAGE = """\
+usage: mcp-scheduler serve [options]      run the engine in the foreground, with streamable HTTP at /mcp
+
+  --host ADDRESS            a loopback address to listen on (default: 127.0.0.1)
+  --port N                  default: a free one; the address is printed on standard error
+
+and --home, --python, --cwd, --functions, --allow-command, --allow-any-command and --env as of the MCP server
+(`mcp-scheduler --help`): they hold for all its clients. Every request needs `Authorization: Bearer TOKEN`, with the
+token from the file http.token of the home.
+"""
+
+
 class UsageError(Exception):
     """The command line is wrong; the text says what would be right."""
 

@@ -211,6 +211,13 @@ class MapOver(Request):
     zip: dict[str, list[Any]] | None = None
     rows: str | None = None  # a CSV or JSONL file: each row is one set of arguments
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_plain_list(cls, given: Any) -> Any:
+        if isinstance(given, list):
+            raise ValueError('a list goes under `items`: {"items": [...]}.')  # noqa: TRY004 - pydantic wants that one
+        return given
+
     @model_validator(mode="after")
     def _one_source(self) -> MapOver:
         named = [name for name in ("items", "product", "zip", "rows") if getattr(self, name) is not None]

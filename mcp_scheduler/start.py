@@ -94,8 +94,13 @@ def log_tail(home: Home, offset: int = 0) -> str:
     """The last lines of the engine's log after `offset`, at most 2,000 bytes."""
     try:
         with open(home.log_file, "rb") as file:
-            file.seek(max(offset, os.fstat(file.fileno()).st_size - 2000))
-            return file.read(2000).decode(errors="replace").strip()
+            start = max(offset, os.fstat(file.fileno()).st_size - 2000)
+            file.seek(start)
+            tail = file.read(2000).decode(errors="replace")
+            begun = (
+                tail if start == offset else tail.partition("\n")[2]
+            )  # what begins in the middle of a line says nothing
+            return begun.strip()
     except FileNotFoundError:
         return ""
 

@@ -17,7 +17,6 @@ from mcp_scheduler.simulation.windows import windows
 
 PROCESSORS = 256
 PUBLISHED = {("FCFS", False): 7273.77, ("FCFS", True): 235.82, ("SJF", False): 277.35, ("SJF", True): 73.31}
-PUBLISHED_RL = 58.64  # with backfilling; F1 has 75.07
 ESTIMATES = ("exact", "noise:0.5", "noise:1.0", "constant:3600")
 GOALS = {"exact": 36.0, "constant:3600": 65.0}
 

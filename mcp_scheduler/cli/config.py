@@ -17,6 +17,7 @@ import typer
 from mcp_scheduler.cli import options, out
 from mcp_scheduler.cli.connect import captured
 from mcp_scheduler.cli.text import Json
+from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.home import Home
 from mcp_scheduler.start import package_folder
 
@@ -62,7 +63,7 @@ def config(
     patterns = list(allow_command or []) if allow_command or allow_any_command or no_commands else [_USUAL]
     server = Server.of(
         home=home, python=python, functions=functions or [], principal=principal, commands=patterns,
-        any_command=allow_any_command, cwd=os.getcwd() if client in _ELSEWHERE else "",
+        any_command=allow_any_command, cwd=_here() if client in _ELSEWHERE else "",
     )  # fmt: skip
     if client == "claude-code":
         out.line(server.claude_code())
@@ -71,9 +72,19 @@ def config(
     desktop = _DESKTOP_FILES.get(sys.platform, "~/.config/Claude/claude_desktop_config.json")
     out.aside(_PLACES[client].format(file=desktop))
     if client in _ELSEWHERE:
-        out.aside(f'"--cwd", "{os.getcwd()}": where commands run; `train.py` means the file there.')
+        out.aside(f'"--cwd", "{_here()}": where commands run; `train.py` means the file there.')
     for line in _explained(patterns, allow_any_command, bool(functions)):
         out.aside(line)
+    for source in functions or ():
+        if (source.endswith(".py") or os.sep in source) and not Path(source).expanduser().is_file():
+            out.aside(f"warning: there is no file {source} yet: the client will see no functions of it.")
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise InvalidRequest("The folder that you are in has been removed.", hint="cd to your project first.") from None
 
 
 def _explained(patterns: list[str], any_command: bool, has_functions: bool) -> list[str]:

@@ -11,6 +11,7 @@ from mcp_scheduler.cli import options, out, tables
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.tables import Column
 from mcp_scheduler.cli.text import Json, one_line
+from mcp_scheduler.signature import signature, type_of
 
 _LIMIT: Final = 200
 
@@ -38,7 +39,7 @@ def functions(
         for function in found:
             _show_function(function)
     elif found:
-        rows = [(f["name"], _signature(f.get("parameters", {})), one_line(f.get("summary", ""))) for f in found]
+        rows = [(f["name"], signature(f.get("parameters", {})), one_line(f.get("summary", ""))) for f in found]
         tables.show((Column("FUNCTION"), Column("ARGUMENTS", cut=True), Column("WHAT IT DOES", cut=True)), rows)
     for problem in page.get("problems", []):
         out.aside(f"warning: {one_line(problem)}")
@@ -50,38 +51,16 @@ def functions(
 
 
 def _show_function(function: Json) -> None:
-    out.line(f"{function['name']}({_signature(function.get('parameters', {}))})")
+    out.line(f"{function['name']}({signature(function.get('parameters', {}))})")
     if function.get("summary"):
         out.line(f"    {one_line(function['summary'])}")
     for name, schema in function.get("parameters", {}).get("properties", {}).items():
         text = one_line(schema.get("description", ""))
-        out.line(f"    {name}: {_type(schema)}" + (f"  {text}" if text else ""))
+        out.line(f"    {name}: {type_of(schema)}" + (f"  {text}" if text else ""))
     settings = ", ".join(f"{name} {_plainly(value)}" for name, value in function.get("options", {}).items())
     if settings:
         out.line(f"    runs with: {settings}")
     out.line()
-
-
-def _signature(schema: Json) -> str:
-    required = schema.get("required", [])
-    parts: list[str] = []
-    for name, part in schema.get("properties", {}).items():
-        default = "" if name in required else f" = {_plainly(part.get('default'))}"
-        parts.append(f"{name}: {_type(part)}{default}")
-    return ", ".join(parts)
-
-
-def _type(schema: Json) -> str:
-    if "anyOf" in schema:
-        return " | ".join(_type(option) for option in schema["anyOf"])
-    if "enum" in schema:
-        return " | ".join(_plainly(value) for value in schema["enum"])
-    if "$ref" in schema:
-        return schema["$ref"].rpartition("/")[2]
-    kind = schema.get("type", "any")
-    if kind == "array" and "type" in schema.get("items", {}):
-        return f"array[{schema['items']['type']}]"
-    return kind if isinstance(kind, str) else " | ".join(kind)
 
 
 def _plainly(value: Any) -> str:

@@ -99,6 +99,10 @@ def _traces(
     from mcp_scheduler.simulation import machines, readers  # noqa: PLC0415 - as above
     from mcp_scheduler.simulation.windows import windows as drawn  # noqa: PLC0415 - as above
 
+    if not path.exists():
+        raise InvalidRequest(
+            f"There is no file {path}.", hint="Name a trace: docs/howto/simulate.md tells where there are some."
+        )
     found = readers.read(path)
     if start or jobs is not None:
         found = [one.part(start, jobs) for one in found]

@@ -24,6 +24,7 @@ from mcp_scheduler.server.replies import (
     listed,
 )
 from mcp_scheduler.server.service_port import SchedulerService
+from mcp_scheduler.signature import signature
 from mcp_scheduler.views import (
     Changed,
     DeviceView,
@@ -42,6 +43,7 @@ _THINGS_SHOWN: Final = 5
 _FEW: Final = 3  # so many results may come along whole
 _WHOLE_RESULT: Final = 2000  # characters of a status with its result
 _NEWS: Final = 5.0  # percent by which a load must change to be worth a word
+_SMALL_GROUP: Final = 20  # tasks of a group whose results may come along
 _KEYS: Final = 100  # keys of a graph in the reply
 _UNCHANGED: Final = 5  # tasks that stayed as they were, each with its reason
 
@@ -85,7 +87,11 @@ async def wait_for_tasks(visit: Visit, request: requests.Wait) -> Reply:
     limit = visit.habits.wait if request.timeout is None else min(request.timeout, LONGEST_WAIT)
     bounded = request.model_copy(update={"timeout": limit})
     report = await visit.service.wait(visit.caller, bounded, visit.progress)
-    return _reply(_waited(report, visit.now(), keep_cursor=request.mode == "next"))
+    content = _waited(report, visit.now(), keep_cursor=request.mode == "next")
+    for place, group in enumerate(report.groups[:_FEW]):
+        if group.state == "succeeded":
+            content["groups"][place] |= await _results(visit, group)
+    return _reply(content)
 
 
 async def get_task(visit: Visit, request: requests.GetTask) -> Reply:
@@ -166,6 +172,18 @@ def _submitted_group(visit: Visit, submitted: Submitted) -> Reply:
     group = submitted.group
     assert group is not None, "the service makes a group of every graph and map"
     return _reply(group_brief(group, visit.now()) | _keys(group) | visit.shell_wait(group.id))
+
+
+async def _results(visit: Visit, group: GroupView) -> Json:
+    """What a small group has given, if that is short; else how it is read. Sizes are asked for first: a result may be a
+    file of many mebibytes."""
+    if group.size <= _SMALL_GROUP:
+        found = await visit.service.get(visit.caller, requests.GetTask(id=group.id, detail=True))
+        tasks = found.tasks if isinstance(found, GroupView) else ()
+        sizes = [task.result_size for task in tasks if task.has_result]
+        if len(sizes) == group.size and sum(sizes) <= BRIEF:
+            return {"results": await visit.service.result(visit.caller, group.id)}
+    return {"hint": "read_output of this id reads the results; path [0] the first."}
 
 
 def _keys(group: GroupView) -> Json:
@@ -293,26 +311,9 @@ def _size(count: float) -> str:
 
 
 def _function(function: FunctionView, *, detail: bool) -> Json:
-    content: Json = {"name": function.name, "arguments": _signature(function.parameters)}
+    content: Json = {"name": function.name, "arguments": one_line(signature(function.parameters), 300)}
     if function.summary:
         content["summary"] = one_line(function.summary, 200)
     if detail:
         content |= {"parameters": function.parameters, "options": function.options}
     return content
-
-
-def _signature(parameters: Mapping[str, Any]) -> str:
-    """The arguments of a function as a reader of Python would write them: `a: integer, b: string = "x"`."""
-    required = set(parameters.get("required", ()))
-    told: list[str] = []
-    for name, schema in parameters.get("properties", {}).items():
-        kind = schema.get("type") or "|".join(str(arm.get("type", "any")) for arm in schema.get("anyOf", ())) or "any"
-        default = "" if name in required else f" = {_default(schema)}"
-        told.append(f"{name}: {kind}{default}")
-    if parameters.get("additionalProperties"):
-        told.append("**others")
-    return one_line(", ".join(told), 300)
-
-
-def _default(schema: Mapping[str, Any]) -> str:
-    return repr(schema["default"]) if "default" in schema else "…"

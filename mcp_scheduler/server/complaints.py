@@ -17,6 +17,26 @@ from mcp_scheduler.errors import InvalidRequest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+
+# Field → what other schedulers, and models that know them, call it. Letters alone would lead `gpus` to `inputs`.
+_CALLED_ELSEWHERE: Final = {
+    "arguments": ("args", "kwargs", "params", "parameters", "input"),
+    "after": ("depends_on", "dependencies", "deps", "requires"),
+    "needs": ("resources", "cpus", "gpus", "memory", "gpu_memory", "device"),
+    "retry": ("retries", "max_retries", "max_attempts"),
+    "timeout": ("time_limit", "walltime", "max_time"),
+    "cwd": ("workdir", "working_dir", "working_directory"),
+    "env": ("environment", "env_vars"),
+    "inputs": ("files",),
+    "ids": ("task_id", "task_ids", "group_id"),
+    "id": ("task_id", "group_id"),
+}
+_OUR_WORDS: Final = {
+    foreign: tuple(ours for ours, names in _CALLED_ELSEWHERE.items() if foreign in names)
+    for names in _CALLED_ELSEWHERE.values()
+    for foreign in names
+}
+
 MOST: Final = 4  # complaints in one text; the rest is counted
 
 # What pydantic expected, by its type of error. Its own texts name classes of ours and link to its web pages.
@@ -53,6 +73,9 @@ _BOUNDS: Final = {
 def nearest(name: str, known: Sequence[str]) -> str:
     """The known name that `name` was probably meant to be, "" for none."""
     lowered = {one.lower(): one for one in known}
+    ours = next((one for one in _OUR_WORDS.get(name.lower(), ()) if one in known), "")
+    if ours:
+        return ours
     close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
     return lowered[close[0]] if close else ""
 

@@ -33,7 +33,8 @@ Serve = Callable[[Door], Awaitable[None]]
 
 
 class Doors:
-    """The socket of a home whose lock is held. `none_open` is set while no door is open.
+    """The socket of a home whose lock is held. `none_open` is set while no door is open; `visits` counts the doors that
+    were ever opened.
 
     `serve[speak](door)` runs as long as the door is open; when it returns, or raises, the door is closed.
     """
@@ -52,6 +53,7 @@ class Doors:
         self.none_open = asyncio.Event()
         self.none_open.set()
         self.open_doors: set[Door] = set()
+        self.visits = 0
         self._home = home
         self._serve = serve
         self._embedded = embedded
@@ -212,6 +214,7 @@ class Doors:
 
     async def _keep(self, door: Door) -> None:
         self.open_doors.add(door)
+        self.visits += 1
         self.none_open.clear()
         try:
             await self._serve[door.speak](door)

@@ -186,9 +186,11 @@ def eta(found: EtaView | None) -> str | None:
 
 
 def span(early: float, late: float) -> str:
-    """Two durations in one unit; one where they round to the same."""
+    """Two durations in one unit; each in its own where they are far apart; one where they round to the same."""
     for unit, seconds in (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)):
         if late >= seconds * (2.0 if seconds > 1.0 else 0.0):
+            if seconds > 1.0 and early < seconds / 2:
+                return f"{span(early, early)}–{span(late, late)}"
             first, second = f"{_whole(early / seconds)}", f"{_whole(late / seconds)}"
             return f"{first} {unit}" if first == second else f"{first}–{second} {unit}"
     return "0 s"

@@ -10,6 +10,7 @@ from mcp_scheduler import errors
 from mcp_scheduler.ports import Catalogue, FunctionEntry
 from mcp_scheduler.requests import TaskSpec
 from mcp_scheduler.service.references import has_reference
+from mcp_scheduler.signature import signature
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -85,9 +86,9 @@ class Functions:
         near = difflib.get_close_matches(name, [*self._by_name, *self._by_short_name], n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         if not self._by_name:
-            hint = "No functions are known here: start the server with --functions FILE_OR_MODULE. "
+            hint = "No functions are known here: --functions FILE_OR_MODULE names them, where this client was started. "
         if self.catalogue.problems:
-            hint += f"These sources could not be loaded: {'; '.join(self.catalogue.problems)}. "
+            hint = f"Sources that could not be loaded: {'; '.join(self.catalogue.problems)}. "
         return errors.UnknownFunction(
             f"There is no function '{name}'.", hint=hint + "Call list_functions to see what can be called."
         )
@@ -107,7 +108,7 @@ class Functions:
         if problems:
             raise errors.BadArguments(
                 f"{entry.name}: {'; '.join(_told(problem, entry) for problem in problems[:5])}.",
-                hint=f"It takes {signature(entry.parameters)}.",
+                hint=f"It takes ({signature(entry.parameters)}).",
             )
 
     def _fits_plainly(self, entry: FunctionEntry, arguments: Mapping[str, Any]) -> bool:
@@ -162,17 +163,3 @@ def _told(problem: ValidationError, entry: FunctionEntry) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - a line of text
-
-
-def signature(parameters: Mapping[str, Any]) -> str:
-    """`(path: string, depth: integer = 3)` for a JSON Schema of arguments."""
-    required = set(parameters.get("required", ()))
-    parts: list[str] = []
-    for name, schema in parameters.get("properties", {}).items():
-        kind = schema.get("type") or ("one of " + "/".join(map(str, schema["enum"])) if "enum" in schema else "any")
-        shown = "/".join(map(str, kind)) if isinstance(kind, list) else kind  # pyright: ignore[reportUnknownArgumentType]
-        text = f"{name}: {shown}"
-        if name not in required:
-            text += f" = {schema.get('default')!r}"
-        parts.append(text)
-    return f"({', '.join(parts)})"

@@ -46,6 +46,7 @@ class Changing(Desk):
         wanted = [task for task in tasks if task.id not in unchanged]
         if wanted:
             revived = tuple(task for task in await self._with_compensations(action, wanted) if self._is_gone(task))
+            await self.environments.load({task.terms.environment for task in revived})
             names = tuple(task.id for task in wanted)
             outside = await self._ended_dependencies(wanted) if action is Action.RETRY else {}
             await self._loop.ask(UpdateAsked(names, action, value, revived, outside, origin_of(caller)))
@@ -88,8 +89,10 @@ def _why_not(action: Action, task: Task) -> str:
 
 def _why_no_retry(task: Task) -> str:
     state = task.status.state
+    if state is State.SUCCEEDED:
+        return "has succeeded; submit it anew to run it once more"
     if state not in (State.FAILED, State.CANCELLED, State.SKIPPED):
-        return f"is {state}, only ended tasks are retried"
+        return f"is {state}; only what has failed, was cancelled or was skipped can be retried"
     if task.extras.rollback:
         return "was rolled back; submit it anew"
     return ""

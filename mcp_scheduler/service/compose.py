@@ -342,3 +342,9 @@ def told(name: str, amount: int) -> str:
     if name == "memory":
         return f"{amount / 2**30:.1f} GiB"
     return f"{amount / 1000:g}"
+
+
+def counted(name: str, amount: int) -> str:
+    """`2 cpus`, `1 cpu`, `4.0 GiB memory`, `1 licence`."""
+    count = told(name, amount)
+    return f"{count} cpu" if (name, count) == ("cpus", "1") else f"{count} {name}"

@@ -51,8 +51,10 @@ class Environments:
         self._stored.add(key)
 
     async def load(self, keys: Iterable[str]) -> None:
-        """Know again, after a restart, what unfinished tasks name."""
+        """Know again what tasks name: after a restart the unfinished ones, and an ended one that is to run again."""
         for key in keys:
+            if key in self._known:
+                continue
             text = await self._store.setting(_PREFIX + key)
             if text is None:
                 continue  # its tasks end as rejected, with a hint to submit them again

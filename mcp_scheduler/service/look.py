@@ -21,7 +21,7 @@ from mcp_scheduler.core.task import Extras, Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
 from mcp_scheduler.service import copies
 from mcp_scheduler.service.alerts import distrust, pool_of
-from mcp_scheduler.service.compose import told
+from mcp_scheduler.service.compose import counted
 from mcp_scheduler.service.contention import why_behind, why_blocked
 from mcp_scheduler.service.devices import asked, why_not
 from mcp_scheduler.service.explaining import why_pinned
@@ -262,7 +262,7 @@ class Look:
         if self._cluster.paused:
             return self._cluster.paused
         needs = task.terms.needs
-        told_needs = ", ".join(f"{told(name, amount)} {name}" for name, amount in needs.amounts) or "nothing"
+        told_needs = ", ".join(counted(name, amount) for name, amount in needs.amounts) or "nothing"
         if needs.has_devices:
             told_needs += f", {asked(needs)}"
         for room in self._cluster.rooms.values():
@@ -275,7 +275,7 @@ class Look:
             if room.is_beyond(needs) and room.free.get("cpus", 0) > 0:
                 return f"needs {told_needs}; {room.node.name} {pool_of(room)}"
             missing = room.missing(needs)
-            short = [f"{told(name, max(0, room.free.get(name, 0)))} {name}" for name in missing if name != DEVICES]
+            short = [counted(name, max(0, room.free.get(name, 0))) for name in missing if name != DEVICES]
             if short:
                 return f"needs {told_needs}; free now: {', '.join(short)}"
             if missing:

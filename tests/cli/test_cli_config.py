@@ -123,3 +123,22 @@ def test_a_source_tree_is_started_by_its_path(entry, monkeypatch, tmp_path):
     monkeypatch.setattr("mcp_scheduler.cli.config.package_folder", lambda: "/src/tree")
     line = entry("cursor")
     assert line[:5] == ["/usr/bin/env", "PYTHONPATH=/src/tree", sys.executable, "-m", "mcp_scheduler"]
+
+
+def test_a_file_of_functions_that_is_not_there_is_told_and_a_module_is_not_looked_for(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tools.py").touch()
+    ran = cli("config", "cursor", "--functions", "tools.py", "--functions", "toolz.py", "--functions", "some.module")
+    assert ran.code == 0
+    assert [line for line in ran.err.splitlines() if line.startswith("warning")] == [
+        "warning: there is no file toolz.py yet: the client will see no functions of it."
+    ]
+
+
+def test_a_folder_that_is_gone_under_the_shell_is_an_error_and_no_traceback(cli, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    ran = cli("config", "claude-desktop")
+    assert (ran.code, ran.out) == (2, "")
+    assert "has been removed" in ran.err

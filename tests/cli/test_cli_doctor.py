@@ -111,6 +111,14 @@ def test_a_home_is_a_closed_folder_of_one_s_own(tmp_path):
     assert folder.check_home(str(link)).level == "FAIL"
 
 
+def test_a_home_that_could_not_be_made_is_told_before_an_engine_fails(tmp_path, monkeypatch):
+    home = tmp_path / "new" / "deep" / "home"
+    assert folder.check_home(str(home)).level == "OK"
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)  # root may write where others may not
+    found = folder.check_home(str(home))
+    assert (found.level, f"{tmp_path} may not be written" in found.text) == ("FAIL", True)
+
+
 def test_a_file_in_place_of_the_home_fails_in_every_line_that_it_concerns(cli, tmp_path):
     (tmp_path / "file").touch()
     ran = cli("doctor", "--home", tmp_path / "file")

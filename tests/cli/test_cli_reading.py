@@ -130,7 +130,7 @@ def test_functions_show_their_arguments(cli, standin):
         "total": 1, "problems": ["bad.py: SyntaxError"],
     }  # fmt: skip
     ran = cli("functions")
-    assert "t.f       path: string, n: integer = 3, tags: array[string] | null = null  Do it." in ran.out
+    assert "t.f       path: string, n: integer = 3, tags: array[string] | null = …  Do it." in ran.out
     assert ran.err == "warning: bad.py: SyntaxError\n"
     assert "runs with: retry 3" in cli("functions", "--detail").out
     assert cli("functions", "--json").json == standin.answers["functions"]

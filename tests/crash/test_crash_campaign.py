@@ -9,7 +9,7 @@ import pytest
 
 from campaigns.crash import SETTINGS, Plan, campaign
 from campaigns.house import opened
-from campaigns.judge import judge
+from campaigns.judge import Verdict, conclude, judge
 from campaigns.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -39,3 +39,11 @@ def _lie(house):
     run = next(path for path in (house.folder / "runs").iterdir() if path.name.count("quick"))
     token, task, number = run.name.split(" ")
     shutil.copy(run, os.path.join(run.parent, f"{token} {task} {int(number) + 50}"))
+
+
+def test_a_campaign_ends_badly_where_a_promise_was_broken(capsys):
+    assert conclude(Verdict({"blows": 3})) == 0
+    assert "every promise kept" in capsys.readouterr().out
+    assert conclude(Verdict({"blows": 3}, ["lost one"] * 60)) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert (told.count("BROKEN: lost one"), told[-1]) == (50, "60 broken")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcp_scheduler.home import EXIT_LOCKED, LOG_LIMIT, DoorError, EngineLock, Home, _locked, version_key
-from mcp_scheduler.start import engine_command, engine_commands, package_folder, start_engine
+from mcp_scheduler.start import engine_command, engine_commands, log_tail, package_folder, start_engine
 
 
 @pytest.mark.parametrize(
@@ -190,3 +190,11 @@ def test_an_engine_is_detached_and_knows_nothing_of_the_attempt_that_started_it(
     os.waitpid(started.pid, 0)
     kept = ["CUDA_VISIBLE_DEVICES", "LC_ALL", "MCP_SCHEDULER_SETTING", "PATH"]
     assert started.last_words() == f"True {kept}\nTrue"
+
+
+def test_the_tail_of_the_log_begins_with_a_whole_line(tmp_path):
+    home = Home(str(tmp_path))
+    lines = [f"line {number} " + "x" * 90 for number in range(40)]
+    Path(home.log_file).write_text("\n".join(lines) + "\n")
+    assert log_tail(home).splitlines() == lines[-len(log_tail(home).splitlines()) :]
+    assert log_tail(home, Path(home.log_file).stat().st_size - len(lines[-1]) - 1) == lines[-1]

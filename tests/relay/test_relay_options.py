@@ -59,6 +59,7 @@ def test_an_interpreter_that_does_not_exist_is_a_wrong_option():
 
 def test_help_and_version_are_told():
     assert "--allow-command" in program("--help").stdout
+    assert program("serve", "--help").stdout.startswith("usage: mcp-scheduler serve")
     assert program("--version").stdout == f"mcp-scheduler {__version__}\n"
 
 

@@ -67,6 +67,26 @@ def test_the_template_of_a_map_is_named():
     assert text.startswith("`over` has no field `item`: did you mean `items`?")
 
 
+def test_a_plain_list_to_map_over_is_told_where_it_goes():
+    text = said(requests.MapTask, {"task": {"function": "f"}, "over": ["a"]})
+    assert text == '`over`: a list goes under `items`: {"items": [...]}.'
+
+
+@pytest.mark.parametrize(
+    ("model", "foreign", "ours"),
+    [
+        (requests.SubmitTask, "args", "arguments"),
+        (requests.SubmitTask, "depends_on", "after"),
+        (requests.SubmitTask, "gpus", "needs"),
+        (requests.SubmitTask, "files", "inputs"),
+        (requests.Wait, "task_id", "ids"),
+        (requests.GetTask, "task_id", "id"),
+    ],
+)
+def test_a_word_of_other_schedulers_is_told_ours(model: type[requests.Request], foreign: str, ours: str):
+    assert f"has no field `{foreign}`: did you mean `{ours}`?" in said(model, {foreign: 1})
+
+
 def test_what_is_missing_is_said():
     assert said(requests.Wait, {}) == "`ids` is missing."
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 
 from mcp_scheduler.core.states import State
 from mcp_scheduler.plaintext import one_line, plain_text
-from mcp_scheduler.server.replies import BRIEF, brief, compact, detailed, group_brief, lines
+from mcp_scheduler.server.replies import BRIEF, brief, compact, detailed, group_brief, lines, span
 from mcp_scheduler.views import AttemptView, GroupView, TaskView
 
 NOW = 1_800_000_000.0
@@ -137,3 +137,17 @@ def test_a_group_lists_its_failures_below():
     told = lines(group_brief(group, NOW)).splitlines()
     assert told[0].startswith("g-1 running kind=map size=2")
     assert told[1] == "  failures: b-2 failed reason=error error=boom"
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "text"),
+    [
+        (0.45, 0.45, "0.45 s"),
+        (600, 840, "10–14 m"),
+        (0.45, 138, "0.45 s–2.3 m"),
+        (20, 200, "20 s–3.3 m"),
+        (1000, 100_000, "17 m–28 h"),
+    ],
+)
+def test_two_durations_share_a_unit_unless_they_are_far_apart(early: float, late: float, text: str):
+    assert span(early, late) == text

@@ -1,5 +1,4 @@
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -10,16 +9,10 @@ from mcp_scheduler.core.slots import Room
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.errors import InvariantBroken
 from tests.simulation.quarantines import ENDS, PINS, PLACES, SHAPES, Quarantines
+from tests.simulation.walks import gate, hunt
 
-GATE = settings(
-    max_examples=50,
-    stateful_step_count=30,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=False,
-)
-HUNT = settings(GATE, max_examples=300, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+GATE = gate(50, 30)
+HUNT = hunt(GATE, 300)
 
 
 class Machine(RuleBasedStateMachine):

@@ -1,5 +1,4 @@
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from mcp_scheduler.core.states import Reason
@@ -9,17 +8,11 @@ from tests.simulation.campaign import walk
 from tests.simulation.faults import FAULTS, ignored_backoff, no_capacity_check, no_fencing
 from tests.simulation.machine import Machine, Plain
 from tests.simulation.sim import Sim
+from tests.simulation.walks import gate, hunt
 from tests.simulation.wanted import FIRST_COMMAND, Fate, Wanted
 
-GATE = settings(
-    max_examples=150,
-    stateful_step_count=40,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=False,
-)
-HUNT = settings(GATE, max_examples=1000, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+GATE = gate(150, 40)
+HUNT = hunt(GATE, 1000)
 
 
 def test_no_story_of_crashes_reports_and_wishes_breaks_a_promise():

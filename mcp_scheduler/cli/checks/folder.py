@@ -32,7 +32,7 @@ def check_home(home: str) -> Finding:
     try:
         found = os.lstat(home)
     except FileNotFoundError:
-        return Finding("OK", "home", f"{home} (not there yet; the first engine makes it)")
+        return _check_place(home)
     except OSError as error:
         return Finding("FAIL", "home", f"{home}: {error.strerror}", "Choose another: --home DIR.")
     if not stat.S_ISDIR(found.st_mode):
@@ -45,6 +45,16 @@ def check_home(home: str) -> Finding:
     if stat.S_IMODE(found.st_mode) & 0o077:
         return Finding("WARN", "home", f"{home} can be entered by others", f"chmod 700 {home}")
     return Finding("OK", "home", home)
+
+
+def _check_place(home: str) -> Finding:
+    """Whether a home that is not there yet can be made: in the nearest folder above it that is there."""
+    above = next(folder for folder in Path(home).absolute().parents if folder.exists())
+    if not os.access(above, os.W_OK | os.X_OK):
+        return Finding(
+            "FAIL", "home", f"{home} cannot be made: {above} may not be written", "Choose another: --home DIR."
+        )
+    return Finding("OK", "home", f"{home} (not there yet; the first engine makes it)")
 
 
 def check_file_system(home: str, mounts: Iterable[str] | None = None) -> Finding:

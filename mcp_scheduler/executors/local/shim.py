@@ -30,7 +30,6 @@ from mcp_scheduler.executors.local.stopping import Stopping
 from mcp_scheduler.sdk.now import Now
 
 FIRST_CONTACT = 5.0  # seconds that the end of a worker waits for an engine that has not connected yet
-OWN_CAPS = (1 << 16, 1 << 16)  # kept of what a worker prints outside of any call
 LAST_WORDS = 4000  # bytes of the worker's own stderr that the engine is told
 ALONE_TICK = 1.0  # how often, without an engine, the deadline of the running call is looked at
 ROUND = (0.02, 1.0)  # first and longest pause between two rounds against what is left of the tree

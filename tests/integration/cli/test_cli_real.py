@@ -100,6 +100,18 @@ def test_tasks_are_held_reordered_resumed_cancelled_and_retried(program):
     assert program("hold", task).code == 2
 
 
+def test_what_failed_under_an_earlier_engine_is_run_again_where_it_was_meant_to_run(program, tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    ident = program("submit", "--cwd", there, "--env", "A=b", "--", "sh", "-c", 'test "$A" = b && cat file').out.strip()
+    assert program("wait", ident).code == 1
+    program("stop")
+    (there / "file").write_text("seen")
+    program.environ["TMPDIR"] = str(tmp_path)  # another shell: only the store knows the environment of the task
+    assert program("retry", ident).code == 0
+    assert "seen" in program("wait", ident).out
+
+
 def test_one_key_makes_one_task(program):
     first = program.submit("tools.add", "a=9", "--key", "once")
     assert program.submit("tools.add", "a=9", "--key", "once") == first
