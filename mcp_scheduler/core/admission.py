@@ -17,8 +17,8 @@ R. Garey and R. L. Graham, "Bounds for multiprocessor scheduling with resource c
 4, 1975).
 
 A task is admitted if it is done in time with the chance `CHANCE`. That is for the tightest deadline that is admitted;
-most leave more time, so far fewer of all that are admitted are late. It is chosen for at most 5 % of them, measured
-with the load above the capacity, narrow tasks and wide ones (benchmarks/promises.py).
+most leave more time, so far fewer of all that are admitted are late. It is chosen for about 5 % of them at the worst:
+with the load above the capacity and wide tasks among narrow ones (benchmarks/promises.py).
 """
 
 from __future__ import annotations
