@@ -110,8 +110,15 @@ def chunk_size(request: MapTask, count: int, each: float | None, cpus: float) ->
     if request.chunk is None or isinstance(request.chunk, int):
         return request.chunk or 0
     fair = max(1, int(count / (CHUNKS_PER_CPU * max(1.0, cpus))))
-    most = LARGEST_CHUNK if not each else max(1, int(chunk_seconds(request) / each))
+    most = LARGEST_CHUNK if not each else _round(max(1, int(chunk_seconds(request) / each)))
     return min(fair, most, LARGEST_CHUNK)
+
+
+def _round(size: int) -> int:
+    """The largest of 1, 2, 3, 4, 6, 8, 12, ... that is no larger: how long chunks take is learnt for each size, so the
+    sizes of one map after the other must not differ by little."""
+    power = 1 << (size.bit_length() - 1)
+    return power * 3 // 2 if 2 * size >= 3 * power else power
 
 
 def _chunks(request: MapTask, items: list[Any], size: int) -> dict[str, TaskSpec]:

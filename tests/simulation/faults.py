@@ -89,7 +89,7 @@ def dependents_released_too_early(patch: pytest.MonkeyPatch) -> None:
             self.missing[task.id] = 1
 
     patch.setattr(Cluster, "wait_for", wait_for)
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def repeated_without_permission(patch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def reader_passes_a_waiting_writer(patch: pytest.MonkeyPatch) -> None:
 
 def writers_share(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(conflicts.Line, "_lets_in", lambda *_: True)
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def order_of_a_graph_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def undone_while_others_still_run(patch: pytest.MonkeyPatch) -> None:
         real(draft, key)
 
     patch.setattr(undoing, "_look", look)
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def undone_in_the_order_of_the_ends(patch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def failed_without_undoing(patch: pytest.MonkeyPatch) -> None:
 
 def rollbacks_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cluster, "derived", lambda _tasks: {})
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def retries_without_limit(patch: pytest.MonkeyPatch) -> None:
@@ -237,13 +237,13 @@ def places_kept_for_those_who_have_come(patch: pytest.MonkeyPatch) -> None:
 
 def losers_are_not_stopped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(copies, "won", lambda draft, task, _attempt: draft.cluster.copies.wanted.pop(task.id, None))
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def losers_forgotten_at_boot(patch: pytest.MonkeyPatch) -> None:
     """Only what a person has asked for is stopped again by the next engine."""
     patch.setattr(decide, "_is_unwanted", lambda status: status.cancel_requested)
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def the_success_of_a_loser_counts(patch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def the_success_of_a_loser_counts(patch: pytest.MonkeyPatch) -> None:
 
 def the_first_failure_fails_the_task(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(copies, "goes_on", lambda *_: False)
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def copies_follow_a_failure(patch: pytest.MonkeyPatch) -> None:
@@ -266,13 +266,13 @@ def copies_follow_a_failure(patch: pytest.MonkeyPatch) -> None:
         return draft.status(task).state is State.RUNNING and 0 < len(living) < copies.most(task)
 
     patch.setattr(copies, "lacks", lacks)
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 def one_copy_too_many(patch: pytest.MonkeyPatch) -> None:
     real = copies.most
     patch.setattr(copies, "most", lambda task: real(task) + 1)
-    patch.setattr("tests.simulation.sim.check", lambda _cluster: None)
+    patch.setattr("tests.simulation.life.check", lambda _cluster: None)
 
 
 FAULTS: tuple[Plant, ...] = (
