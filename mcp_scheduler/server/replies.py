@@ -20,6 +20,8 @@ Json = dict[str, Any]
 
 BRIEF: Final = 400  # characters of one task's status as JSON
 LISTED: Final = 50  # tasks in one reply
+_VAGUE: Final = 100.0  # times the likely time: a bound so far away says that too little has been learnt
+_SOON: Final = 60.0  # seconds: what is over by then may be as vague as it likes
 _LONGEST_WORD: Final = 4000  # characters of one value in the text twin
 _TEXTS: Final = ("error", "why", "hint", "progress_text")
 
@@ -176,10 +178,14 @@ def moment(at: float | None) -> str | None:
 
 
 def eta(found: EtaView | None) -> str | None:
-    """`starts in 3 m, done in 10–14 m`: as likely before the first figure as after it, past the second once in ten."""
+    """`starts in 3 m, done in 10–14 m`: as likely before the first figure as after it, past the second once in ten.
+    The second is left out where next to nothing has been learnt."""
     if found is None:
         return None
-    done = f"done in {span(found.end, found.end_late)}"
+    if found.end_late > _VAGUE * found.end and found.end_late > _SOON:
+        done = f"done in about {span(found.end, found.end)}, which is hardly known yet"
+    else:
+        done = f"done in {span(found.end, found.end_late)}"
     if found.start is None or found.start < 1.0:
         return done
     return f"starts in {span(found.start, found.start_late or found.start)}, {done}"

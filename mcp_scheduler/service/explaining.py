@@ -7,6 +7,8 @@ from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.explain import Explanation
 from mcp_scheduler.core.task import Task
 
+_LONG = 1000.0  # seconds
+
 
 def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
     """The explanation as lines of text."""
@@ -15,7 +17,7 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
         lines.append(f"before it: {told.before} tasks stand in queues that go first")
     if told.seconds is not None:
         median, upper = told.seconds
-        lines.append(f"takes: about {median:.3g} s, 9 in 10 at most {upper:.3g} s")
+        lines.append(f"takes: about {_figure(median)} s, 9 in 10 at most {_figure(upper)} s")
     elif told.rank or told.ends is not None:
         lines.append("takes: nobody knows; nothing like it has ended yet")
     if told.pin is not None:
@@ -23,15 +25,20 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
     lines += _reservations(told, now)
     for name, terms in told.nodes:
         lines.append(
-            f"node {name}: {terms.seconds:.3g} s = (start {terms.cold:.3g} + run {terms.takes:.3g}) · 100 /"
-            f" weight {terms.weight:.0f} + left over {terms.left_over:.3g}"
+            f"node {name}: {_figure(terms.seconds)} s = (start {_figure(terms.cold)} + run {_figure(terms.takes)})"
+            f" · 100 / weight {terms.weight:.0f} + left over {_figure(terms.left_over)}"
         )
     lines += _turns(told, now)
     if told.ends is not None:
-        lines.append(f"ends: within {max(0.0, told.ends - now):.3g} s, by the upper bound of its kind")
+        lines.append(f"ends: within {_figure(max(0.0, told.ends - now))} s, by the upper bound of its kind")
     if told.retries is not None:
         lines.append(f"retries: its function has {told.retries[0]:.0f} of {told.retries[1]} left")
     return tuple(lines)
+
+
+def _figure(seconds: float) -> str:
+    """Three digits of what is short; whole seconds of what is long, without an exponent."""
+    return f"{seconds:.3g}" if seconds < _LONG else f"{seconds:.0f}"
 
 
 def why_pinned(cluster: Cluster, task: Task, now: float) -> str:
@@ -51,25 +58,27 @@ def _pin(pin: tuple[str, str, bool, float], now: float, *, is_queued: bool) -> s
         return f"{place}, which is in use"
     if until <= now:
         return f"{place}, for which it has waited as long as was planned: it runs wherever there is room"
-    return f"{place}, which is in use: it waits for it for {until - now:.3g} s more at most, then it runs elsewhere"
+    return (
+        f"{place}, which is in use: it waits for it for {_figure(until - now)} s more at most, then it runs elsewhere"
+    )
 
 
 def _reservations(told: Explanation, now: float) -> list[str]:
     lines: list[str] = []
     if told.claim is not None:
         node, at, strict_at = told.claim
-        when = f"in about {max(0.0, at - now):.3g} s" if at < float("inf") else "when somebody leaves"
+        when = f"in about {_figure(max(0.0, at - now))} s" if at < float("inf") else "when somebody leaves"
         lines.append(f"reservation: a place on {node} {when}; others pass it only if they do not delay it")
         if strict_at <= now:
             lines.append("reservation: it has waited long beyond its promise, so nothing passes it any more")
         else:
-            lines.append(f"reservation: from {strict_at - now:.3g} s from now on nothing passes it any more")
+            lines.append(f"reservation: from {_figure(strict_at - now)} s from now on nothing passes it any more")
     if told.advance is not None:
         node, at, until = told.advance
         lines.append(
-            f"reservation in advance: a place on {node} in about {max(0.0, at - now):.3g} s, when what it waits for has"
-            " ended; others that go after it use it only if they end by then; given up in"
-            f" {max(0.0, until - now):.3g} s"
+            f"reservation in advance: a place on {node} in about {_figure(max(0.0, at - now))} s, when what it waits"
+            " for has ended; others that go after it use it only if they end by then; given up in"
+            f" {_figure(max(0.0, until - now))} s"
         )
     return lines
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as some
 
 from mcp_scheduler.core.states import State
 from mcp_scheduler.plaintext import one_line, plain_text
-from mcp_scheduler.server.replies import BRIEF, brief, compact, detailed, group_brief, lines, span
-from mcp_scheduler.views import AttemptView, GroupView, TaskView
+from mcp_scheduler.server.replies import BRIEF, brief, compact, detailed, eta, group_brief, lines, span
+from mcp_scheduler.views import AttemptView, EtaView, GroupView, TaskView
 
 NOW = 1_800_000_000.0
 TEXT = some.text(max_size=2000) | some.sampled_from(["", '"' * 900, "\\" * 900, "\x1b[31m" * 200, "ä😀" * 500])
@@ -151,3 +151,9 @@ def test_a_group_lists_its_failures_below():
 )
 def test_two_durations_share_a_unit_unless_they_are_far_apart(early: float, late: float, text: str):
     assert span(early, late) == text
+
+
+def test_a_bound_that_is_hundreds_of_times_as_far_as_the_likely_end_is_called_hardly_known():
+    assert eta(EtaView(0.033, 30_000.0)) == "done in about 0.033 s, which is hardly known yet"
+    assert eta(EtaView(600.0, 30_000.0)) == "done in 10 m–8.3 h"
+    assert eta(EtaView(0.01, 5.0)) == "done in 0.01–5 s"
