@@ -78,7 +78,10 @@ def _go_on(draft: Draft, task: Task, slot: Slot | None, attempt: AttemptId, outc
 
 def _spend(draft: Draft, task: Task, outcome: Outcome, verdict: Verdict) -> str:
     """Keep the account of the function's retries; why there is none left for another attempt, "" if there is. What was
-    lost is no fault of the function, and what was done has to be undone: those are not counted."""
+    lost is no fault of the function, and what was done has to be undone: those are not counted. An attempt that gave
+    way goes on later, and adds its share when it ends."""
+    if outcome.reason is Reason.YIELDED:
+        return ""
     budget, status, terms = draft.cluster.retry_budget, draft.status(task), task.terms
     if budget.buckets:
         tried = status.failures + status.crashes + status.memory_retries

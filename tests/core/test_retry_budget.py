@@ -62,6 +62,27 @@ def test_first_attempts_add_a_share_of_a_retry_each():
     assert len(fail(made, submit(made, 2))) == 1
 
 
+def test_an_attempt_that_gives_way_adds_its_share_once_however_often_it_does():
+    made = stage(share=0.25, burst=1)
+    assert len(fail(made, submit(made, 1))) == 1
+    (long,) = submit(made, 1)
+    for _ in range(8):
+        made.end(long, Reason.YIELDED)
+        assert made.state(long) is State.RUNNING
+    made.end(long)
+    key = (FLAKY.principal, FLAKY.target)
+    assert made.cluster.retry_budget.left(key, made.now) == 0.25
+
+
+def test_who_gives_way_goes_on_where_no_retry_is_left():
+    made = stage(burst=1)
+    fail(made, submit(made, 2))
+    (long,) = submit(made, 1)
+    made.end(long, Reason.YIELDED)
+    assert made.state(long) is State.RUNNING
+    assert made.status(long).failures == 0
+
+
 def test_a_retry_that_succeeds_costs_nothing():
     made = stage(burst=1)
     for _ in range(5):

@@ -162,6 +162,18 @@ def test_a_task_that_is_run_again_by_a_person_can_be_undone_again():
     assert stage.running == ["undo-b"]
 
 
+def test_a_cancel_of_a_compensation_that_was_skipped_before_changes_nothing_when_its_owner_is_run_again():
+    stage = Stage()
+    alone(stage)
+    stage.cancel("work")
+    stage.end("work", Reason.CANCELLED)
+    stage.cancel("undo-work")
+    assert stage.states("work undo-work") == [State.CANCELLED, State.SKIPPED]
+    stage.update(Action.RETRY, "work")
+    stage.end("work", Reason.ERROR)
+    assert stage.running == ["undo-work"]
+
+
 def test_a_compensation_that_a_person_runs_again_holds_up_no_other_rollback_after_a_restart():
     stage = Stage()
     graph(stage, {"a": "", "b": ""}, undone="a b")

@@ -124,6 +124,7 @@ class Asking(Life):
             for name, undo in with_them.items():
                 if undo.status.state is State.SKIPPED:
                     self.ended.pop(name, None)
+                    self.cancelled.discard(name)  # who cancels what was skipped before changes nothing
             wanted = {**with_them, **{name: stored[name] for name in names}}
             revived = tuple(replace(task) for name, task in wanted.items() if name not in self.cluster.tasks)
             outside = self._outside(other for name in names for other in stored[name].after)

@@ -36,6 +36,8 @@ class Budgets:
         self.since = now
         copied: set[str] = set()
         for ended in changes.ended:
+            if ended.outcome.reason is Reason.YIELDED:
+                continue  # it goes on where it was, and that is neither a retry nor an end
             task = stored[ended.attempt.task]
             key = (task.terms.principal, task.terms.target)
             self.allowed[key] += 1.0 if ended.outcome.reason is None else SHARE

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
+from mcp_scheduler.core.events import Action
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.errors import InvariantBroken
 from mcp_scheduler.policies.catalogue import BUILT_IN
@@ -105,6 +106,34 @@ def a_timed_command_stands_still_when_its_time_would_be_up():
 
 def test_the_time_of_a_command_that_stands_still_is_not_up():
     a_timed_command_stands_still_when_its_time_would_be_up()
+
+
+def test_who_gives_way_spends_nothing_of_the_retry_budget():
+    sim = Sim()
+    sim.choose(list(BUILT_IN).index("time_slice"))
+    sim.submit([Wanted(shape=5), Wanted(shape=5), Wanted(), Wanted()])
+    sim.begin([0, 1, 2])
+    sim.deliver(10)
+    sim.wait(10.0)
+    sim.end(3, Reason.ERROR)  # the first one was asked to give way, and does
+    sim.end(0, Reason.ERROR)
+    sim.deliver(10)
+    assert [sim.store_tasks()[name].status.failures for name in ("t1-1", "t2-1")] == [0, 1]
+    sim.drain()
+
+
+def test_a_compensation_that_was_skipped_before_it_was_cancelled_runs_for_the_next_run_of_its_task():
+    sim = Sim()
+    sim.submit([Wanted(undo=True)])
+    sim.cancel([0])
+    sim.deliver(10)
+    sim.cancel([1])
+    sim.update(Action.RETRY, [0])
+    sim.begin([0])
+    sim.end(0, Reason.ERROR)
+    sim.deliver(10)
+    assert sim.figures["attempts"] == 3
+    sim.drain()
 
 
 STORIES = (
