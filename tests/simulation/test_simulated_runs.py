@@ -71,9 +71,7 @@ def test_a_run_loses_no_job_and_overbooks_nothing(trace, policy, estimates):
             assert record.began is None
             assert job.patience is not None or gone.intersection(job.after), f"{job} was left for no reason."
             gone.add(job.id)
-    if not quantum_of(
-        policy
-    ):  # what stands still takes no room: the invariants above know that
+    if not quantum_of(policy):  # what stands still takes no room: the invariants above know that
         assert_room(run)
 
 
