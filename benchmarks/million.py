@@ -11,6 +11,8 @@ No two calls of different needs share a window, so each call is a round trip thr
 throughput of equal calls.
 """
 
+# ruff: noqa: PLC0415 - loaded in the process that is measured alone
+
 from __future__ import annotations
 
 import argparse
@@ -38,9 +40,9 @@ class House:
     """An engine over a home, and those who submit to it."""
 
     def __init__(self, engine: Any) -> None:
-        from mcp_scheduler.hello import capture_environment, environment_key  # noqa: PLC0415
-        from mcp_scheduler.ports import Environment  # noqa: PLC0415
-        from mcp_scheduler.requests import Caller  # noqa: PLC0415
+        from mcp_scheduler.hello import capture_environment, environment_key
+        from mcp_scheduler.ports import Environment
+        from mcp_scheduler.requests import Caller
 
         sources = (str(HERE / "calls.py"),)
         told = capture_environment(python=sys.executable, functions=sources)
@@ -54,7 +56,7 @@ class House:
 
     async def submit(self, count: int, shapes: int) -> None:
         """Queue so many more."""
-        from mcp_scheduler.requests import SubmitMany, TaskSpec  # noqa: PLC0415
+        from mcp_scheduler.requests import SubmitMany, TaskSpec
 
         while count > 0:
             batch = min(count, AT_ONCE)
@@ -101,9 +103,9 @@ def _fields(number: int, caller: int, shapes: int) -> dict[str, Any]:
 
 @asynccontextmanager
 async def opened(folder: str) -> AsyncGenerator[House]:
-    from mcp_scheduler.app import tune  # noqa: PLC0415 - loaded in the process that is measured alone
-    from mcp_scheduler.engine import Engine  # noqa: PLC0415
-    from mcp_scheduler.home import EngineLock, Home  # noqa: PLC0415
+    from mcp_scheduler.app import tune
+    from mcp_scheduler.engine import Engine
+    from mcp_scheduler.home import EngineLock, Home
 
     tune()
     home = Home.find(folder)

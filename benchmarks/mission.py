@@ -12,6 +12,8 @@ The mission quotes 12 ms and 0.1 % timeouts at 10 clients, 218 ms and 14.3 % at 
 the same machine, and no real client library: a small one, so that it is the engine that is measured.
 """
 
+# ruff: noqa: PLC0415 - each part loads what it measures
+
 from __future__ import annotations
 
 import argparse
@@ -41,8 +43,8 @@ def percentile(values: list[float], share: float) -> float:
 
 
 async def mixes(seconds: float) -> None:
-    from mcp_scheduler import Scheduler  # noqa: PLC0415
-    from mcp_scheduler.app import tune  # noqa: PLC0415
+    from mcp_scheduler import Scheduler
+    from mcp_scheduler.app import tune
 
     tune()
     print("| reads/writes | operations/s | mean ms | P99 ms | reads P99 | writes P99 |\n|---|---|---|---|---|---|")
@@ -103,8 +105,8 @@ class Client:
         self._next = 0
 
     async def open(self) -> None:
-        from mcp_scheduler.hello import capture_environment, make_hello  # noqa: PLC0415
-        from mcp_scheduler.home import Home  # noqa: PLC0415
+        from mcp_scheduler.hello import capture_environment, make_hello
+        from mcp_scheduler.home import Home
 
         environment = capture_environment(functions=[str(HERE / "calls.py")])
         hello = make_hello("mcp", client="bench", principal=f"client-{self._number}", environment=environment)
@@ -194,9 +196,9 @@ def contention(counts: list[int], seconds: float) -> None:
 
 
 def wait_until_it_listens(home: str) -> None:
-    from mcp_scheduler.door import Opening, open_door  # noqa: PLC0415
-    from mcp_scheduler.hello import make_hello  # noqa: PLC0415
-    from mcp_scheduler.home import Home  # noqa: PLC0415
+    from mcp_scheduler.door import Opening, open_door
+    from mcp_scheduler.hello import make_hello
+    from mcp_scheduler.home import Home
 
     found = Home.find(home)
     found.prepare()

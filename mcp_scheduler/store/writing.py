@@ -182,8 +182,13 @@ def _start(connection: Connection, changes: Changes) -> None:
 
 
 def _end(connection: Connection, changes: Changes, latest: float) -> None:
-    plain = [_plain_end_row(one) for one in changes.ended if _is_plain_end(one.outcome)]
-    full = [_end_row(one) for one in changes.ended if not _is_plain_end(one.outcome)]
+    plain: list[Row] = []
+    full: list[Row] = []
+    for one in changes.ended:
+        if _is_plain_end(one.outcome):
+            plain.append(_plain_end_row(one))
+        else:
+            full.append(_end_row(one))
     _all(connection, statements.END_PLAIN_ATTEMPTS, plain, "An attempt was ended that is not open.")
     _all(connection, statements.END_ATTEMPTS, full, "An attempt was ended that is not open.")
     _all(

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import threading
 
 import pytest
 from owner_standin import task
@@ -47,18 +46,25 @@ def test_the_exit_code_is_the_command_s_own(cli, granted, program, code):
     assert cli("lease", "--gpus", 1, "--", PYTHON, "-c", program).code == code
 
 
-def test_it_is_renewed_while_the_command_runs(cli, granted, monkeypatch):
+def until(gate):
+    """A command that ends when the file is there, or badly after a minute."""
+    return (
+        f"import pathlib, time\nend = time.monotonic() + 60\nwhile not pathlib.Path({str(gate)!r}).exists():\n"
+        " assert time.monotonic() < end\n time.sleep(0.01)"
+    )
+
+
+def test_it_is_renewed_while_the_command_runs(cli, granted, monkeypatch, tmp_path):
     monkeypatch.setattr(lease, "BEAT", 0.02)
-    renewed = threading.Event()
+    renewed = tmp_path / "renewed"
 
     def update(params):
         if actions(granted).count("renew") > 2:
-            renewed.set()
+            renewed.touch()
         return {"changed": [], "count": 1}
 
     granted.answers["update"] = update
-    assert cli("lease", "--gpus", 1, "--", PYTHON, "-c", "import time; time.sleep(0.5)").code == 0
-    assert renewed.is_set()
+    assert cli("lease", "--gpus", 1, "--", PYTHON, "-c", until(renewed)).code == 0
     assert actions(granted)[-1] == "release"
 
 
@@ -71,10 +77,17 @@ def test_a_lease_that_is_lost_ends_its_command(cli, granted, monkeypatch):
     assert "is lost (has already ended: failed (timeout))" in ran.err
 
 
-def test_an_engine_that_cannot_be_reached_for_a_moment_ends_nothing(cli, granted, monkeypatch):
+def test_an_engine_that_cannot_be_reached_for_a_moment_ends_nothing(cli, granted, monkeypatch, tmp_path):
     monkeypatch.setattr(lease, "BEAT", 0.02)
-    granted.answers["update"] = Unavailable("The disk is full.")
-    ran = cli("lease", "--gpus", 1, "--", PYTHON, "-c", "import time; time.sleep(0.3)")
+    asked = tmp_path / "asked"
+
+    def update(params):
+        if actions(granted).count("renew") > 2:
+            asked.touch()
+        raise Unavailable("The disk is full.")
+
+    granted.answers["update"] = update
+    ran = cli("lease", "--gpus", 1, "--", PYTHON, "-c", until(asked))
     assert ran.code == 0
     assert ran.err.count("cannot be renewed just now: The disk is full.") == 1
     assert "could not be released (The disk is full.)" in ran.err

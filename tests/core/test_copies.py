@@ -338,22 +338,26 @@ def test_a_copy_that_gives_way_has_not_failed_and_comes_back_behind_who_waits():
     assert (stage.state("a"), stops(stage)) == (State.SUCCEEDED, [2])
 
 
-def test_when_all_copies_give_way_the_task_is_queued_again_and_all_of_them_come_anew():
+@pytest.fixture
+def one_gave_way():
+    """Of two copies the first has given way, and the queue is paused: nothing takes its place."""
     stage = Stage(cpus=2)
     stage.submit("a", SAFE, extras=TWO)
     stage.turn(QueuePaused("Somebody looks."))
     end(stage, 1, Reason.YIELDED)
+    return stage
+
+
+def test_when_all_copies_give_way_the_task_is_queued_again_and_all_of_them_come_anew(one_gave_way):
+    stage = one_gave_way
     end(stage, 2, Reason.YIELDED)
     assert (stage.state("a"), stage.status("a").failures) == (State.QUEUED, 0)
     stage.turn(QueuePaused(""))
     assert alive(stage) == [3, 4]
 
 
-def test_after_one_has_given_way_the_failure_of_the_last_is_the_tasks():
-    stage = Stage(cpus=2)
-    stage.submit("a", SAFE, extras=TWO)
-    stage.turn(QueuePaused("Somebody looks."))
-    end(stage, 1, Reason.YIELDED)
+def test_after_one_has_given_way_the_failure_of_the_last_is_the_tasks(one_gave_way):
+    stage = one_gave_way
     end(stage, 2, Reason.ERROR)
     assert (stage.state("a"), stage.status("a").reason, stage.status("a").failures) == (State.FAILED, Reason.ERROR, 1)
 

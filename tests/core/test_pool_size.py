@@ -66,23 +66,27 @@ class Clock:
         return self.stage.now
 
 
-@pytest.fixture
-def breathing():
-    """A stage of four CPUs whose pool offers one at least, and who looks at it every five seconds."""
-    stage = Stage(4)
+def looked_at(stage, least_cpus):
+    """The stage, and a look at its host after five more seconds: its CPU and perhaps its pressure, so many times."""
     events = []
-    pooling = Pooling(stage.cluster, 1.0, events.append, Clock(stage))
+    pooling = Pooling(stage.cluster, least_cpus, events.append, Clock(stage))
 
-    def look(cpu, count=1):
+    def look(cpu, count=1, **pressure):
         for _ in range(count):
             stage.now += 5.0
-            pooling.loaded({"cpu": cpu})
+            pooling.loaded({"cpu": cpu, **pressure})
             stage.turn(*events)
             pooling.committed(stage.decision.changes)
             events.clear()
         return stage.cluster.rooms[LOCAL].limit
 
     return stage, look
+
+
+@pytest.fixture
+def breathing():
+    """A stage of four CPUs whose pool offers one at least, and who looks at it every five seconds."""
+    return looked_at(Stage(4), 1.0)
 
 
 def test_the_pool_grows_while_tasks_wait_and_shrinks_when_they_are_done(breathing):
@@ -112,20 +116,7 @@ def test_a_busy_host_keeps_the_pool_small(breathing):
 @pytest.fixture
 def courteous():
     """A stage of four CPUs under `load_aware`, and a look at what the host does: CPU, perhaps its pressure."""
-    stage = Stage(4, policy=BUILT_IN["load_aware"])
-    events = []
-    pooling = Pooling(stage.cluster, None, events.append, Clock(stage))
-
-    def look(cpu, count=1, **pressure):
-        for _ in range(count):
-            stage.now += 5.0
-            pooling.loaded({"cpu": cpu, **pressure})
-            stage.turn(*events)
-            pooling.committed(stage.decision.changes)
-            events.clear()
-        return stage.cluster.rooms[LOCAL].limit
-
-    return stage, look
+    return looked_at(Stage(4, policy=BUILT_IN["load_aware"]), None)
 
 
 def test_what_others_leave_of_an_overloaded_host_is_offered_and_heavy_work_waits_for_more(courteous):
