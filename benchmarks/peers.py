@@ -1,6 +1,6 @@
 """The same work through what a user would pick instead. Each peer is a process of its own and prints one JSON line.
 
-    python benchmarks/peers.py NAME COUNT      (NAME: ours, pool, huey, dask)
+    python benchmarks/peers.py NAME COUNT      (NAME: ours, bare, pool, huey, dask)
 
 Work: COUNT no-op calls, from the first submission to the last result, with two worker processes; then the time to
 submit one call, and its round trip, one after the other (medians and 99th percentiles of 200).
@@ -79,6 +79,31 @@ def _call(number: int) -> dict[str, object]:
     return {"function": "calls.noop", "arguments": {"value": number}}
 
 
+def bare(count: int) -> dict[str, float]:
+    """The floor of this machine (`bare.py`): durable as ours, and nothing else."""
+    return asyncio.run(_bare(count))
+
+
+async def _bare(count: int) -> dict[str, float]:
+    from bare import Bare  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        async with Bare(Path(folder), WORKERS) as floor:
+            await asyncio.gather(*await floor.submit(range(200)))
+            start = time.perf_counter()
+            assert await asyncio.gather(*await floor.submit(range(count))) == list(range(count))
+            bulk = time.perf_counter() - start
+            submits: list[float] = []
+            trips: list[float] = []
+            for number in range(SINGLES):
+                start = time.perf_counter()
+                (result,) = await floor.submit([number])
+                submits.append(time.perf_counter() - start)
+                assert await result == number
+                trips.append(time.perf_counter() - start)
+    return figures(count, bulk, submits, trips)
+
+
 def pool(count: int) -> dict[str, float]:
     """concurrent.futures.ProcessPoolExecutor: keeps nothing."""
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
@@ -150,7 +175,7 @@ def _one_by_one(submit: Callable[..., object], result: Callable[..., object]) ->
     return submits, trips
 
 
-PEERS = {"ours": ours, "pool": pool, "huey": huey, "dask": dask}
+PEERS = {"ours": ours, "bare": bare, "pool": pool, "huey": huey, "dask": dask}
 
 if __name__ == "__main__":
     print(json.dumps(PEERS[sys.argv[1]](int(sys.argv[2]))))

@@ -1,6 +1,6 @@
 """`make bench`: ours beside its peers, interleaved, in one run. Prints medians, and ratios to ours.
 
-    python benchmarks/run.py [--count 10000] [--rounds 5] [--peers ours,pool,huey,dask]
+    python benchmarks/run.py [--count 10000] [--rounds 5] [--peers ours,bare,pool,huey,dask]
 
 Absolute figures belong to this machine and this hour; the ratios carry over.
 """
@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default="ours,pool,huey,dask")
+    parser.add_argument("--peers", default="ours,bare,pool,huey,dask")
     chosen = parser.parse_args()
     peers = chosen.peers.split(",")
     seen: dict[str, list[dict[str, float]]] = defaultdict(list)

@@ -232,7 +232,7 @@ def _look_at_head(draft: Draft, slot: Slot) -> None:
         head = next(iter(slot.attempts))
         task = draft.current(head)
         if task is not None:
-            draft.cluster.estimates.learn(task.terms.target, draft.now - slot.since)
+            draft.cluster.estimates.learn(task.terms.target, draft.now - slot.since, at_least=True)
         slot.expect(head, draft.now - slot.since)
         draft.recalls.append(Recall(slot.id))
         again = draft.now + 1.0  # a worker too busy to answer is asked again

@@ -54,22 +54,28 @@ class Footprints(Protocol):
         ...
 
 
-_FALL: Final = 0.05  # a shorter call pulls the estimate down by this share; a longer one raises it at once
+_FALL: Final = 0.2  # a shorter call pulls the estimate down by this share
+_LEAP: Final = 4.0  # a longer one raises it at once, but not beyond so many times what it was,
+_STEP: Final = 0.001  # seconds: or to this, where that is more
 
 
 class Estimates:
-    """Expected seconds per target. It errs on the long side: one slow call ends the filling of windows."""
+    """Expected seconds per target. It errs on the long side: two or three slow calls end the filling of windows. One
+    does not: on a busy machine any call may be kept from its CPU for a while, and calls that go to their worker one by
+    one for that reason wait for a commit each. What stands behind a slow call is called back: see `PATIENCE`."""
 
     __slots__ = ("_seconds",)
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
-    def learn(self, target: str, seconds: float) -> None:
-        """A call of `target` took `seconds`, or has taken so long already."""
+    def learn(self, target: str, seconds: float, *, at_least: bool = False) -> None:
+        """A call of `target` took `seconds`; with `at_least` it has taken so long already, and still runs."""
         known = self._seconds.get(target)
-        if known is None or seconds >= known:
+        if known is None:
             self._seconds[target] = seconds
+        elif seconds >= known:
+            self._seconds[target] = seconds if at_least else min(seconds, max(known * _LEAP, _STEP))
         else:
             self._seconds[target] = known + _FALL * (seconds - known)
 

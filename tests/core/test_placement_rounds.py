@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_scheduler.core.changes import Launch
+from mcp_scheduler.core.estimates import Estimates
 from mcp_scheduler.core.events import Submitted
 from mcp_scheduler.core.policy import Sharing
 from mcp_scheduler.core.slots import WINDOW_CALLS, WINDOW_SECONDS, Room, Slot
@@ -85,6 +86,25 @@ def test_a_window_is_bounded_by_the_time_expected_of_it():
     stage = taught(Stage(cpus=1), seconds=WINDOW_SECONDS / 4)
     submit_many(stage, 50)
     assert len(stage.running) == 4
+
+
+def test_one_slow_call_of_a_busy_machine_leaves_the_windows_long():
+    quick = WINDOW_SECONDS / WINDOW_CALLS / 2
+    stage = taught(Stage(cpus=1), seconds=quick)
+    submit_many(stage, 200)
+    stage.turn(stage.ended("s0", seconds=2 * WINDOW_SECONDS))
+    submit_many(stage, 3, prefix="later")
+    for number in range(1, 10):
+        stage.turn(stage.ended(f"s{number}", seconds=quick))
+    assert "later2" in stage.running
+
+
+def test_slow_calls_in_a_row_end_the_filling_of_windows():
+    estimates = Estimates()
+    estimates.learn("call", WINDOW_SECONDS / WINDOW_CALLS)
+    for _ in range(4):
+        estimates.learn("call", 10.0)
+    assert (estimates.seconds("call") or 0.0) > WINDOW_SECONDS
 
 
 def test_a_free_place_is_better_than_a_short_line():
