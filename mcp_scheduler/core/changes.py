@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mcp_scheduler.core.events import Ended, Group, NewTask, Origin
 from mcp_scheduler.core.ids import AttemptId
@@ -21,14 +22,9 @@ class Remembered:
     tasks: tuple[str, ...]
 
 
-def _list() -> list[Any]:
-    """A factory of its own: `list[X]` as one takes ten times as long, a dozen times in each decision."""
-    return []
-
-
-def _dict() -> dict[Any, Any]:
-    """As above."""
-    return {}
+# As factories `list[X]` and `dict[X, Y]` take ten times as long, a dozen times in each decision.
+_list: Final[Callable[[], list[Any]]] = list
+_dict: Final[Callable[[], dict[Any, Any]]] = dict
 
 
 @dataclass(slots=True)

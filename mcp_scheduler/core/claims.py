@@ -38,24 +38,20 @@ class Claim:
     graph: str = ""  # whose tasks may go before it all the same
 
 
-class Claims:
-    """The claims of one round, by node."""
+class Claims(dict[str, list[Claim]]):
+    """The claims of one round, by node: a dict, because it is asked for every task whether there are any."""
 
-    __slots__ = ("_by_node", "count", "tries")
+    __slots__ = ("count", "tries")
 
     def __init__(self) -> None:
-        self._by_node: dict[str, list[Claim]] = {}
         self.count = 0
         self.tries = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._by_node)
-
     def add(self, node: str, claim: Claim) -> None:
-        self._by_node.setdefault(node, []).append(claim)
+        self.setdefault(node, []).append(claim)
 
     def on(self, node: str) -> list[Claim]:
-        return self._by_node.get(node, [])
+        return self.get(node, [])
 
     def admits(self, node: str, task: Task, until: float) -> frozenset[str] | None:
         """The devices to avoid for a task that ends by `until`; None if it would delay somebody.
@@ -63,7 +59,7 @@ class Claims:
         Of one graph only the end counts, and the more of it runs the sooner it comes: its tasks may pass each other.
         """
         avoid = NOTHING
-        for claim in self._by_node.get(node, ()):
+        for claim in self.get(node, ()):
             if until <= claim.until or (claim.graph and claim.graph == task.group):
                 continue
             for name, amount in task.terms.needs.amounts:
@@ -74,7 +70,7 @@ class Claims:
 
     def admits_refill(self, slot: Slot, until: float) -> bool:
         """Whether another call may be put into a slot: it would hold for longer what the slot holds."""
-        for claim in self._by_node.get(slot.node, ()):
+        for claim in self.get(slot.node, ()):
             if until > claim.until and (
                 any(name in claim.lacked for name, _ in slot.terms.needs.amounts)
                 or not claim.devices.isdisjoint(slot.devices)
@@ -84,21 +80,23 @@ class Claims:
 
     def started(self, node: str, needs: Needs, until: float) -> None:
         """A task was started beside the claims: less is left beside those that it outlasts."""
-        for claim in self._by_node.get(node, ()):
+        for claim in self.get(node, ()):
             if until > claim.until:
                 for name, amount in needs.amounts:
                     if name in claim.extra:
                         claim.extra[name] -= amount
 
     def devices(self, node: str) -> frozenset[str]:
-        return NOTHING.union(*(claim.devices for claim in self._by_node.get(node, ())))
+        if node not in self:
+            return NOTHING
+        return NOTHING.union(*(claim.devices for claim in self[node]))
 
     def covers(self, room: Room, needs: Needs) -> bool:
         """Whether any of what these needs lack there is kept for somebody already."""
-        claims = self._by_node.get(room.node.name)
+        claims = self.get(room.node.name)
         if not claims:
             return False
-        short = set(room.missing(needs)) or {name for name, _ in needs.amounts}
+        short = _short(room, needs)
         return any(not claim.lacked.isdisjoint(short) for claim in claims)
 
 
@@ -117,16 +115,12 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
         for room in rooms:
             _keep(draft, task, room, blocked, claims)
         return
-    found = min(
-        ((shadow(room, needs, draft.now, claims.devices(room.node.name)), room) for room in rooms),
-        key=lambda one: one[0].at,
-    )
-    when, room = found
-    if claims.covers(room, needs):
+    when, room = _soonest(draft, needs, rooms, claims)
+    if claims and claims.covers(room, needs):
         return
     if blocked is None:
         blocked = _first_time(draft, task, when.at)
-    blocked.lacked |= set(room.missing(needs)) or {name for name, _ in needs.amounts}
+    blocked.lacked |= _short(room, needs)
     blocked.node, blocked.at = room.node.name, when.at
     claims.count += 1
     _make_room(draft, room, needs, claims)
@@ -134,6 +128,17 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
     beside = _beside(when, room, needs)
     claims.add(room.node.name, Claim(task, when.at, beside, frozenset(blocked.lacked), when.devices, graph))
     cluster.look_again(max(when.at, draft.now + _LEAST_WAIT, draft.now + (draft.now - blocked.since) / 2))
+
+
+def _soonest(draft: Draft, needs: Needs, rooms: list[Room], claims: Claims) -> tuple[Shadow, Room]:
+    """The first node that will have room, and when."""
+    found = [(shadow(room, needs, draft.now, claims.devices(room.node.name)), room) for room in rooms]
+    return found[0] if len(found) == 1 else min(found, key=lambda one: one[0].at)
+
+
+def _short(room: Room, needs: Needs) -> set[str]:
+    """What these needs lack there; all that they name, where each of it alone is there."""
+    return set(room.missing(needs)) or {name for name, _ in needs.amounts}
 
 
 def _first_time(draft: Draft, task: Task, at: float) -> Blocked:

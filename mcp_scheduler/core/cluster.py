@@ -178,9 +178,11 @@ class Cluster:
             task.status = status
             if status.is_final:
                 self.tail.append(task_id)
-        self._amend(changes)
+        if changes.deadlines or changes.terms or changes.extras:
+            self._amend(changes)
         self._apply_attempts(changes)
-        self.slices.apply(self, changes)
+        if changes.stilled or changes.continued:
+            self.slices.apply(self, changes)
         self.timers.sweep(self._means)
 
     def _apply_attempts(self, changes: Changes) -> None:
@@ -188,8 +190,10 @@ class Cluster:
             self.attempts[attempt.id] = attempt
             if attempt.devices:
                 self.slots[attempt.slot].launched = True
-        for over in (*(ended.attempt for ended in changes.ended), *changes.returned):
-            self._end(over)
+        for ended in changes.ended:
+            self._end(ended.attempt)
+        for name in changes.returned:
+            self._end(name)
 
     def _amend(self, changes: Changes) -> None:
         """What else a task can get anew."""

@@ -81,9 +81,11 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
         _fire(draft, timer)
     quarantine.look(draft)
     expire(draft)
-    undoing.settle(draft)
-    for task in recurring.successors(draft):
-        settle_waiting(draft, task)
+    if draft.touched:
+        undoing.settle(draft)
+    if draft.recurred:
+        for task in recurring.successors(draft):
+            settle_waiting(draft, task)
     draft.settle_heirs()
     if cluster.slices.crowded:
         slicing.thin_out(draft)

@@ -71,30 +71,33 @@ class Draft:
 
     def move(self, task: Task, cause: Cause) -> Status:
         """A new status of the task, moved on by `cause` now. The caller may fill in the rest before the next line."""
-        old = self.status(task)
-        status = old.copy()
-        status.state = advance(old.state, cause, task.id)
-        status.at = self.now
-        self._leave(task, old.state, status.state)
-        if status.state is State.QUEUED:
-            self.cluster.stand(task, status, first=cause is Cause.RETURN, again=cause in AGAIN)
+        cluster = self.cluster
+        status = self.status(task).copy()
+        old, new = status.state, advance(status.state, cause, task.id)
+        status.state, status.at = new, self.now
+        self._leave(task, old, new)
+        if new is State.QUEUED:
+            cluster.stand(task, status, first=cause is Cause.RETURN, again=cause in AGAIN)
         self.put(task, status)
         if task.extras is not NO_EXTRAS:
-            self._move_extras(task, old.state, status.state)
-        if self.cluster.rollbacks:
-            rollback.moved(self, task, old.state, status.state)
-        if status.state in OVER:
-            self.cluster.wait_no_more(task, () if task.extras is NO_EXTRAS else self._before(task))
+            self._move_extras(task, old, new)
+        if cluster.rollbacks:
+            rollback.moved(self, task, old, new)
+        if new in OVER:
+            if task.id in cluster.missing:
+                cluster.wait_no_more(task, () if task.extras is NO_EXTRAS else self._before(task))
             if task.deadline is not None:
-                self.cluster.deadlines.forget(task)
+                cluster.deadlines.forget(task)
             if task.extras.every:
-                self.cluster.recurring.pop(task, None)
-            if self.cluster.plans:
-                self.cluster.unplan(task)
+                cluster.recurring.pop(task, None)
+            if cluster.plans:
+                cluster.unplan(task)
         return status
 
     def _leave(self, task: Task, old: State, new: State) -> None:
         """What was known of the task in its old state is not true any more."""
+        if old is State.RUNNING:
+            return
         if old is State.QUEUED:
             self.cluster.blocked.pop(task.id, None)
             # A started task was taken from its queue by the placement, and one that conflicts stands in none.
@@ -148,9 +151,8 @@ class Draft:
     def start(self, task: Task, slot: Slot, expected: float, upper: float) -> None:
         """Start the task's next attempt in a slot whose reservation stands. `expected` and `upper`: the seconds that it
         will take, and those that it takes at most (infinite: nobody knows)."""
-        old = self.status(task)
         status = self.move(task, Cause.START)
-        status.number = old.number + 1
+        status.number += 1
         status.reason, status.error = None, ""
         if task.terms.kind is Kind.LEASE:
             attempt = self._occupy(task, status, slot, expected, upper)
@@ -166,15 +168,16 @@ class Draft:
         self._launch(self._occupy(task, status, slot, expected, upper), slot)
 
     def _occupy(self, task: Task, status: Status, slot: Slot, expected: float, upper: float) -> AttemptId:
+        cluster = self.cluster
         attempt = AttemptId(task.id, status.number)
         slot.add(attempt, expected, self.now, upper)
-        self.cluster.slot_of[attempt] = slot.id
-        if task.id in self.cluster.dependents:
-            self.cluster.coming.look_at(self.cluster, task.id, self.status)
-        if len(slot.attempts) == 1:
-            self.cluster.slices.begin(slot, self.now)
-        if task.extras.has_copies:
-            self.cluster.copies.began(attempt)
+        cluster.slot_of[attempt] = slot.id
+        if task.id in cluster.dependents:
+            cluster.coming.look_at(cluster, task.id, self.status)
+        if cluster.slices.quantum and len(slot.attempts) == 1:
+            cluster.slices.begin(slot, self.now)
+        if task.extras is not NO_EXTRAS and task.extras.has_copies:
+            cluster.copies.began(attempt)
         return attempt
 
     def _launch(self, attempt: AttemptId, slot: Slot) -> None:
@@ -199,9 +202,7 @@ class Draft:
     def current(self, attempt: AttemptId) -> Task | None:
         """The task whose running attempt this is; None for a report that comes too late: the fence."""
         task = self.task(attempt.task)
-        if task is None:
-            return None
-        if self.status(task).state is not State.RUNNING or attempt not in self.cluster.slot_of:
+        if task is None or attempt not in self.cluster.slot_of or self.status(task).state is not State.RUNNING:
             return None
         return task
 
@@ -210,11 +211,13 @@ class Draft:
         cluster = self.cluster
         slot = cluster.slots[cluster.slot_of.pop(attempt)]
         cluster.stopping.discard(attempt)
-        cluster.slices.take_back_cpus(cluster, slot)
+        if slot.still_since is not None:
+            cluster.slices.take_back_cpus(cluster, slot)
         if cluster.copies.living:
             cluster.copies.left(attempt)
         if slot.drop(attempt, self.now):
-            cluster.slices.leave(slot)
+            if cluster.slices.quantum:
+                cluster.slices.leave(slot)
             del cluster.slots[slot.id]
             cluster.hungry.pop(slot.id, None)
             room = cluster.rooms[slot.node]

@@ -27,7 +27,8 @@ def ended(draft: Draft, event: Ended) -> None:
         return
     cluster = draft.cluster
     slot = cluster.slots[cluster.slot_of[attempt]]
-    event = with_device_peak(cluster, event, slot)
+    if slot.devices:
+        event = with_device_peak(cluster, event, slot)
     if event.outcome.reason is None and task.extras.has_copies:
         copies.won(draft, task, attempt)
     charging.end(cluster, task, attempt, event.outcome.seconds, draft.now)
@@ -37,7 +38,10 @@ def ended(draft: Draft, event: Ended) -> None:
     if outcome.reason is not None or cluster.breakers.known:
         begun = cluster.attempts.get(attempt)
         quarantine.ended(draft, task, slot, begun.at if begun is not None else draft.now, outcome.reason)
-    learn(cluster, task, slot, _whole(draft, task, outcome), draft.now)
+    if cluster.slices.ran or outcome.reason is Reason.YIELDED:
+        learn(cluster, task, slot, _whole(draft, task, outcome), draft.now)
+    else:
+        learn(cluster, task, slot, outcome, draft.now)
     if outcome.reason is None and task.extras is NO_EXTRAS and not cluster.retry_budget.buckets:
         draft.move(task, Cause.SUCCESS)  # a success settles everything, as it is for most
         if task.id in cluster.dependents:

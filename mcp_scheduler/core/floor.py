@@ -46,14 +46,15 @@ class Floor:
 
     def came(self, room: Room) -> None:
         """A node is there, or what it has in all has changed."""
-        room.on_change = self._note
+        if len(self._rooms) > FEW:
+            for other in self._rooms.values() if len(self._rooms) == FEW + 1 else (room,):
+                other.on_change = self._note
         self._is_stale = True
         self._able.clear()
         self._moved[room.node.name] = None
 
     def _note(self, room: Room) -> None:
-        if len(self._rooms) > FEW:
-            self._moved[room.node.name] = None
+        self._moved[room.node.name] = None
 
     # --- asking
 

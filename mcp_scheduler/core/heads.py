@@ -1,26 +1,28 @@
 """Groups of queues, and groups of groups, each with a heap over the heads of its members.
 
-A member is offered by its rank and the arrival number of its first task. Entries of the heap that are not what the
-member was last offered by are stale, and are dropped when they come to the top.
+A member is offered by its rank and the arrival number of its first task. Entries of the heap other than the one that
+the member was last offered by are stale, and are dropped when they come to the top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from mcp_scheduler.core.task import Task
+if TYPE_CHECKING:
+    from mcp_scheduler.core.task import Task
 
-Head = tuple[float, int, Task]  # rank, seq, task: the smallest goes first
+Head = tuple[float, int, "Task"]  # rank, seq, task: the smallest goes first
+Entry = tuple[float, int, "Member"]
 _SLACK: Final = 64  # stale entries that are not worth a look
 
 
 class Member(Protocol):
-    """What has a head. `offered` is the one that the heap knows, None if none is there."""
+    """What has a head. `offered` is its entry in the heap, None if none is there."""
 
     key: Hashable
-    offered: tuple[float, int] | None
+    offered: Entry | None
 
     def head(self) -> Head | None: ...
     def is_empty(self) -> bool: ...
@@ -30,16 +32,17 @@ class Group:
     """Members by their heads. `cpus` (thousandths) and the dominant `share` belong to a group of equal needs, a crowd.
     A group with a `turn` is ranked by that instead of by its head: it is the party of a principal, or of a tag."""
 
-    __slots__ = ("_head", "cpus", "heap", "key", "members", "offered", "parent", "share", "turn")
+    __slots__ = ("_first", "_head", "cpus", "heap", "key", "members", "offered", "parent", "share", "turn")
 
     def __init__(self, key: Hashable, parent: Group | None) -> None:
         self.key = key
         self.parent = parent
         self.members: dict[Hashable, Member] = {}
-        self.heap: list[tuple[float, int, Member]] = []
-        self.offered: tuple[float, int] | None = None
+        self.heap: list[Entry] = []
+        self.offered: Entry | None = None
         self.turn: Callable[[], float] | None = None
         self._head: Head | None = None  # None where it has to be looked for
+        self._first: Member | None = None  # whose it is
         self.cpus = 0
         self.share = 1.0
 
@@ -52,26 +55,28 @@ class Group:
 
     def offer(self, member: Member, rank: float, seq: int) -> None:
         """Let the member be found at this place."""
-        member.offered = (rank, seq)
+        entry = member.offered = (rank, seq, member)
         self.stale()
         heap = self.heap
-        heappush(heap, (rank, seq, member))
+        heappush(heap, entry)
         if len(heap) > 4 * len(self.members) + _SLACK:
-            living = {id(entry[2]): entry for entry in heap if entry[2].offered == entry[:2]}
-            self.heap = list(living.values())
+            self.heap = [entry for entry in heap if entry[2].offered is entry]
             heapify(self.heap)
 
     def best(self) -> Member | None:
         """The member whose head goes first. One without a head leaves the heap; one
         without members, too, is forgotten."""
+        if self._head is not None:
+            return self._first
         heap = self.heap
         while heap:
-            rank, seq, member = heap[0]
-            if member.offered != (rank, seq):
+            entry = heap[0]
+            member = entry[2]
+            if member.offered is not entry:
                 heappop(heap)
                 continue
             head = member.head()
-            if head is not None and head[0] == rank and head[1] == seq:
+            if head is not None and head[0] == entry[0] and head[1] == entry[1]:
                 return member
             heappop(heap)
             if head is not None:
@@ -86,11 +91,13 @@ class Group:
     def head(self) -> Head | None:
         head = self._head
         if head is None:
-            best = self.best()
-            head = None if best is None else best.head()
+            first = self.best()
+            if first is None:
+                return None
+            head = first.head()
             if head is not None and self.turn is not None:
                 head = (self.turn(), head[1], head[2])
-            self._head = head
+            self._head, self._first = head, first
         return head
 
     def stale(self) -> None:
@@ -105,8 +112,8 @@ class Group:
         made the heads above stale."""
         head = member.head()
         if head is not None:
-            member.offered = (head[0], head[1])
-            heapreplace(self.heap, (head[0], head[1], member))
+            entry = member.offered = (head[0], head[1], member)
+            heapreplace(self.heap, entry)
             return
         heappop(self.heap)
         member.offered = None

@@ -94,8 +94,6 @@ def device_class(cluster: Cluster, slot: Slot) -> str:
 
 def with_device_peak(cluster: Cluster, event: Ended, slot: Slot) -> Ended:
     """The end of an attempt with the most memory that was seen on its devices since it began."""
-    if not slot.devices:
-        return event
     seen = cluster.peaks.of(slot.id) or 0
     if seen <= event.outcome.device_peak:
         return event

@@ -17,10 +17,10 @@ class Node:
     amounts: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
-    """One run of a task, as it was decided. `slot` names the reservation it runs in (the id of the slot's first
-    attempt); short calls of equal terms follow each other in one slot."""
+    """One run of a task, as it was decided: never changed (not `frozen`: see `Status`). `slot` names the reservation it
+    runs in (the id of the slot's first attempt); short calls of equal terms follow each other in one slot."""
 
     id: AttemptId
     slot: str

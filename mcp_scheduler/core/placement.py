@@ -14,7 +14,7 @@ from mcp_scheduler.core.claims import Claims
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.estimates import Expected, upper_of
-from mcp_scheduler.core.rounds import Round, try_room
+from mcp_scheduler.core.rounds import Round, open_in, try_room
 from mcp_scheduler.core.scoring import score
 from mcp_scheduler.core.slots import NOTHING, PATIENCE, WINDOW_SECONDS, Room, Slot
 from mcp_scheduler.core.task import NO_EXTRAS, Task, Terms
@@ -53,24 +53,27 @@ def place(draft: Draft) -> None:
 def _go_through(draft: Draft, this: Round, most: int) -> None:
     """The round itself: at most so many heads that find no room."""
     cluster = draft.cluster
-    ready = cluster.ready
+    ready, floor = cluster.ready, cluster.floor
     while this.looks < most and len(this.parked) < ROUND:
         if this.still and slicing.go_on(draft, this.still, this.claims, ready.best_rank()):
             continue
         if this.coming:
             this.keep_in_advance(draft, ready.best_rank())
-        if not cluster.hungry and not this.is_turn_over and not cluster.floor.has_cpus(ready.least_cpus):
+        has_room = this.is_turn_over or floor.has_cpus(ready.least_cpus)
+        if not has_room and not cluster.hungry:
             break
-        this.keep(draft)
+        if this.blocked is not None:
+            this.keep(draft, this.blocked)
         task = ready.best()
         if task is None:
             break
         if _start(draft, task, this) or (this.is_turn_over and _is_made_room(draft, task, this)):
             continue
-        this.looks += cluster.floor.could_ever_fit(task.terms.needs)
-        ready.park(this.parked, whole_crowd=task.terms.needs in this.full)
-        if cluster.hungry and not this.is_turn_over and not cluster.floor.has_cpus(ready.least_cpus):
+        needs = task.terms.needs
+        this.looks += floor.could_ever_fit(needs)
+        if not has_room:
             break  # whatever comes next is of a lower rank and finds nothing
+        ready.park(this.parked, whole_crowd=bool(this.full) and needs in this.full)
 
 
 def _let_go_on(draft: Draft, this: Round) -> None:
@@ -96,7 +99,7 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     cluster = draft.cluster
     terms = task.terms
     if this.finds_nothing(terms.needs):
-        if _fill_up(draft, task, this):
+        if cluster.hungry and _fill_up(draft, task, this):
             return True
         this.blocked = task
         return False
@@ -105,26 +108,25 @@ def _start(draft: Draft, task: Task, this: Round) -> bool:
     if task.extras.pin:
         slot = pins.place(draft, task, draft.now + upper, this.claims)
         if slot is not None:
-            _begin(draft, task, slot, this, expected)
+            _begin(draft, task, slot, this, expected, upper)
             return True
         if pins.awaits(draft, task, this.claims):
             return False  # it could start elsewhere: nothing is kept for it
     if not (this.too_long and this.is_too_long(task, upper)):
         slot = _own_place(draft, task, draft.now + upper, this)
         if slot is not None:
-            _begin(draft, task, slot, this, expected)
+            _begin(draft, task, slot, this, expected, upper)
             return True
-    if _queue_up(draft, task, this):
+    if cluster.hungry and _queue_up(draft, task, this):
         return True
-    if terms.needs in this.full or not this.claims:
+    if not this.claims or terms.needs in this.full:
         this.blocked = task
     return False
 
 
-def _begin(draft: Draft, task: Task, slot: Slot, this: Round, expected: Expected | None) -> None:
+def _begin(draft: Draft, task: Task, slot: Slot, this: Round, expected: Expected | None, upper: float) -> None:
     """The task that `best` has just shown starts in a place of its own."""
     cluster, terms = draft.cluster, task.terms
-    upper = upper_of(expected, terms)
     cluster.ready.take()
     guess = cluster.estimates.seconds(terms.target)
     draft.start(task, slot, guess if guess is not None else WINDOW_SECONDS, upper)
@@ -158,7 +160,7 @@ def _queue_up(draft: Draft, task: Task, this: Round) -> bool:
     """Behind short calls of its kind."""
     cluster = draft.cluster
     guess = cluster.estimates.seconds(task.terms.target)
-    if guess is None or not cluster.hungry:
+    if guess is None:
         return False
     slot = _shortest(cluster, task.terms, guess, this.claims, draft.now)
     if slot is None:
@@ -176,7 +178,7 @@ def _queue_up(draft: Draft, task: Task, this: Round) -> bool:
 def _own_place(draft: Draft, task: Task, until: float, this: Round) -> Slot | None:
     if this.only is None:
         return _best_place(draft, task, until, this)
-    slot, is_full = try_room(draft, task, this.only, until, this.claims)
+    slot, is_full = open_in(draft, task, this.only, until, this.claims)
     if slot is None:
         _remember(task, until - draft.now, this, is_full=is_full)
     return slot

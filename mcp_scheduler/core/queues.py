@@ -7,7 +7,7 @@ from heapq import heappop, heappush, merge
 from itertools import islice
 from typing import Final
 
-from mcp_scheduler.core.heads import Group, Head
+from mcp_scheduler.core.heads import Entry, Group, Head
 from mcp_scheduler.core.policy import TaskClass
 from mcp_scheduler.core.task import Task
 
@@ -54,7 +54,7 @@ class Queue:
         self.early = _NONE_EARLY
         self.overtakes = 0  # counts what was put into `early`: no two entries are equal
         self.dead = _NONE_DEAD
-        self.offered: tuple[float, int] | None = None
+        self.offered: Entry | None = None
         self.size = 0
         self.has_deadlines = False  # whether it is ordered by them
         self._head: Head | None = None  # ranked; None where it has to be looked for
@@ -130,24 +130,30 @@ class Queue:
     def pop(self) -> None:
         """Take the head out. The next one has its rank if it has its place, as in a row that came together."""
         self.size -= 1
-        old = self._head
-        is_row = bool(self.line) and not self.early and not self.dead and not self.has_deadlines
-        place = self.line[self.begin][0] if is_row else 0.0
-        self.stale()
-        self._drop()
-        if is_row and old is not None and self.line and (following := self.line[self.begin])[0] == place:
+        old, self._head = self._head, None
+        self.parent.stale()
+        if self.early or self.dead or self.has_deadlines:
+            self._drop()
+            return
+        place = self.line[self.begin][0]
+        self._step()
+        if old is not None and self.line and (following := self.line[self.begin])[0] == place:
             self._head = (old[0], following[1], following[2])
 
     def _drop(self) -> None:
         if self._early_first():
             heappop(self.early)
         else:
-            self.begin += 1
-            if self.begin == len(self.line):
-                self.line, self.begin = [], 0
-            elif self.begin > _GONE and 2 * self.begin > len(self.line):
-                del self.line[: self.begin]
-                self.begin = 0
+            self._step()
+
+    def _step(self) -> None:
+        """The first of the line is gone."""
+        begin = self.begin = self.begin + 1
+        if begin == len(self.line):
+            self.line, self.begin = [], 0
+        elif begin > _GONE and 2 * begin > len(self.line):
+            del self.line[:begin]
+            self.begin = 0
 
     def _first(self) -> Head | None:
         if self._early_first():

@@ -115,7 +115,8 @@ class Ready:
             head = member.head() if parent is not None else None
             if parent is None or head is None:
                 return
-            if member.offered is not None and (head[0], head[1]) >= member.offered:
+            offered = member.offered
+            if offered is not None and (head[0], head[1]) >= offered[:2]:
                 return
             parent.offer(member, head[0], head[1])
             member = parent
@@ -216,7 +217,7 @@ class Ready:
         path = self._path
         path.clear()
         member: Queue | Group | None = self._root
-        while isinstance(member, Group):
+        while type(member) is Group:
             path.append(member)
             member = cast("Queue | Group | None", member.best())
         if member is None:

@@ -41,11 +41,9 @@ class Round:
         self.looks = 0
         self.blocked: Task | None = None  # the last one that found no room, for which nothing is kept yet
 
-    def keep(self, draft: Draft) -> None:
+    def keep(self, draft: Draft, task: Task) -> None:
         """The round goes on: keep what the last one lacks."""
-        task, self.blocked = self.blocked, None
-        if task is None:
-            return
+        self.blocked = None
         if self.only is not None and self.claims and self.claims.covers(self.only, task.terms.needs):
             return
         hold_back(draft, task, self.claims)
@@ -58,7 +56,7 @@ class Round:
 
     def finds_nothing(self, needs: Needs) -> bool:
         """Whether there is no room at all for them, as far as that is known or seen at once."""
-        if needs in self.full:
+        if self.full and needs in self.full:
             return True
         if self.only is None or self.only.has_amounts(needs):
             return False
@@ -75,13 +73,21 @@ def try_room(
 ) -> tuple[Slot | None, bool]:
     """A slot on this node, on none of the devices that are `taken`; or None, and whether that is for want of room, not
     because of claims."""
-    needs = task.terms.needs
-    if not room.has_amounts(needs):
+    if not room.has_amounts(task.terms.needs):
         return None, True
+    return open_in(draft, task, room, until, claims, taken)
+
+
+def open_in(
+    draft: Draft, task: Task, room: Room, until: float, claims: Claims, taken: frozenset[str] = NOTHING
+) -> tuple[Slot | None, bool]:
+    """The same, where all but devices is known to be free."""
+    needs = task.terms.needs
     avoid = claims.admits(room.node.name, task, until) if claims else NOTHING
     if avoid is None:
         return None, False
-    avoid |= taken
+    if taken:
+        avoid |= taken
     if not needs.has_devices:
         return _open_slot(draft, task, room, avoid), False
     slot = warm.rise(draft.cluster, room, task.terms, avoid, own=True)

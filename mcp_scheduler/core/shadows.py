@@ -26,9 +26,9 @@ class Shadow:
 
 def shadow(room: Room, needs: Needs, now: float, avoid: frozenset[str] = NOTHING) -> Shadow:
     """The earliest time at which the node has room, if nothing else is started on it."""
-    ends = {slot.id: slot.ends_by(now) for slot in room.slots.values()}
     at, devices = now, NOTHING
     if needs.has_devices:
+        ends = {slot.id: slot.ends_by(now) for slot in room.slots.values()}
         times = device_times(room, needs, ends, now, avoid)
         count = max(1, needs.gpus)
         if len(times) < count:
@@ -36,8 +36,7 @@ def shadow(room: Room, needs: Needs, now: float, avoid: frozenset[str] = NOTHING
         at = max(now, times[count - 1][0])
         devices = frozenset(uuid for _, uuid in times[:count])
     free = {name: room.free.get(name, 0) for name, _ in needs.amounts}
-    order = sorted((end, slot.id) for slot, end in zip(room.slots.values(), ends.values(), strict=True))
-    for end, name in order:
+    for end, name in sorted([(slot.ends_by(now), slot.id) for slot in room.slots.values()]):
         if end > at and all(free[name] >= amount for name, amount in needs.amounts):
             break
         for resource, amount in room.slots[name].amounts:

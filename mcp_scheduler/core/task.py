@@ -50,6 +50,18 @@ class Needs(Hashed):
             object.__setattr__(self, "_hash", known)
             return known
 
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Needs):
+            return NotImplemented
+        return (
+            self.amounts == other.amounts
+            and self.gpus == other.gpus
+            and self.gpu_memory == other.gpu_memory
+            and self.device == other.device
+        )
+
     @property
     def has_devices(self) -> bool:
         """Whether any device is asked for."""
