@@ -1,4 +1,4 @@
-"""What the environments offer: asked of a worker of each, kept for a second."""
+"""What the environments offer: asked of a worker of each, kept for a second, and asked again while it is still good."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mcp_scheduler.executors.local.worker import Listener, Worker
 from mcp_scheduler.ports import Catalogue, FunctionEntry
 
 FRESH = 1.0  # seconds that an answer serves further questions: clients ask in bursts
+PATIENCE = 0.1  # seconds for a busy worker to answer, beside its call; then another one is started
 
 
 class Catalogues:
@@ -29,11 +30,13 @@ class Catalogues:
         if environment not in self._pool.environments:
             raise ExecutorUnavailable(f"The environment {environment} is not known.")
         at, known = self._known.get(environment, (0.0, None))
-        if known is not None and time.monotonic() - at < FRESH:
-            return known
-        if environment not in self._waiting:
+        age = time.monotonic() - at
+        is_fresh = known is not None and age < FRESH
+        if environment not in self._waiting and not (is_fresh and age < FRESH / 2):
             self._waiting[environment] = asyncio.get_running_loop().create_future()
             self._ask(environment)
+        if known is not None and is_fresh:
+            return known  # where many ask, the next answer comes before this one is old: nobody waits for it
         return await asyncio.shield(self._waiting[environment])
 
     def told(self, worker: Worker, told: Message) -> None:
@@ -77,14 +80,37 @@ class Catalogues:
             waiting.exception()  # whoever asked may have left meanwhile
 
     def _ask(self, environment: str) -> None:
+        """An idle worker, or a busy one: where work never ends, each question would have a process started."""
+        if self._ask_idle(environment):
+            return
+        busy = self._pool.busy(environment)
+        if busy is None:
+            self._asked[self._pool.take(environment, self._listener)] = True
+            return
+        self._asked[busy] = False
+        busy.describe()
+        asyncio.get_running_loop().call_later(PATIENCE, self._ask_no_longer, busy)
+
+    def _ask_idle(self, environment: str) -> bool:
         worker = self._pool.idle(environment)
-        if worker is not None:
-            self._asked[worker] = False
-            worker.describe()
-        else:
+        if worker is None:
+            return False
+        self._asked[worker] = False
+        worker.describe()
+        return True
+
+    def _ask_no_longer(self, busy: Worker) -> None:
+        """It says nothing: its call keeps it from it, or its code has changed, which it tells when the call ends."""
+        environment = busy.environment
+        if self._asked.pop(busy, None) is None or environment not in self._waiting:
+            return
+        if not self._ask_idle(environment):
             self._asked[self._pool.take(environment, self._listener)] = True
 
     def _answer(self, catalogue: Catalogue) -> None:
+        _, known = self._known.get(catalogue.environment, (0.0, None))
+        if known is not None and known == catalogue:
+            catalogue = known  # what was made of it stays good
         self._known[catalogue.environment] = (time.monotonic(), catalogue)
         waiting = self._waiting.pop(catalogue.environment, None)
         if waiting is not None and not waiting.done():

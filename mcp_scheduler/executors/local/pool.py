@@ -78,6 +78,11 @@ class Pool:
         """One that has nothing to do, left where it is."""
         return next((worker for _, worker in self._idle.get(environment, []) if not worker.leaving), None)
 
+    def busy(self, environment: str) -> Worker | None:
+        """One that runs calls, and can answer beside them."""
+        running = (worker for worker in self.workers if worker.environment == environment and worker.window)
+        return next((one for one in running if one.ready and not (one.leaving or one.adopted or one.devices)), None)
+
     def rest(self, worker: Worker) -> None:
         """It has nothing to do any more: keep it warm, or end it."""
         idle = self._idle.setdefault(worker.environment, [])

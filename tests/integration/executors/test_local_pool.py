@@ -40,6 +40,19 @@ async def test_calls_that_follow_each_other_share_a_worker(open_stage):
     assert len(pids) == 1
 
 
+async def test_a_busy_worker_says_beside_its_call_what_there_is(open_stage, monkeypatch):
+    monkeypatch.setattr("mcp_scheduler.executors.local.catalogue.PATIENCE", 30.0)  # else another one would be started
+    stage = await open_stage(Limits())
+    gate = stage.gate()
+    attempt = stage.call("wait", **gate.arguments)
+    await gate.reached()
+
+    assert (await stage.executor.catalogue("here")).functions
+
+    gate.open()
+    await stage.end_of(attempt)
+
+
 async def test_a_worker_is_replaced_after_its_number_of_calls(open_stage):
     stage = await open_stage(Limits(calls=5))
     attempts = stage.calls("echo", [{"value": number} for number in range(8)])
