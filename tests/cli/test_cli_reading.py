@@ -138,10 +138,10 @@ def test_functions_show_their_arguments(cli, standin):
 
 def test_nodes_show_what_is_reserved_and_loaded(cli, standin):
     node = {"name": "local", "total": {"cpus": 4, "memory": 8 << 30}, "reserved": {"cpus": 1.5, "memory": 0},
-            "load": {"cpus": 37.2, "disk": 5}, "running": 2}  # fmt: skip
+            "load": {"cpus": 37.2, "disk": 5}, "soon": {"cpus": 61.0}, "running": 2, "weight": 58.4}  # fmt: skip
     standin.answers["load"] = {"nodes": [node], "counts": {"running": 2}, "alerts": ["gpu0 is hot"], "policy": "fifo"}
     rows = [line.split() for line in cli("nodes").out.splitlines()]
-    assert rows[1] == ["local", "cpus", "1.5", "4", "37", "%", "2"]
+    assert rows[1] == ["local", "cpus", "1.5", "4", "37", "%", "61", "%", "2", "58"]
     assert rows[2] == ["memory", "0", "B", "8", "GiB"]
     assert rows[3] == ["disk", "5", "%"]
     assert ["alert:", "gpu0", "is", "hot"] in rows
