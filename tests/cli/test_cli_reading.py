@@ -31,6 +31,15 @@ def test_a_pipe_gets_every_column_whole_and_no_summary(cli, listed):
     assert len(lines) == 3
 
 
+def test_who_has_not_ended_is_listed_and_shown_with_the_time_by_which_it_is_done(cli, standin):
+    under_way = task("b-1", "running", eta={"end": 12.04, "end_late": 84.0})
+    standin.answers |= {"list": {"tasks": [under_way, task("a-1")]}, "get": under_way}
+    lines = cli("list").out.splitlines()
+    assert "DONE IN" in lines[0]
+    assert lines[1].endswith("12.0 s to 1m24s")
+    assert "done in    12.0 s to 1m24s" in cli("show", "b-1").out
+
+
 @pytest.mark.parametrize("columns", [80, 120, 200])
 def test_a_table_fits_the_terminal_and_ids_are_never_cut(cli, listed, terminal, columns):
     terminal(columns)
