@@ -131,7 +131,8 @@ class Engine:
         self._loop.on_commit.append(noticing.committed)
         self._loop.on_progress.append(noticing.progressed)
         self._load.on_look.append(noticing.loaded)
-        pooling = Pooling(self._cluster, self.settings.pool.least_cpus, self._loop.report, self._clock)
+        least = self.settings.pool.least_cpus
+        pooling = Pooling(self._cluster, least, self._loop.report, self._clock, lambda: self._load.soon)
         self._loop.on_commit.append(pooling.committed)
         self._load.on_look.append(pooling.loaded)
 

@@ -234,6 +234,7 @@ class NodeView:
     soon: dict[str, float] = field(default_factory=dict[str, float])  # the load expected in a minute
     why: str = ""  # it is not offered, or to one task only
     pool: str = ""  # how many of its CPUs are offered now, and why; "" for all
+    weight: float = 100.0  # of 100: a node of half the weight counts as half as fast
 
 
 @dataclass(frozen=True, slots=True)

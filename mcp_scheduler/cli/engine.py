@@ -122,7 +122,8 @@ def node_table(found: list[Json]) -> Table:
     """A table of nodes and their resources."""
     columns = (
         Column("NODE"), Column("RESOURCE"), Column("RESERVED", right=True), Column("TOTAL", right=True),
-        Column("LOAD", right=True), Column("RUNNING", right=True),
+        Column("LOAD", right=True), Column("SOON", right=True), Column("RUNNING", right=True),
+        Column("WEIGHT", right=True),
     )  # fmt: skip
     return Table(columns, [row for node in found for row in _rows(node)])
 
@@ -151,13 +152,20 @@ def _device_row(device: Json) -> tuple[str, ...]:
 
 def _rows(node: Json) -> list[tuple[str, ...]]:
     """A row for each resource; loads that belong to none of them have a row of their own."""
-    total, reserved, load = node.get("total", {}), node.get("reserved", {}), node.get("load", {})
-    load = {f"{name}s" if f"{name}s" in total else name: share for name, share in load.items()}  # cpu → cpus
+    total, reserved = node.get("total", {}), node.get("reserved", {})
+    load, soon = (
+        {f"{name}s" if f"{name}s" in total else name: share for name, share in node.get(part, {}).items()}  # cpu → cpus
+        for part in ("load", "soon")
+    )
     rows: list[tuple[str, ...]] = []
     for place, name in enumerate([*total, *(name for name in load if name not in total)]):
         held = amount(name, reserved.get(name, 0)) if name in total else ""
         whole = amount(name, total[name]) if name in total else ""
-        busy = f"{load[name]:.0f} %" if name in load else ""
-        first = (node["name"], str(node.get("running", 0))) if place == 0 else ("", "")
-        rows.append((first[0], name, held, whole, busy, first[1]))
+        busy, later = (f"{part[name]:.0f} %" if name in part else "" for part in (load, soon))
+        first, *last = _of_node(node) if place == 0 else ("", "", "")
+        rows.append((first, name, held, whole, busy, later, *last))
     return rows
+
+
+def _of_node(node: Json) -> tuple[str, str, str]:
+    return node["name"], str(node.get("running", 0)), f"{node.get('weight', 100.0):.0f}"

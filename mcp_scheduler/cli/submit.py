@@ -11,7 +11,7 @@ from mcp_scheduler.cli import arguments, options, out, waiting
 from mcp_scheduler.cli.completion import complete_function, complete_task
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import SUCCESS
-from mcp_scheduler.cli.text import Json, note
+from mcp_scheduler.cli.text import Json, eta, for_people, note, one_line
 from mcp_scheduler.errors import InvalidRequest
 
 _COMMAND: Final = "submit -- python train.py"
@@ -167,4 +167,7 @@ def _tell(task: Json, as_json: bool) -> None:
     out.line(task["id"])
     if out.on_terminal():
         state = "already there, " + task["state"] if task.get("duplicate") else task["state"]
-        out.aside(" · ".join(part for part in (state, note(task), f"mcp-scheduler wait {task['id']}") if part))
+        done = f"done in {eta(task)}" if eta(task) else ""
+        out.aside(" · ".join(part for part in (state, note(task), done, f"mcp-scheduler wait {task['id']}") if part))
+    if task.get("hint"):
+        out.aside(f"hint: {one_line(for_people(task['hint']))}")

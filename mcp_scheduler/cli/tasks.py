@@ -20,6 +20,7 @@ from mcp_scheduler.cli.text import (
     clock,
     counted,
     duration,
+    eta,
     for_people,
     note,
     one_line,
@@ -87,7 +88,7 @@ def task_table(found: list[Json]) -> Table:
     now = time.time()  # noqa: TID251 - a person's clock: outside the engine
     columns = (
         Column("ID"), Column("STATE"), Column("CALL", cut=True), Column("AGE", right=True), Column("TIME", right=True),
-        Column("NOTE", cut=True),
+        Column("DONE IN", right=True), Column("NOTE", cut=True),
     )  # fmt: skip
     rows = [
         (
@@ -96,6 +97,7 @@ def task_table(found: list[Json]) -> Table:
             _call(task),
             age(now - task["submitted_at"]),
             took(task, now),
+            eta(task),
             note(task),
         )
         for task in found
@@ -167,6 +169,7 @@ def _show_task(task: Json) -> None:
         ("started", clock(task.get("started_at"))),
         ("ended", clock(task.get("ended_at"))),
         ("time", took(task, now)),
+        ("done in", eta(task)),
         ("progress", _progress(task)),
         ("why", one_line(for_people(task.get("why", "")))),
         ("reason", task.get("reason")),
@@ -245,6 +248,7 @@ def _show_group(group: Json) -> None:
             ("state", group["state"]),
             ("why", group.get("why")),
             ("tasks", f"{group['size']}: {counted(group.get('counts', {}))}"),
+            ("done in", eta(group)),
             ("principal", group.get("principal")),
             ("submitted", clock(group["submitted_at"])),
         ]

@@ -126,3 +126,12 @@ def note(task: Json) -> str:
         parts.append(f"{reason}:")
     parts.extend(str(text) for text in (error, "" if error else for_people(task.get("why", ""))) if text)
     return one_line(" ".join(parts))
+
+
+def eta(task: Json) -> str:
+    """When it is expected to be done, if that is known: 12.0 s · 10.2 s to 14.1 s (passed one time in ten)."""
+    found = task.get("eta")
+    if not found:
+        return ""
+    early, late = duration(found["end"]), duration(found["end_late"])
+    return early if early == late else f"{early} to {late}"

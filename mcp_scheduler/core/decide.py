@@ -51,6 +51,7 @@ from mcp_scheduler.core.events import (
 from mcp_scheduler.core.expiry import expire
 from mcp_scheduler.core.graph import settle_waiting
 from mcp_scheduler.core.ids import AttemptId
+from mcp_scheduler.core.load import load_of
 from mcp_scheduler.core.placement import place
 from mcp_scheduler.core.slots import PATIENCE, Slot
 from mcp_scheduler.core.states import Cause, Reason, State
@@ -166,7 +167,7 @@ def _note(
             cluster.paused = event.why
         case LoadSeen():
             room = cluster.rooms[event.node]
-            room.load = event.cpu / 100.0
+            room.load = load_of(event.cpu, event.latency)
             room.strain = event.memory if event.is_strained else 0.0
 
 

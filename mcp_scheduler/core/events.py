@@ -180,13 +180,15 @@ class QueuePaused:
 
 @dataclass(frozen=True, slots=True)
 class LoadSeen:
-    """How loaded a node is, in percent; of memory what it is or soon will be, if that is more. `is_strained`: so full
-    that nothing more should be started there while anything runs."""
+    """How loaded a node is, in percent; of CPU and memory what it is or soon will be, if that is more. `latency`: how
+    late things are done there, see `load`. `is_strained`: its memory is so full that nothing more should be started
+    there while anything runs."""
 
     node: str
     cpu: float
     memory: float
     is_strained: bool = False
+    latency: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

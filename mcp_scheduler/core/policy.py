@@ -61,6 +61,11 @@ def quantum_of(policy: Policy) -> float:
     return float(getattr(policy, "quantum", 0.0))
 
 
+def is_courteous(policy: Policy) -> bool:
+    """Whether work makes way for other programs on a host that these overload; a policy need not be `courteous`."""
+    return bool(getattr(policy, "courteous", False))
+
+
 class Policy(Protocol):
     """An order. `ages`: ranks change as time passes, so heads are ranked anew now and then. `by_graph`: it looks at the
     graph that a task belongs to. `by_deadline`: tasks with a deadline stand in queues of their own, the earliest first.

@@ -1,9 +1,9 @@
 """Which of the nodes that have room is the best for a task: the smallest number of seconds wins, every term of it told.
 
-    (cold start + time that it takes there) · 100 / max(weight, 5)  +  what is left over  +  risk
+    (cold start + time that it takes there) · 100 / max(weight, 5)  +  what is left over
 
-The weight of a node is 100 · (1 - (0.6 · cpu + 0.4 · latency)), both smoothed and from 0 to 1: a busy node counts as a
-slow one. What is left over keeps devices whole.
+The weight of a node is 100 · (1 - (0.6 · cpu + 0.4 · latency)), see `load`: a busy node counts as a slow one. What is
+left over keeps devices whole.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcp_scheduler.core.floor import spare
+from mcp_scheduler.core.load import CPU
 from mcp_scheduler.core.slots import Room, lane_of
 from mcp_scheduler.core.task import Kind, Task
 
@@ -52,7 +53,7 @@ def weight(room: Room, task: Task | None = None) -> float:
     load = room.load
     total = room.total.get("cpus", 0)
     if task is not None and total and not task.terms.needs.has_devices:
-        load = max(load, 0.6 * (1.0 - room.free.get("cpus", 0) / total))
+        load = max(load, CPU * (1.0 - room.free.get("cpus", 0) / total))
     return 100.0 * (1.0 - load)
 
 

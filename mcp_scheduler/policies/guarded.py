@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcp_scheduler.core.policy import Policy, Scene, Sharing, TaskClass, quantum_of
+from mcp_scheduler.core.policy import Policy, Scene, Sharing, TaskClass, is_courteous, quantum_of
 from mcp_scheduler.core.task import Kind, Terms
 from mcp_scheduler.policies.order import PRIORITY
 
@@ -22,6 +22,7 @@ class Guarded:
         self.by_deadline = policy.by_deadline
         self.sharing = policy.sharing
         self.quantum = quantum_of(policy)
+        self.courteous = is_courteous(policy)
         self.trouble = ""
 
     def rank(self, kind: TaskClass, since: float, deadline: float | None, scene: Scene) -> float:

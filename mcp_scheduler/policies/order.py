@@ -23,6 +23,7 @@ class Order:
     by_graph: bool = False
     by_deadline: bool = False
     quantum: float = 0.0  # seconds after which a call makes way for who has waited as long as it would have; 0: never
+    courteous: bool = False  # does work make way for other programs on an overloaded host?
 
     def rank(self, kind: TaskClass, since: float, _deadline: float | None, _scene: Scene) -> float:
         return since - kind.priority * self.ageing
@@ -41,4 +42,4 @@ PRIORITY = Order("priority", 60.0)
 ROUND_ROBIN = Order("round_robin", 60.0, Sharing.TURNS)
 FAIR_SHARE = Order("fair_share", 60.0, Sharing.USAGE)
 TIME_SLICE = Order("time_slice", 60.0, quantum=10.0)
-LOAD_AWARE = Order("load_aware", 60.0)
+LOAD_AWARE = Order("load_aware", 60.0, courteous=True)

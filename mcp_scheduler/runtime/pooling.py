@@ -1,31 +1,35 @@
 """How many of its CPUs this host offers now: more and fewer with what is asked for, where the settings name a least
-size, and what is left by other programs that overload it, where the policy goes by load."""
+size, and what is left by other programs that overload it, or soon will, where the policy is courteous."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import PoolSized
 from mcp_scheduler.core.node import LOCAL
+from mcp_scheduler.core.policy import is_courteous
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.forecast.courtesy import LONGEST, Courtesy
 from mcp_scheduler.forecast.elastic import Elastic
 from mcp_scheduler.ports import Clock
 
-BY_LOAD: Final = "load_aware"  # the policy
-
 
 class Pooling:
     """Looks whenever the host's load is looked at, and tells the core when the size is another. Without `least_cpus`,
-    and under other policies, all is offered."""
+    and under a policy that is not courteous, all is offered. `soon`: the load that is expected."""
 
     def __init__(
-        self, cluster: Cluster, least_cpus: float | None, report: Callable[[PoolSized], None], clock: Clock
+        self,
+        cluster: Cluster,
+        least_cpus: float | None,
+        report: Callable[[PoolSized], None],
+        clock: Clock,
+        soon: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
+        self._soon = soon
         self._cluster = cluster
         self._report = report
         self._clock = clock
@@ -63,14 +67,16 @@ class Pooling:
 
     def _beside_others(self, most: int, load: Mapping[str, float], waiting: float) -> tuple[int, str]:
         """What other programs leave, and why that is not all."""
-        if self._cluster.policy.name != BY_LOAD or not most:
+        if not is_courteous(self._cluster.policy) or not most:
             self._courtesy = Courtesy()
             return most, ""
-        cpu, pressure = load.get("cpu", 0.0), load.get("cpu_pressure", 0.0)
+        now, pressure = load.get("cpu", 0.0), load.get("cpu_pressure", 0.0)
+        cpu = max(now, self._soon().get("cpu", 0.0))
         reserved = 100.0 * (most - self._cluster.rooms[LOCAL].free.get("cpus", 0)) / most
         left = self._courtesy.look(most, cpu, reserved, pressure, waiting)
+        take = "will soon take" if cpu > now else "take"
         return left, (
-            f"other programs take {self._courtesy.foreign:.0f} % of the CPUs, which are {cpu:.0f} % busy; who has"
+            f"other programs {take} {self._courtesy.foreign:.0f} % of the CPUs, which are {now:.0f} % busy; who has"
             f" waited {LONGEST / 60:.0f} minutes starts all the same"
         )
 

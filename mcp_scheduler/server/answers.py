@@ -42,6 +42,7 @@ _TENANTS_SHOWN: Final = 5
 _THINGS_SHOWN: Final = 5
 _FEW: Final = 3  # so many results may come along whole
 _WHOLE_RESULT: Final = 2000  # characters of a status with its result
+_IDLE_WEIGHT: Final = 95.0  # of 100; what weighs more is idle, and no word is worth it
 _NEWS: Final = 5.0  # percent by which a load must change to be worth a word
 _SMALL_GROUP: Final = 20  # tasks of a group whose results may come along
 _KEYS: Final = 100  # keys of a graph in the reply
@@ -250,6 +251,8 @@ def _node(node: NodeView) -> Json:
     soon = {name: round(value) for name, value in node.soon.items() if name in ("cpu", "memory")}
     if any(abs(value - node.load.get(name, 0.0)) >= _NEWS for name, value in soon.items()):
         content["in_a_minute_percent"] = soon
+    if node.weight < _IDLE_WEIGHT:
+        content["weight"] = round(node.weight)
     if node.devices:
         content["devices"] = [_device(device) for device in node.devices[:_DEVICES_SHOWN]]
     if len(node.devices) > _DEVICES_SHOWN:

@@ -27,7 +27,7 @@ from mcp_scheduler.service.devices import asked, why_not
 from mcp_scheduler.service.explaining import why_pinned
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.outlook import Outlook
-from mcp_scheduler.views import AttemptView, TaskView
+from mcp_scheduler.views import AttemptView, EtaView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
 _KEPT: Final = 20_000
@@ -38,6 +38,7 @@ _PLAIN: Final = {
     State.HELD: "held back; update_task resume lets it go on",
     State.ROLLING_BACK: "has failed; its rollback is under way",
 }
+_LAPSED: Final = "Lease it again, and renew it in time: update_task renew; or ask for a longer timeout."
 LEASE_VARIABLE: Final = "MCP_SCHEDULER_LEASE"  # tells what a process uses of a device from a stranger's use
 
 HINTS: Final[dict[Reason, str]] = {
@@ -210,12 +211,15 @@ class Look:
     def _hint(self, task: Task, status: Status) -> str:
         """What to do about its end; or what is to be feared for its deadline."""
         if status.state is State.FAILED:
-            return HINTS.get(status.reason, "") if status.reason else ""
+            has_lapsed = task.terms.kind is Kind.LEASE and status.reason is Reason.TIMEOUT
+            return _LAPSED if has_lapsed else HINTS.get(status.reason, "") if status.reason else ""
         if status.state in FINAL:
             return ""
         if task.deadline is None:
             return rates.told(rates.utilisation(self._cluster)) if task.extras.every else ""
         now = self._clock.now()
+        if status.state is State.RUNNING:
+            return _too_long(task.deadline - now, self.outlook.of(task))
         found = admission(self._cluster, task, now)
         return "" if found is None else advice(found, task, now)
 
@@ -286,6 +290,18 @@ class Look:
     def _is_open(self, name: str) -> bool:
         other = self._cluster.tasks.get(name)
         return other is not None and other.status.state not in FINAL
+
+
+def _too_long(left: float, eta: EtaView | None) -> str:
+    """What to tell of a running task that will probably not be done in the seconds that are left; "" for others."""
+    if eta is None or eta.end <= left:
+        return ""
+    if left <= 0.0:
+        return f"Its deadline has passed. It goes on, and is done in about {eta.end:.3g} s; or cancel it."
+    return (
+        f"Its deadline in {left:.3g} s will probably be missed: it is done in about {eta.end:.3g} s, 9 times in 10 in"
+        f" {eta.end_late:.3g} s. Set a later one, or give it less to do."
+    )
 
 
 def _no_variables(_devices: Sequence[str]) -> Mapping[str, str]:

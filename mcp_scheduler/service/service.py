@@ -8,6 +8,7 @@ import sys
 from mcp_scheduler import views
 from mcp_scheduler._version import __version__
 from mcp_scheduler.core.node import LOCAL
+from mcp_scheduler.core.scoring import weight
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import MILLI
 from mcp_scheduler.policies.guarded import Guarded
@@ -43,6 +44,7 @@ class Service(Planning, Looking, Changing, Draining, Choosing, Pausing, Foreseei
                 soon=dict(watched.soon) if watched is not None and name == LOCAL else {},
                 pool=pool_of(room),
                 why=distrust(self._cluster, (name, ""), now),
+                weight=weight(room),
             )
             for name, room in self._cluster.rooms.items()
         )

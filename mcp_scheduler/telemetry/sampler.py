@@ -15,11 +15,14 @@ EVERY: Final = 5.0  # seconds
 HORIZON: Final = 60.0  # seconds ahead
 SEASON: Final = 300.0  # seconds: what comes every minute or every five is seen
 _GRAIN: Final = 5.0  # percent; smaller changes decide nothing
+_SOOTHE: Final = 0.3
+LATE: Final = 0.2  # seconds: who wakes up so late on this host, or later, counts as late by 100 percent
 
 
 class LoadSampler:
     """`load` is the last look, `soon` what is expected a minute later. The engine is told when it makes a difference:
-    beyond `limit` percent of the memory nothing more is started."""
+    of the CPUs what is busy, smoothed, or soon will be; how late things are done here, smoothed; and of the memory,
+    beyond `limit` percent of which nothing more is started."""
 
     def __init__(self, sensor: Sensor, report: Callable[[LoadSeen], None], limit: float) -> None:
         self._sensor = sensor
@@ -27,6 +30,7 @@ class LoadSampler:
         self._limit = limit
         self._waves: dict[str, Wave] = {}
         self._told: LoadSeen | None = None
+        self._smooth: dict[str, float] = {}
         self.load: Mapping[str, float] = {}
         self.on_look: list[Callable[[Mapping[str, float]], None]] = []
 
@@ -42,12 +46,16 @@ class LoadSampler:
         )
 
     async def run(self) -> None:
+        loop, late = asyncio.get_running_loop(), 0.0
         while True:
-            self.look()
+            self.look(late)
+            due = loop.time() + EVERY
             await asyncio.sleep(EVERY)
+            late = loop.time() - due
 
-    def look(self) -> None:
-        """One sample."""
+    def look(self, late: float = 0.0) -> None:
+        """One sample, `late` seconds after it was due. Work waits for a processor at least as long as the kernel says,
+        and as this look has had to wait."""
         self.load = dict(self._sensor.load())
         for name, value in self.load.items():
             wave = self._waves.get(name)
@@ -56,14 +64,24 @@ class LoadSampler:
             wave.add(value)
         for listener in self.on_look:
             listener(self.load)
-        self._tell()
+        self._tell(max(self.load.get("cpu_pressure", 0.0), 100.0 * min(late / LATE, 1.0)))
 
-    def _tell(self) -> None:
+    def _tell(self, latency: float) -> None:
         memory = max(self.load.get("memory", 0.0), self._waves["memory"].ahead() if "memory" in self._waves else 0.0)
-        seen = LoadSeen(LOCAL, _coarse(self.load.get("cpu", 0.0)), _coarse(memory), is_strained=memory > self._limit)
+        wave = self._waves.get("cpu")
+        cpu = self._smoothed("cpu", self.load.get("cpu", 0.0))
+        if wave is not None and wave.is_modelled:
+            cpu = max(cpu, wave.ahead())
+        late = _coarse(self._smoothed("latency", latency))
+        seen = LoadSeen(LOCAL, _coarse(cpu), _coarse(memory), is_strained=memory > self._limit, latency=late)
         if seen != self._told:
             self._told = seen
             self._report(seen)
+
+    def _smoothed(self, name: str, value: float) -> float:
+        before = self._smooth.get(name, value)
+        found = self._smooth[name] = before + _SOOTHE * (value - before)
+        return found
 
 
 def _coarse(percent: float) -> float:

@@ -31,6 +31,15 @@ def test_a_pipe_gets_every_column_whole_and_no_summary(cli, listed):
     assert len(lines) == 3
 
 
+def test_who_has_not_ended_is_listed_and_shown_with_the_time_by_which_it_is_done(cli, standin):
+    under_way = task("b-1", "running", eta={"end": 12.04, "end_late": 84.0})
+    standin.answers |= {"list": {"tasks": [under_way, task("a-1")]}, "get": under_way}
+    lines = cli("list").out.splitlines()
+    assert "DONE IN" in lines[0]
+    assert lines[1].endswith("12.0 s to 1m24s")
+    assert "done in    12.0 s to 1m24s" in cli("show", "b-1").out
+
+
 @pytest.mark.parametrize("columns", [80, 120, 200])
 def test_a_table_fits_the_terminal_and_ids_are_never_cut(cli, listed, terminal, columns):
     terminal(columns)
@@ -138,10 +147,10 @@ def test_functions_show_their_arguments(cli, standin):
 
 def test_nodes_show_what_is_reserved_and_loaded(cli, standin):
     node = {"name": "local", "total": {"cpus": 4, "memory": 8 << 30}, "reserved": {"cpus": 1.5, "memory": 0},
-            "load": {"cpus": 37.2, "disk": 5}, "running": 2}  # fmt: skip
+            "load": {"cpus": 37.2, "disk": 5}, "soon": {"cpus": 61.0}, "running": 2, "weight": 58.4}  # fmt: skip
     standin.answers["load"] = {"nodes": [node], "counts": {"running": 2}, "alerts": ["gpu0 is hot"], "policy": "fifo"}
     rows = [line.split() for line in cli("nodes").out.splitlines()]
-    assert rows[1] == ["local", "cpus", "1.5", "4", "37", "%", "2"]
+    assert rows[1] == ["local", "cpus", "1.5", "4", "37", "%", "61", "%", "2", "58"]
     assert rows[2] == ["memory", "0", "B", "8", "GiB"]
     assert rows[3] == ["disk", "5", "%"]
     assert ["alert:", "gpu0", "is", "hot"] in rows

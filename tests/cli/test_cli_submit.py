@@ -27,6 +27,15 @@ def test_the_id_alone_is_on_standard_output(cli, standin):
     assert (ran.code, ran.out, ran.err) == (0, "train-abc\n", "")
 
 
+def test_that_a_deadline_cannot_be_met_is_told_beside_the_id(cli, standin):
+    told = task(
+        "train-abc", "queued", hint="Its deadline cannot be met: see get_task.", eta={"end": 3.0, "end_late": 4.0}
+    )
+    standin.answers["submit"] = {"tasks": [told]}
+    ran = cli("submit", "tools.train", "--deadline", "1")
+    assert (ran.out, ran.err) == ("train-abc\n", "hint: Its deadline cannot be met: see `mcp-scheduler show`.\n")
+
+
 def test_arguments_are_json_where_they_are_json_and_text_otherwise(submitted):
     request = submitted("tools.train", "n=3", "lr=0.5", "name=x", 'list=[1,"a"]', 'text="3"', "on=true", "eq=a=b", "e=")
     assert request == {

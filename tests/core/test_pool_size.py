@@ -1,6 +1,7 @@
 """A node that offers fewer CPUs than it has, while anything runs there."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from mcp_scheduler.core.events import PolicyChosen, PoolSized, Submitted
 from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import State
 from mcp_scheduler.policies.catalogue import BUILT_IN
+from mcp_scheduler.policies.guarded import Guarded
 from mcp_scheduler.runtime.pooling import Pooling
 from mcp_scheduler.service.alerts import pool_of
 from tests.core.builders import Stage, needs, terms
@@ -69,7 +71,8 @@ class Clock:
 def looked_at(stage, least_cpus):
     """The stage, and a look at its host after five more seconds: its CPU and perhaps its pressure, so many times."""
     events = []
-    pooling = Pooling(stage.cluster, least_cpus, events.append, Clock(stage))
+    stage.soon = {}
+    pooling = Pooling(stage.cluster, least_cpus, events.append, Clock(stage), lambda: stage.soon)
 
     def look(cpu, count=1, **pressure):
         for _ in range(count):
@@ -164,6 +167,24 @@ def test_what_tasks_have_reserved_is_not_others(courteous):
     stage.turn(Submitted([stage.new(f"t{number}") for number in range(8)]))
     assert look(100.0, 20) == 0
     assert len(stage.running) == 4
+
+
+def test_what_will_be_overloaded_is_held_back_before_it_is(courteous):
+    stage, look = courteous
+    stage.soon["cpu"] = 95.0
+    assert look(40.0, 20) == 1000
+    told = pool_of(stage.cluster.rooms[LOCAL])
+    assert re.search(r"other programs will soon take \d+ % of the CPUs, which are 40 % busy;", told)
+    stage.soon["cpu"] = 30.0
+    assert look(40.0, 20) == 0
+
+
+def test_a_policy_of_another_package_is_courteous_if_it_says_so():
+    policy = replace(BUILT_IN["fifo"], name="polite", courteous=True)
+    _, look = looked_at(Stage(4, policy=Guarded(policy)), None)
+    assert look(100.0, 20) == 1000
+    _, look = looked_at(Stage(4, policy=Guarded(replace(policy, courteous=False))), None)
+    assert look(100.0, 20) == 0
 
 
 def test_pressure_tells_of_overload_where_the_kernel_says_it(courteous):

@@ -48,3 +48,39 @@ def test_memory_that_fills_is_seen_a_minute_before_it_is_full():
         if told[-1].is_strained:
             break
     assert sensor.now["memory"] < 92.0
+
+
+def test_processors_are_told_as_busy_as_they_were_of_late_and_what_comes_again_before_it_is_there():
+    told, sensor = [], Sensor(memory=10.0)
+    sampler = LoadSampler(sensor, told.append, 95.0)
+    for cpu in (0.0, 0.0, 100.0):
+        sensor.now = {"cpu": cpu}
+        sampler.look()
+    assert told[-1].cpu == 30.0, "one busy look is no busy host"
+    for step in range(1200):  # every five minutes the host is busy for one
+        sensor.now = {"cpu": 90.0 if step % 60 < 12 else 10.0}
+        sampler.look()
+    seen = []
+    for step in range(1200, 1260):
+        sensor.now = {"cpu": 90.0 if step % 60 < 12 else 10.0}
+        sampler.look()
+        seen.append(told[-1].cpu)
+    assert max(seen[30:45]) <= 30.0
+    assert min(seen[54:]) >= 70.0, "it comes in less than a minute"
+
+
+def test_latency_is_what_the_kernel_tells_of_waiting_for_processors_and_how_late_a_look_comes():
+    told, sensor = [], Sensor(cpu=50.0)
+    sampler = LoadSampler(sensor, told.append, 95.0)
+    sampler.look()
+    assert told[-1].latency == 0.0
+    for _ in range(20):
+        sampler.look(late=0.1)
+    assert told[-1].latency == 50.0
+    sensor.now = {"cpu": 50.0, "cpu_pressure": 80.0}
+    for _ in range(20):
+        sampler.look(late=5.0)
+    assert told[-1].latency == 100.0
+    for _ in range(20):
+        sampler.look()
+    assert told[-1].latency == 80.0
