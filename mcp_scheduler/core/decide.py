@@ -53,7 +53,7 @@ from mcp_scheduler.core.graph import settle_waiting
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.load import load_of
 from mcp_scheduler.core.placement import place
-from mcp_scheduler.core.slots import PATIENCE, Slot
+from mcp_scheduler.core.slots import Slot
 from mcp_scheduler.core.states import Cause, Reason, State
 from mcp_scheduler.core.task import Status
 from mcp_scheduler.core.timers import Timer
@@ -220,6 +220,8 @@ def _fire(draft: Draft, timer: Timer) -> None:
         slot = draft.cluster.slots.get(timer.slot)
         if slot is not None:
             _look_at_head(draft, slot)
+            if slot.is_ending(draft.now):
+                draft.cluster.hungry[slot.id] = slot
         elif timer.slot in draft.cluster.resting:
             warm.tire(draft, draft.cluster.resting[timer.slot])
 
@@ -230,7 +232,7 @@ def _look_at_head(draft: Draft, slot: Slot) -> None:
     slot.watched = False
     if len(slot.attempts) < 2:  # noqa: PLR2004 - a head and at least one behind it
         return
-    again = slot.since + PATIENCE
+    again = slot.since + slot.patience
     if again <= draft.now:
         head = next(iter(slot.attempts))
         task = draft.current(head)

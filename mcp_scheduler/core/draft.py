@@ -11,7 +11,7 @@ from mcp_scheduler.core.cluster import MICRO, Cluster
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
-from mcp_scheduler.core.slots import Slot
+from mcp_scheduler.core.slots import STAND_BY, Slot
 from mcp_scheduler.core.states import OVER, Cause, Reason, State, advance
 from mcp_scheduler.core.task import NO_EXTRAS, Extras, Kind, Status, Task
 
@@ -174,8 +174,8 @@ class Draft:
         cluster.slot_of[attempt] = slot.id
         if task.id in cluster.dependents:
             cluster.coming.look_at(cluster, task.id, self.status)
-        if cluster.slices.quantum and len(slot.attempts) == 1:
-            cluster.slices.begin(slot, self.now)
+        if len(slot.attempts) == 1:
+            self._lead(slot)
         if task.extras is not NO_EXTRAS and task.extras.has_copies:
             cluster.copies.began(attempt)
         return attempt
@@ -226,8 +226,17 @@ class Draft:
             if slot.devices:
                 warm.vacate(cluster, slot)
         else:
-            cluster.slices.begin(slot, self.now)
+            self._lead(slot)
             cluster.hungry[slot.id] = slot
+
+    def _lead(self, slot: Slot) -> None:
+        """Another call is the first of the slot. Shortly before its end the next one may be sent there, so that the
+        worker has it when it is free, and need not wait for a commit."""
+        cluster = self.cluster
+        if cluster.slices.quantum:
+            cluster.slices.begin(slot, self.now)
+        if slot.is_foreseen() and cluster.ready:
+            cluster.wake(slot.since + slot.expected - STAND_BY, slot=slot.id)
 
     def end(self, event: Ended) -> None:
         self.changes.ended.append(event)

@@ -230,7 +230,7 @@ def _shortest(cluster: Cluster, terms: Terms, expected: float, claims: Claims, n
     for slot in cluster.hungry.values():
         if (
             (found is None or slot.expected < found.expected)
-            and slot.takes(terms, expected)
+            and slot.takes(terms, expected, now)
             and (not cluster.breakers.known or quarantine.admits_refill(cluster, slot))
             and (not claims or claims.admits_refill(slot, max(now, slot.bound) + expected))
         ):

@@ -19,6 +19,10 @@ Lane = tuple[Kind, str, Needs]
 
 WINDOW_SECONDS: Final = 0.02  # calls expected to take longer than this together do not queue behind each other
 WINDOW_CALLS: Final = 400  # which is some 20 ms even if the calls themselves take none
+STAND_BY: Final = (
+    0.005  # seconds before the expected end of a longer call from which on the next one may stand behind it
+)
+STAND_BY_LONGEST: Final = 1.0  # seconds: the ends of calls that take longer are not foreseen so well
 FIRST_GUESS: Final = 1.0  # seconds that a call of unknown length is taken to go on at its beginning
 _LEAST: Final = 1e-6
 DEVICES: Final = "gpus"  # what a room without free devices is short of, beside the names of its amounts
@@ -94,13 +98,27 @@ class Slot:
         self.expected += seconds - self.attempts[attempt]
         self.attempts[attempt] = seconds
 
-    def takes(self, terms: Terms, seconds: float) -> bool:
+    @property
+    def patience(self) -> float:
+        """Seconds for which the first of its calls may run before those behind it are called back."""
+        first = next(iter(self.attempts.values()), 0.0)
+        return PATIENCE if first <= WINDOW_SECONDS else first + PATIENCE
+
+    def is_foreseen(self) -> bool:
+        """Whether the end of the one call that is here may be awaited by the next one, on the spot."""
+        return len(self.attempts) == 1 and WINDOW_SECONDS < self.expected <= STAND_BY_LONGEST
+
+    def is_ending(self, now: float) -> bool:
+        """Whether that end is as good as there."""
+        return self.is_foreseen() and abs(self.since + self.expected - now) <= STAND_BY
+
+    def takes(self, terms: Terms, seconds: float, now: float) -> bool:
         """Whether a call of these terms, expected to take `seconds`, may wait behind those that are here: a function,
         or a command without devices. Their worker or shim takes the next one by itself."""
         return (
             (terms.kind is Kind.FUNCTION or (terms.kind is Kind.COMMAND and not terms.needs.has_devices))
             and len(self.attempts) < WINDOW_CALLS
-            and self.expected + seconds <= WINDOW_SECONDS
+            and (self.expected + seconds <= WINDOW_SECONDS or self.is_ending(now))
             and (terms is self.terms or (terms.needs == self.terms.needs and lane_of(terms) == lane_of(self.terms)))
             and self.still_since is None
         )

@@ -72,8 +72,8 @@ def test_short_commands_wait_behind_each_other_unless_they_need_devices():
     assert stage.running == ["s0", "s1", "s2"]
     assert len(stage.cluster.slots) == 1
     on_gpu = replace(asked, needs=replace(asked.needs, gpus=1))
-    assert Slot("s", "local", asked).takes(asked, 0.0001)
-    assert not Slot("s", "local", on_gpu).takes(on_gpu, 0.0001)
+    assert Slot("s", "local", asked).takes(asked, 0.0001, 0.0)
+    assert not Slot("s", "local", on_gpu).takes(on_gpu, 0.0001, 0.0)
 
 
 def test_a_window_is_bounded_by_calls():
