@@ -32,6 +32,7 @@ SETTINGS = {
     "MCP_SCHEDULER_POOL__CPUS": "8",
     "MCP_SCHEDULER_POOL__GRACE": "1",
     "MCP_SCHEDULER_QUEUE__KEEP_TASKS": "1000",
+    "MCP_SCHEDULER_QUEUE__RETRY_SHARE": "3",  # each of the flaky tasks needs two retries, and they are many
 }
 MIX = {
     "quick": 24, "short": 3, "repeatable": 1, "flaky": 3, "chatty": 1, "big": 1, "command": 1, "timed": 1,
