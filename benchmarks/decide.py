@@ -1,13 +1,13 @@
 """What a decision costs: microseconds a task, for submitting and for placing and ending, at growing queue lengths.
 
-    python benchmarks/decide.py [--quick] [--memory] [--policies all]
+    python benchmarks/decide.py [--quick | --lengths 1000000] [--memory] [--policies all] [--shapes 1,100,1000]
 
 The goal is less than 100 µs a task in every cell, and no growth along a row: cost follows what changed, never how much
 waits. `batch` hands 256 events to each decision, `single` one. Committing is not measured: changes are applied at once.
-Under a policy with a quantum `turns` is the cost of a call that gives way to the next: to ask it, to hear that it did,
-and to place who follows. The round that ends a turn looks at up to a thousand heads, once in a quantum: the goal is not
-meant for that row.
-The time is the processor's, so that what else the machine does is not counted.
+Under a policy with a quantum `turns` is the cost of a call that gives way to the next, in two decisions of their own: to
+ask it, and to hear that it did and place who follows. Turns that were over and of which nobody could make use count too.
+The time is the processor's, so that what else the machine does is not counted. A million queued take some 1 GiB of
+memory and a minute to be made, once for each policy and number of shapes.
 """
 
 from __future__ import annotations
@@ -130,23 +130,28 @@ def measure_turns(world: World, tasks: int) -> float:
 def table(lengths: list[int], tasks: int, policy: Policy, counts: tuple[int, ...]) -> None:
     print(f"{policy.name + ', µs a task':24}" + "".join(f"{length:>12,}" for length in lengths) + "   queued")
     for count in counts:
-        rows: dict[str, list[float]] = {}
-        for length in lengths:
-            world = World(length, shapes(count), policy)
-            gc.collect()
-            gc.freeze()
-            for name, batch, measure in (
-                ("submit, batch", BATCH, measure_submit),
-                ("submit, single", 1, measure_submit),
-                ("place+end, batch", BATCH, measure_run),
-                ("place+end, single", 1, measure_run),
-            ):
-                rows.setdefault(name, []).append(measure(world, batch, tasks))
-            if quantum_of(policy):
-                rows.setdefault("turns", []).append(measure_turns(world, tasks // 64))
-            gc.unfreeze()
-        for name, cells in rows.items():
-            print(f"{count:>5} {name:18}" + "".join(f"{cell:12.1f}" for cell in cells))
+        columns = [column(length, tasks, policy, count) for length in lengths]
+        for name in columns[0]:
+            print(f"{count:>5} {name:18}" + "".join(f"{cells[name]:12.1f}" for cells in columns), flush=True)
+
+
+def column(length: int, tasks: int, policy: Policy, count: int) -> dict[str, float]:
+    """The figures for one length of the queue, by name; what was queued is gone when they are told."""
+    world = World(length, shapes(count), policy)
+    gc.collect()
+    gc.freeze()
+    cells = {
+        "submit, batch": measure_submit(world, BATCH, tasks),
+        "submit, single": measure_submit(world, 1, tasks),
+        "place+end, batch": measure_run(world, BATCH, tasks),
+        "place+end, single": measure_run(world, 1, tasks),
+    }
+    if quantum_of(policy):
+        cells["turns"] = measure_turns(world, tasks // 16)
+    del world
+    gc.unfreeze()
+    gc.collect()
+    return cells
 
 
 def memory(count: int) -> None:
@@ -165,6 +170,7 @@ def memory(count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="up to 10,000 queued only")
+    parser.add_argument("--lengths", default="10,10000,1000000", help="how many wait")
     parser.add_argument("--memory", action="store_true", help="measure the memory of 200,000 queued tasks instead")
     parser.add_argument("--policies", default="balanced", help="names with commas between them, or all")
     parser.add_argument("--shapes", default="1,100,1000", help="numbers of different shapes")
@@ -174,8 +180,9 @@ def main() -> None:
         return
     names = list(BUILT_IN) if options.policies == "all" else options.policies.split(",")
     counts = tuple(int(count) for count in options.shapes.split(","))
+    lengths = [10, 10_000] if options.quick else [int(length) for length in options.lengths.split(",")]
     for name in names:
-        table([10, 10_000] if options.quick else [10, 10_000, 1_000_000], 2_560, BUILT_IN[name], counts)
+        table(lengths, 2_560, BUILT_IN[name], counts)
 
 
 if __name__ == "__main__":

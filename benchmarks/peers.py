@@ -1,6 +1,6 @@
 """The same work through what a user would pick instead. Each peer is a process of its own and prints one JSON line.
 
-    python benchmarks/peers.py NAME COUNT      (NAME: ours, bare, pool, huey, dask)
+    python benchmarks/peers.py NAME COUNT      (NAME: ours, bare, pool, huey, dask; ours:fifo is ours with that policy)
 
 Work: COUNT no-op calls, from the first submission to the last result, with two worker processes; then the time to
 submit one call, and its round trip, one after the other (medians and 99th percentiles of 200).
@@ -30,10 +30,14 @@ def noop(value: int = 0) -> int:
     return value
 
 
-def figures(count: int, bulk: float, submits: list[float], trips: list[float]) -> dict[str, float]:
-    """The line that is printed: calls per second, and times in milliseconds."""
+def figures(
+    count: int, bulk: float, submits: list[float], trips: list[float], cpu: float = float("nan")
+) -> dict[str, float]:
+    """The line that is printed: calls per second, and times in milliseconds; `cpu`: seconds of the processor that this
+    process took for all calls, where that was measured."""
     return {
         "per_second": count / bulk,
+        "cpu_us": cpu / count * 1e6,
         "submit_p50_ms": statistics.median(submits) * 1000,
         "submit_p99_ms": _percentile(submits, 0.99) * 1000,
         "round_trip_p50_ms": statistics.median(trips) * 1000,
@@ -45,12 +49,13 @@ def _percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def ours(count: int) -> dict[str, float]:
-    """mcp_scheduler through its Python door: durable, fsync before every acknowledgement."""
-    return asyncio.run(_ours(count))
+def ours(count: int, policy: str = "") -> dict[str, float]:
+    """mcp_scheduler through its Python door: durable, fsync before every acknowledgement. `policy`: "" for the one by
+    default."""
+    return asyncio.run(_ours(count, policy))
 
 
-async def _ours(count: int) -> dict[str, float]:
+async def _ours(count: int, policy: str) -> dict[str, float]:
     from mcp_scheduler import Scheduler  # noqa: PLC0415 - each peer is imported in its own process alone
     from mcp_scheduler.app import tune  # noqa: PLC0415
 
@@ -58,11 +63,13 @@ async def _ours(count: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         async with Scheduler.open(home, functions=[HERE / "calls.py"]) as scheduler:
+            if policy:
+                await scheduler.policy(policy)
             await scheduler.gather(await scheduler.submit_many([_call(number) for number in range(200)]))
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), time.process_time()
             handles = await scheduler.submit_many([_call(number) for number in range(count)])
             results = await scheduler.gather(handles)
-            bulk = time.perf_counter() - start
+            bulk, cpu = time.perf_counter() - start, time.process_time() - spent
             assert results == list(range(count))
             submits: list[float] = []
             trips: list[float] = []
@@ -72,7 +79,7 @@ async def _ours(count: int) -> dict[str, float]:
                 submits.append(time.perf_counter() - start)
                 assert await handle.result() == number
                 trips.append(time.perf_counter() - start)
-    return figures(count, bulk, submits, trips)
+    return figures(count, bulk, submits, trips, cpu)
 
 
 def _call(number: int) -> dict[str, object]:
@@ -175,7 +182,9 @@ def _one_by_one(submit: Callable[..., object], result: Callable[..., object]) ->
     return submits, trips
 
 
-PEERS = {"ours": ours, "bare": bare, "pool": pool, "huey": huey, "dask": dask}
+PEERS = {"bare": bare, "pool": pool, "huey": huey, "dask": dask}
 
 if __name__ == "__main__":
-    print(json.dumps(PEERS[sys.argv[1]](int(sys.argv[2]))))
+    name, _, chosen = sys.argv[1].partition(":")
+    size = int(sys.argv[2])
+    print(json.dumps(ours(size, chosen) if name == "ours" else PEERS[name](size)))

@@ -1,6 +1,9 @@
 """`make bench`: ours beside its peers, interleaved, in one run. Prints medians, and ratios to ours.
 
-    python benchmarks/run.py [--count 10000] [--rounds 5] [--peers ours,bare,pool,huey,dask]
+    python benchmarks/run.py [--count 10000] [--rounds 5] [--peers ours,bare,pool,huey,dask] [--policy fifo,edf]
+
+With `--policy` (names, or `all`) it is ours beside itself, once under each policy: `ours` alone is the one by default.
+What this process takes of the processor for each call is told beside the rate, which depends on what else runs.
 
 Absolute figures belong to this machine and this hour; the ratios carry over.
 """
@@ -21,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 SMALLER = {"dask": 5, "huey": 5}  # these get a fifth of the calls: their rate does not depend on it
 COLUMNS = {
     "per_second": ("calls/s", "{:,.0f}"),
+    "cpu_us": ("its own µs a call", "{:,.0f}"),
     "submit_p50_ms": ("submit p50 ms", "{:.3f}"),
     "submit_p99_ms": ("p99", "{:.2f}"),
     "round_trip_p50_ms": ("round trip p50 ms", "{:.2f}"),
@@ -29,12 +33,17 @@ COLUMNS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", default="ours,bare,pool,huey,dask")
+    parser.add_argument(
+        "--policy", default="", help="ours under each of these, and under the default, instead of peers"
+    )
     chosen = parser.parse_args()
-    peers = chosen.peers.split(",")
+    peers = (
+        ["ours", *(f"ours:{name}" for name in policies(chosen.policy))] if chosen.policy else chosen.peers.split(",")
+    )
     seen: dict[str, list[dict[str, float]]] = defaultdict(list)
     for number in range(chosen.rounds):
         for peer in peers:
@@ -47,6 +56,13 @@ def main() -> int:
           f"medians of {chosen.rounds} interleaved rounds, {chosen.count:,} no-op calls, 2 workers\n")  # fmt: skip
     print_table({peer: medians(rounds) for peer, rounds in seen.items()})
     return 0
+
+
+def policies(names: str) -> list[str]:
+    """The policies that are asked for by name, or all that come with the program."""
+    from mcp_scheduler.policies.catalogue import BUILT_IN  # noqa: PLC0415 - peers are run without ours as well
+
+    return list(BUILT_IN) if names == "all" else names.split(",")
 
 
 def measure(peer: str, count: int) -> dict[str, float] | None:

@@ -16,6 +16,7 @@ from mcp_scheduler.core import warm
 from mcp_scheduler.core.blocked import GRACE, Blocked
 from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.shadows import Shadow, shadow
+from mcp_scheduler.core.slices import CPUS
 from mcp_scheduler.core.slots import NOTHING, Guard, Room, Slot
 from mcp_scheduler.core.task import Needs, Task
 
@@ -85,6 +86,13 @@ class Claims(dict[str, list[Claim]]):
                 for name, amount in needs.amounts:
                     if name in claim.extra:
                         claim.extra[name] -= amount
+
+    def keeps_all(self, node: str, least: int, now: float) -> bool:
+        """Whether nothing new can start there before somebody ends: one claim has no term that is still to come, and
+        leaves less than the `least` thousandths of a CPU that each who waits needs."""
+        return any(
+            claim.until < now and claim.extra.get(CPUS, least) < least and not claim.graph for claim in self.on(node)
+        )
 
     def devices(self, node: str) -> frozenset[str]:
         if node not in self:

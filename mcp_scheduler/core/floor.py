@@ -7,7 +7,7 @@ asked for, so that what is whole stays whole; spreading goes down from the empti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -42,6 +42,7 @@ class Floor:
         self.totals: dict[str, int] = {}  # what all nodes have together
         self._is_stale = True
         self._able: dict[Needs, bool] = {}  # whether any node could ever run them
+        self._fitting: dict[Needs, list[Room]] = {}  # of few nodes those that could, for needs without devices
         self._shares: dict[Needs, float] = {}
 
     def came(self, room: Room) -> None:
@@ -51,6 +52,7 @@ class Floor:
                 other.on_change = self._note
         self._is_stale = True
         self._able.clear()
+        self._fitting.clear()
         self._moved[room.node.name] = None
 
     def _note(self, room: Room) -> None:
@@ -103,10 +105,17 @@ class Floor:
                 for name in kind.shelves[measure].get(at, ()):
                     yield self._rooms[name]
 
-    def largest(self, needs: Needs, count: int) -> list[Room]:
+    def largest(self, needs: Needs, count: int) -> Sequence[Room]:
         """Nodes that could run such a task if they were empty; of many, `count` of those with the most free."""
         if len(self._rooms) <= FEW:
-            return [room for room in self._rooms.values() if room.could_ever_fit(needs)]
+            if needs.has_devices:
+                return [room for room in self._rooms.values() if room.could_ever_fit(needs)]
+            fitting = self._fitting.get(needs)
+            if fitting is None:
+                if len(self._fitting) >= _REMEMBERED:
+                    self._fitting.clear()
+                fitting = self._fitting[needs] = [room for room in self._rooms.values() if room.could_ever_fit(needs)]
+            return fitting
         self._settle()
         found: list[Room] = []
         measure, _ = _measure(needs)

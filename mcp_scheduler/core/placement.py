@@ -55,11 +55,12 @@ def _go_through(draft: Draft, this: Round, most: int) -> None:
     cluster = draft.cluster
     ready, floor = cluster.ready, cluster.floor
     while this.looks < most and len(this.parked) < ROUND:
-        if this.still and slicing.go_on(draft, this.still, this.claims, ready.best_rank()):
+        if this.still and slicing.go_on(draft, this.still, this.over, this.claims, ready.best_rank()):
             continue
         if this.coming:
             this.keep_in_advance(draft, ready.best_rank())
-        has_room = this.is_turn_over or floor.has_cpus(ready.least_cpus)
+        is_turn_over = bool(this.over.line) and this.over.makes_way_for(ready.best_rank())
+        has_room = is_turn_over or (not this.is_shut and floor.has_cpus(ready.least_cpus))
         if not has_room and not cluster.hungry:
             break
         if this.blocked is not None:
@@ -67,7 +68,7 @@ def _go_through(draft: Draft, this: Round, most: int) -> None:
         task = ready.best()
         if task is None:
             break
-        if _start(draft, task, this) or (this.is_turn_over and _is_made_room(draft, task, this)):
+        if _start(draft, task, this) or (is_turn_over and _is_made_room(draft, task, this)):
             continue
         needs = task.terms.needs
         this.looks += floor.could_ever_fit(needs)
@@ -79,14 +80,14 @@ def _go_through(draft: Draft, this: Round, most: int) -> None:
 def _let_go_on(draft: Draft, this: Round) -> None:
     """Nothing new starts, but what was begun goes on where there is room."""
     while this.still:
-        slicing.go_on(draft, this.still, this.claims, None)
+        slicing.go_on(draft, this.still, this.over, this.claims, None)
     slicing.look_again(draft)
 
 
 def _is_made_room(draft: Draft, task: Task, this: Round) -> bool:
     """Whether others have made way for the task that `best` has just shown, so that it can be tried once more."""
     rank = draft.cluster.ready.best_rank()
-    if this.made_room is task or rank is None or not slicing.make_room(draft, task, rank, this.claims):
+    if this.made_room is task or rank is None or not slicing.make_room(draft, task, rank, this.over, this.claims):
         return False
     this.made_room, this.blocked = task, None
     this.full.discard(task.terms.needs)
@@ -150,7 +151,7 @@ def _fill_up(draft: Draft, task: Task, this: Round) -> bool:
         if not _queue_up(draft, following, this):
             break
         has_started = True
-        if this.is_turn_over or this.still or this.coming or following.extras is not NO_EXTRAS:
+        if this.over.line or this.still or this.coming or following.extras is not NO_EXTRAS:
             break
         following = cluster.ready.best()
     return has_started

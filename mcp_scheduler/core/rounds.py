@@ -8,6 +8,7 @@ from mcp_scheduler.core.draft import Draft
 from mcp_scheduler.core.ready import Parked
 from mcp_scheduler.core.slots import NOTHING, Room, Slot
 from mcp_scheduler.core.task import Needs, Task
+from mcp_scheduler.core.yielding import NOBODY, over
 
 
 class Round:
@@ -18,10 +19,11 @@ class Round:
         "claims",
         "coming",
         "full",
-        "is_turn_over",
+        "is_shut",
         "looks",
         "made_room",
         "only",
+        "over",
         "parked",
         "still",
         "too_long",
@@ -31,7 +33,7 @@ class Round:
         cluster = draft.cluster
         self.coming = advance.line(draft) if cluster.coming.tasks else []  # those whose place is kept in advance
         self.still = slicing.line(draft) if cluster.slices.still else []  # those that stand still
-        self.is_turn_over = cluster.slices.is_due(draft.now)  # somebody's is: he may have to make way
+        self.over = over(draft) if cluster.slices.turns else NOBODY  # who may have to make way
         self.made_room: Task | None = None  # others have made way for it
         self.only = next(iter(cluster.rooms.values())) if len(cluster.rooms) == 1 else None  # the one node there is
         self.parked: Parked = []
@@ -39,6 +41,7 @@ class Round:
         self.full: set[Needs] = set()
         self.too_long: dict[tuple[Needs, str], float] = {}  # → the shortest time that claims leave no room for
         self.looks = 0
+        self.is_shut = False  # claims keep all the CPUs of the one node there is
         self.blocked: Task | None = None  # the last one that found no room, for which nothing is kept yet
 
     def keep(self, draft: Draft, task: Task) -> None:
@@ -47,6 +50,9 @@ class Round:
         if self.only is not None and self.claims and self.claims.covers(self.only, task.terms.needs):
             return
         hold_back(draft, task, self.claims)
+        least = draft.cluster.ready.least_cpus
+        if self.only is not None and self.claims and least and not self.still:
+            self.is_shut = self.claims.keeps_all(self.only.node.name, least, draft.now)
 
     def keep_in_advance(self, draft: Draft, head: float | None) -> None:
         """Whoever comes soon and goes before the head of the queue has its place kept."""

@@ -7,16 +7,15 @@ when the function gives way its attempt ends and its task is queued again.
 
 from __future__ import annotations
 
-from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from mcp_scheduler.core.changes import Continue, Pause
 from mcp_scheduler.core.claims import NODES, Claim, Claims
-from mcp_scheduler.core.policy import TaskClass
 from mcp_scheduler.core.slices import CPUS, can_stand_still, cpus_of
 from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.task import Kind
+from mcp_scheduler.core.yielding import Over, rank_of
 
 if TYPE_CHECKING:
     from mcp_scheduler.core.draft import Draft
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from mcp_scheduler.core.task import Needs, Task
 
 STILL: Final = 64  # that stand still at most: each keeps its memory, and each is looked at in every round
-LOOKS: Final = 256  # turns that are looked at for one who waits
 
 Line = list[tuple[float, str]]  # (rank, slot), the first to go on at the end
 
@@ -36,12 +34,12 @@ def line(draft: Draft) -> Line:
     found = [
         (rank, slot_id)
         for slot_id, since in still.items()
-        if (rank := _rank(draft, draft.cluster.slots[slot_id], since)) is not None
+        if (rank := rank_of(draft, draft.cluster.slots[slot_id], since)) is not None
     ]
     return sorted(found, reverse=True)
 
 
-def go_on(draft: Draft, waiting: Line, claims: Claims, head: float | None) -> bool:
+def go_on(draft: Draft, waiting: Line, over: Over, claims: Claims, head: float | None) -> bool:
     """Let the first of those that stand still go on, if it goes before the head of the queue (its rank; None: nobody
     is queued). Where it finds no room, its CPUs are kept. False: the queue is next."""
     if not waiting or (head is not None and head < waiting[-1][0]):
@@ -53,8 +51,9 @@ def go_on(draft: Draft, waiting: Line, claims: Claims, head: float | None) -> bo
     if not _admits(claims, room, cpus_of(slot)):
         return True
     if short > 0:
-        victims = _enough(draft, room, short, rank)
+        victims = _enough(draft, over, room, short, rank)
         for victim in victims:
+            over.leave(victim)
             _stand_still(draft, room, victim)
         if not victims:
             claims.add(room.node.name, _claim(draft, slot, room))
@@ -63,22 +62,25 @@ def go_on(draft: Draft, waiting: Line, claims: Claims, head: float | None) -> bo
     return True
 
 
-def make_room(draft: Draft, task: Task, rank: float, claims: Claims) -> bool:
+def make_room(draft: Draft, task: Task, rank: float, over: Over, claims: Claims) -> bool:
     """A queued task finds no room: let commands stand still for it, so that it has some now; or ask functions, so that
     it will have. Whether it has some now."""
     cluster, needs = draft.cluster, task.terms.needs
     for room in cluster.floor.largest(needs, NODES):
-        if claims and claims.admits(room.node.name, task, inf) is None:
-            continue
         missing = room.missing(needs)
+        if claims and claims.admits(room.node.name, task, inf) is None:
+            over.in_vain(draft, room, missing)
+            continue
         if missing == [CPUS] and len(cluster.slices.still) < STILL:
             short = dict(needs.amounts)[CPUS] - room.free.get(CPUS, 0)
-            if victims := _enough(draft, room, short, rank):
+            if victims := _enough(draft, over, room, short, rank):
                 for victim in victims:
+                    over.leave(victim)
                     _stand_still(draft, room, victim)
                 return True
         if missing:
-            _ask(draft, room, needs, missing, rank)
+            _ask(draft, over, room, needs, missing, rank)
+            over.in_vain(draft, room, missing)
     return False
 
 
@@ -121,42 +123,13 @@ def thin_out(draft: Draft) -> None:
 def _rank_now(draft: Draft, slot: Slot) -> float | None:
     """The rank of the slot's call if it waited from now on; None where it cannot stand still."""
     can = slot.still_since is None and can_stand_still(slot) and len(slot.attempts) == 1
-    return _rank(draft, slot, draft.now) if can else None
+    return rank_of(draft, slot, draft.now) if can else None
 
 
-def _rank(draft: Draft, slot: Slot, since: float) -> float | None:
-    """The rank of the slot's call, as if it had waited since then; None if it is being stopped: it does not wait."""
-    cluster = draft.cluster
-    attempt = next(iter(slot.attempts))
-    task = draft.task(attempt.task)
-    if attempt in cluster.stopping or task is None:
-        return None
-    kind = TaskClass(task.terms, draft.status(task).priority, cluster.expected(task), slot.share)
-    return cluster.policy.rank(kind, since, task.deadline, cluster.ready.scene)
-
-
-def _due(draft: Draft, room: Room, rank: float) -> list[Slot]:
-    """Slots of this node whose turn is over and whose call would not go before `rank` if it waited from now on, the
-    lowest first."""
-    cluster = draft.cluster
-    slices = cluster.slices
-    found: list[tuple[float, float, str]] = []
-    for slot_id, since in islice(slices.turns.items(), LOOKS):
-        if since + slices.quantum > draft.now:
-            break
-        slot = cluster.slots[slot_id]
-        if slot.node != room.node.name or len(slot.attempts) > 1:
-            continue
-        own = _rank(draft, slot, draft.now)
-        if own is not None and own >= rank:
-            found.append((-own, since, slot_id))
-    return [cluster.slots[slot_id] for _, _, slot_id in sorted(found)]
-
-
-def _enough(draft: Draft, room: Room, short: int, rank: float) -> list[Slot]:
+def _enough(draft: Draft, over: Over, room: Room, short: int, rank: float) -> list[Slot]:
     """The commands that leave so many CPUs if they stand still; none if all of them together do not."""
     chosen: list[Slot] = []
-    for slot in _due(draft, room, rank):
+    for slot in over.before(draft, room, rank):
         if can_stand_still(slot):
             chosen.append(slot)
             short -= cpus_of(slot)
@@ -165,7 +138,7 @@ def _enough(draft: Draft, room: Room, short: int, rank: float) -> list[Slot]:
     return []
 
 
-def _ask(draft: Draft, room: Room, needs: Needs, missing: list[str], rank: float) -> None:
+def _ask(draft: Draft, over: Over, room: Room, needs: Needs, missing: list[str], rank: float) -> None:
     """Ask functions to give way until, with those asked a moment ago, they hold what is missing. One that did not heed
     it within a quantum is not counted on."""
     slices, slots = draft.cluster.slices, draft.cluster.slots
@@ -175,11 +148,12 @@ def _ask(draft: Draft, room: Room, needs: Needs, missing: list[str], rank: float
     for slot_id, when in slices.asked.items():
         if when + slices.quantum > draft.now and slots[slot_id].node == room.node.name:
             _count(short, slots[slot_id])
-    for slot in _due(draft, room, rank):
+    for slot in over.before(draft, room, rank):
         if not any(left > 0 for left in short.values()):
             return
         if slot.terms.kind is Kind.FUNCTION and _count(short, slot):
             del slices.turns[slot.id]
+            over.leave(slot)
             slices.asked[slot.id] = draft.now
             draft.pauses.append(Pause(next(iter(slot.attempts))))
 
