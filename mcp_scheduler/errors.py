@@ -105,12 +105,6 @@ class DuplicateKey(Conflict):
     code = "duplicate_key"
 
 
-class TaskFinished(Conflict):
-    """The task has already ended."""
-
-    code = "task_finished"
-
-
 class Unavailable(SchedulerError):
     """Not possible right now; the same request may succeed later."""
 

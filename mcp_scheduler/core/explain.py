@@ -68,7 +68,7 @@ def explain(cluster: Cluster, task: Task, now: float) -> Explanation:
 
 
 def _pin(cluster: Cluster, task: Task) -> tuple[str, str, bool, float]:
-    node, device = task.extras.pin
+    node, device = pins.called(cluster, task)
     room = cluster.rooms.get(node)
     is_free = room is not None and room.fits(task.terms.needs, pins.others(room, task))
     return node, device, is_free, pins.until(cluster, task, task.status.at)

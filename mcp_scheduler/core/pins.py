@@ -3,6 +3,8 @@
 The planned place is tried first. If it is in use, the task waits for it, but no longer than the plan foresaw; then it
 runs wherever there is room. It never waits for a place that could not take it: one that is gone, too small, drained or
 not trusted. What others have reserved there stays theirs.
+
+A pin names a node, and a class of its devices, or one of them where that makes a difference: see `service.question`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcp_scheduler.core import warm
 from mcp_scheduler.core.rounds import try_room
+from mcp_scheduler.core.seen import GpuSeen
 from mcp_scheduler.core.slots import NOTHING, Room, Slot
 from mcp_scheduler.core.task import Task
 
@@ -55,21 +58,26 @@ def until(cluster: Cluster, task: Task, queued_at: float) -> float:
     if room is None or room.is_closed or not room.could_ever_fit(needs):
         return 0.0
     if needs.has_devices:
-        usable = [state for state in room.devices.usable(needs) if _is_planned(state.seen.label, task)]
+        usable = [state for state in room.devices.usable(needs) if _is_planned(state.seen, task)]
         if len(usable) < max(1, needs.gpus):
             return 0.0
     return queued_at + task.extras.pin_for
 
 
 def others(room: Room, task: Task) -> frozenset[str]:
-    """The devices of the planned node that are of another class than the planned one."""
+    """The devices of the planned node that are not planned for it."""
     if not task.terms.needs.has_devices:
         return NOTHING
-    return frozenset(
-        state.seen.uuid for state in room.devices.states.values() if not _is_planned(state.seen.label, task)
-    )
+    return frozenset(state.seen.uuid for state in room.devices.states.values() if not _is_planned(state.seen, task))
 
 
-def _is_planned(label: str, task: Task) -> bool:
-    wanted = task.extras.pin[1]
-    return not wanted or label == wanted
+def called(cluster: Cluster, task: Task) -> tuple[str, str]:
+    """The planned place for people: a node, and a class of devices or the name of one; "" for any."""
+    node, device = task.extras.pin
+    room = cluster.rooms.get(node)
+    state = room.devices.states.get(device) if room is not None else None
+    return node, device if state is None else state.seen.short
+
+
+def _is_planned(seen: GpuSeen, task: Task) -> bool:
+    return task.extras.pin[1] in ("", seen.label, seen.uuid)

@@ -125,8 +125,8 @@ class Extras:
 
     `replicas` attempts of it run at once; with `hedge` there is a second one when the first is late: see `copies`.
 
-    `pin` is the place that a plan has chosen for it, a node and a class of devices ("" for any), () for none; it waits
-    for it for `pin_for` seconds at most: see `pins`.
+    `pin` is the place that a plan has chosen for it, a node and a class of devices, or one of them ("" for any), () for
+    none; it waits for it for `pin_for` seconds at most: see `pins`.
     """
 
     reads: tuple[str, ...] = ()

@@ -44,7 +44,9 @@ def _figure(seconds: float) -> str:
 def why_pinned(cluster: Cluster, task: Task, now: float) -> str:
     """What is to be said of a queued task that waits for the place that its plan has for it; "" for others."""
     until = pins.until(cluster, task, task.status.at) if task.extras.pin else 0.0
-    return f"waits up to {until - now:.0f} s for {' '.join(task.extras.pin).strip()}, as planned" if until > now else ""
+    if until <= now:
+        return ""
+    return f"waits up to {until - now:.0f} s for {' '.join(pins.called(cluster, task)).strip()}, as planned"
 
 
 def _pin(pin: tuple[str, str, bool, float], now: float, *, is_queued: bool) -> str:

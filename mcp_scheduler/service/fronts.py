@@ -88,7 +88,7 @@ class Choice:
         return [one for one in found if one is not None]
 
     def power(self, question: Question) -> dict[int, Power]:
-        """What the CPUs of each node draw, and the devices of each class on the mean, by the number of the resource."""
+        """What the CPUs of each node draw, and the devices of each resource on the mean, by its number."""
         found: dict[int, Power] = {}
         for resource, number in question.kinds.items():
             if resource.name == CPUS:
@@ -98,7 +98,7 @@ class Choice:
                     device
                     for place in self.taken.places
                     for device in place.devices
-                    if (place.node.name, device.label) == (resource.node, resource.device)
+                    if place.node.name == resource.node and resource.device in (device.label, device.uuid)
                 ]
                 work = sum(watts_of(device, self.watts) for device in devices) / len(devices)
                 found[number] = Power(self.watts.device_idle, work)
@@ -114,7 +114,7 @@ class Choice:
         found: list[Schedule] = []
         for future in (there[place][0] for place in best):
             if future.policy != in_force:
-                starts, choice = starts_of(question, future, self.taken.now), choice_of(question, future, self.taken)
+                starts, choice = starts_of(question, future, self.taken.now), choice_of(question, future)
                 narrow = archive.narrowed(archive.shares(starts, choice), choice)
                 found.append(Schedule(future.policy, starts, narrow.capacity, choice))
         return found

@@ -119,7 +119,7 @@ class Planning(Submitting):
         if asked is not None:
             schedules = choice.of_the_policies(asked, ended, in_force.name)
             starts = [question.starts_of(asked, one, taken.now) for one in ended]
-            choices = [question.choice_of(asked, one, taken) for one in ended]
+            choices = [question.choice_of(asked, one) for one in ended]
             power = choice.power(asked)
             answer = None
             if (left := over - monotonic()) > 0:
@@ -164,7 +164,7 @@ class Planning(Submitting):
         if asked is None or seconds <= 0:
             return [], ""
         starts = [question.starts_of(asked, one, taken.now) for one in complete]
-        choices = [question.choice_of(asked, one, taken) for one in complete]
+        choices = [question.choice_of(asked, one) for one in complete]
         answer = await question.ask(asked, starts, choices, seconds)
         if answer is None:
             return [], ""

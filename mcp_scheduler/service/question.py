@@ -1,7 +1,8 @@
 """What the search for a better plan is asked: a problem made of the arriving tasks, and what its answer stands for.
 
-Each class of devices of each node is a resource of its own. A task that could run in several such places has a way for
-each of them, with the time that it is expected to take there.
+Each class of devices of each node is a resource of its own; where tasks take parts of devices, each device is one:
+three parts of 16 GB do not go into two devices of 24. A task that could run in several such places has a way for each
+of them, with the time that it is expected to take there.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from mcp_scheduler.simulation.snapshot import Snapshot
 
 CPUS: Final = "cpus"
 DEVICES: Final = "devices"
+SINGLE: Final = 16  # devices that a plan tells apart; of more, each a way for each task, it would try too few
 _START: Final = 2.0  # seconds beyond its time that the child may take to begin and to end
 
 
 class Spot(NamedTuple):
-    """Where a task may run: a node, and a class of its devices ("" where it needs none)."""
+    """Where a task may run: a node, and a class of its devices, or one of them ("" where it needs none)."""
 
     node: str
     device: str = ""
@@ -35,7 +37,7 @@ class Spot(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """Something of a node that tasks share: an amount by its name, or the devices of one class."""
+    """Something of a node that tasks share: an amount by its name, or the devices of one class, or one device."""
 
     node: str
     name: str
@@ -50,6 +52,7 @@ class Question(NamedTuple):
     offset: int  # places before the tasks
     kinds: Mapping[Resource, int]  # the resources' numbers
     spots: Sequence[Sequence[Spot]]  # of each of the tasks, in the order of its ways
+    ground: Ground
 
     def spot(self, number: int, choice: Choice) -> Spot | None:
         """Where the task of this number runs by this choice; None where there is nothing to choose."""
@@ -60,13 +63,16 @@ class Question(NamedTuple):
 class Ground:
     """The nodes of a snapshot, as far as a problem knows them."""
 
-    def __init__(self, taken: Snapshot, tasks: Sequence[Task] = ()) -> None:
-        """Of the CPUs of a pool so many as it offers now, or as the largest of these tasks needs."""
+    def __init__(self, taken: Snapshot, tasks: Sequence[Task] = (), single: int = SINGLE) -> None:
+        """Of the CPUs of a pool so many as it offers now, or as the largest of these tasks needs. Of more devices than
+        `single` none is told apart from others of its class."""
         largest = max((dict(task.terms.needs.amounts).get(CPUS, 0) for task in tasks), default=0)
         self._taken = taken
         self._devices: dict[str, Devices] = {}
         self._sizes: dict[Spot, int] = {}  # of the largest device of a class, in bytes
-        self._label: dict[str, str] = {}
+        self._one_by_one = _are_told_apart(taken, tasks, single)
+        self._called: dict[str, str] = {}
+        self._label: dict[Spot, str] = {}
         capacity: dict[Resource, float] = {}
         for place in taken.places:
             node = place.node.name
@@ -78,10 +84,11 @@ class Ground:
             for uuid, cause, why in place.withheld:
                 devices.withhold(uuid, cause, why)
             for device in place.devices:
-                spot, kind = Spot(node, device.label), Resource(node, DEVICES, device.label)
+                called = self._called[device.uuid] = device.uuid if self._one_by_one else device.label
+                spot, kind = Spot(node, called), Resource(node, DEVICES, called)
                 capacity[kind] = capacity.get(kind, 0.0) + 1.0
                 self._sizes[spot] = max(self._sizes.get(spot, 0), device.total or 0)
-                self._label[device.uuid] = device.label
+                self._label[spot] = device.label
         self.capacity = tuple(capacity.values())
         self.kinds = {kind: number for number, kind in enumerate(capacity)}
 
@@ -94,11 +101,11 @@ class Ground:
             if not needs.has_devices:
                 yield Spot(node)
                 continue
-            labels = [state.seen.label for state in self._devices[node].usable(needs)]
-            yield from (Spot(node, one) for one in dict.fromkeys(labels) if labels.count(one) >= max(1, needs.gpus))
+            called = [self._called[state.seen.uuid] for state in self._devices[node].usable(needs)]
+            yield from (Spot(node, one) for one in dict.fromkeys(called) if called.count(one) >= max(1, needs.gpus))
 
     def spot_of(self, run: Run) -> Spot:
-        return Spot(run.node, self._label.get(run.devices[0], "") if run.devices else "")
+        return Spot(run.node, self._called.get(run.devices[0], "") if run.devices else "")
 
     def demand(self, needs: Needs, spot: Spot) -> Demand:
         wanted = {Resource(spot.node, name): float(amount) for name, amount in needs.amounts}
@@ -110,20 +117,27 @@ class Ground:
 
     def way(self, task: Task, spot: Spot) -> Way:
         """As the dry run takes it: the median there, or what calls take on the mean."""
-        expected = self._taken.known.expected(task, spot.device)
+        expected = self._taken.known.expected(task, self._label.get(spot, ""))
         seconds = self._taken.pace.seconds if expected is None else expected.median
         seconds = max(LEAST, min(seconds, task.terms.timeout or inf))
         return Way(seconds, self.demand(task.terms.needs, spot))
 
 
-def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Question | None:
+def _are_told_apart(taken: Snapshot, tasks: Sequence[Task], single: int) -> bool:
+    """Whether a plan for these tasks is made for single devices: where some take parts, and none takes several."""
+    needs = [task.terms.needs for task in tasks]
+    few = sum(len(place.devices) for place in taken.places) <= single
+    return few and any(one.gpu_memory for one in needs) and all(one.gpus <= 1 for one in needs)
+
+
+def question_of(taken: Snapshot, event: Submitted, future: Forecourse, single: int = SINGLE) -> Question | None:
     """The arriving tasks beside what runs; None where some of them have no end in this future, or there is nothing to
     choose: neither an order nor a place. What the problem says of each task is what happens to it there."""
     tasks = [new.task for new in event.tasks]
     runs = [future.runs[task.id] for task in tasks]
     if any(_seconds(run) is None for run in runs):
         return None
-    ground = Ground(taken, tasks)
+    ground = Ground(taken, tasks, single)
     spots = [list(dict.fromkeys([*ground.spots(run.task.terms.needs), ground.spot_of(run)])) for run in runs]
     has_choice = any(len(one) > 1 for one in spots)
     if len(tasks) < 2 and not has_choice:  # noqa: PLR2004 - an order needs two
@@ -150,7 +164,7 @@ def question_of(taken: Snapshot, event: Submitted, future: Forecourse) -> Questi
         problem.ways += [
             _ways(ground, task, *one) for task, one in zip(tasks, zip(spots, runs, own, strict=True), strict=True)
         ]
-    return Question(problem, tasks, len(outside), ground.kinds, spots)
+    return Question(problem, tasks, len(outside), ground.kinds, spots, ground)
 
 
 def _ways(ground: Ground, task: Task, spots: Sequence[Spot], run: Run, own: Way) -> tuple[Way, ...]:
@@ -168,14 +182,13 @@ def starts_of(question: Question, future: Forecourse, now: float) -> list[float]
     return [*(0.0 for _ in range(question.offset)), *(max(0.0, (run.start or now) - now) for run in runs)]
 
 
-def choice_of(question: Question, future: Forecourse, taken: Snapshot) -> tuple[int, ...]:
+def choice_of(question: Question, future: Forecourse) -> tuple[int, ...]:
     """In which way each is done in this future; () where there is nothing to choose."""
     if not question.problem.ways:
         return ()
-    ground = Ground(taken)
     found = [0] * question.offset
     for task, spots in zip(question.tasks, question.spots, strict=True):
-        here = ground.spot_of(future.runs[task.id])
+        here = question.ground.spot_of(future.runs[task.id])
         found.append(spots.index(here) if here in spots else 0)
     return tuple(found)
 

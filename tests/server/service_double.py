@@ -12,7 +12,7 @@ from typing import Any
 from mcp_scheduler import plans, requests, views
 from mcp_scheduler.core.ids import slug
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.errors import DuplicateKey, TaskFinished, UnknownFunction, UnknownTask
+from mcp_scheduler.errors import DuplicateKey, UnknownFunction, UnknownTask
 from mcp_scheduler.ports import Environment
 from mcp_scheduler.requests import Caller
 
@@ -171,10 +171,10 @@ class ServiceDouble:
 
     async def update(self, caller: Caller, request: requests.Update) -> views.Changed:
         self._note(caller)
-        for ident in request.ids:
-            if self._find(ident).state in FINAL:
-                raise TaskFinished(f"{ident} has ended.")
-        return views.Changed(tuple(self._find(ident) for ident in request.ids), {}, len(request.ids))
+        found = [self._find(ident) for ident in request.ids]
+        unchanged = {task.id: f"It has {task.state} already." for task in found if task.state in FINAL}
+        changed = tuple(task for task in found if task.id not in unchanged)
+        return views.Changed(changed, unchanged, len(changed))
 
     async def load(self, caller: Caller) -> views.LoadView:
         self._note(caller)

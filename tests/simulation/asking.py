@@ -16,11 +16,13 @@ from mcp_scheduler.core.events import (
 )
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Extras, Kind, Status, Task
+from mcp_scheduler.service import caching
+from tests.simulation.kept import may_be_cached
 from tests.simulation.life import Life, done
 from tests.simulation.rivals import nearest
 from tests.simulation.twins import ask_for_copies
 from tests.simulation.undos import undoing_extras
-from tests.simulation.wanted import OK, SHAPES, Fate, Wanted
+from tests.simulation.wanted import EVERY, OK, SHAPES, Fate, Wanted
 from tests.simulation.world import Past
 
 
@@ -39,6 +41,9 @@ class Asking(Life):
                 asked[key] = new.task.id
             event.tasks.append(new)
         self._add_compensations(event)
+        done(caching.answer(self.store, event.tasks, {new.task.digest: "" for new in event.tasks}))
+        for new in event.tasks:
+            self.kept.know(new)
         self.fresh = {new.task.id: new.task for new in event.tasks}
         event.outside = self._outside(name for new in event.tasks for name in new.task.after)
         names = [new.task.id for new in event.tasks]
@@ -76,7 +81,7 @@ class Asking(Life):
         choices = [] if one.every else [*self.known, *(task.id for task in siblings)]
         after = tuple(dict.fromkeys(choices[pick % len(choices)] for pick in one.after)) if choices else ()
         start = self.now + one.delay if one.delay else 0.0
-        asked = SHAPES[one.shape % len(SHAPES)]
+        asked = EVERY[one.shape % len(EVERY)]
         self.world.past[name] = Past(asked, free_at=start)
         task = Task(
             name, seq, asked, self.now, Status(State.PENDING, self.now, held=one.hold, priority=one.priority),
@@ -95,6 +100,10 @@ class Asking(Life):
         if one.undo and not one.every and asked.kind is not Kind.LEASE:
             task.extras = replace(task.extras, undo=f"{name}-undo")
         ask_for_copies(one.copies, task, self.world.past[name])
+        if one.pin or one.inputs:
+            task.extras = replace(task.extras, pin=one.pin, pin_for=one.pin_for, inputs=one.inputs)
+        if one.cache and may_be_cached(task):
+            task.digest = f"{asked.principal} {asked.target}"
         self.rivals.know(task, siblings)
         return NewTask(task, b"{}")
 

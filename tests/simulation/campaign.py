@@ -17,22 +17,25 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mcp_scheduler.core.events import Action
+from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.policies.catalogue import BUILT_IN
 from tests.simulation.sim import Sim
-from tests.simulation.wanted import FIRST_COMMAND, OK, OUTCOMES, SHAPES, Fate, Wanted
+from tests.simulation.wanted import EVERY, FAR, FIRST_COMMAND, OK, OUTCOMES, PINS, SHAPES, Fate, Wanted
 
 EPISODE = 120  # steps
 ACTIONS = (Action.HOLD, Action.RESUME, Action.RETRY, Action.SET_PRIORITY, Action.RELEASE, Action.RENEW)
 
 
 class Walker:
-    """Draws what happens next."""
+    """Draws what happens next. Every other walk has several nodes with GPUs."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, *, are_many: bool | None = None) -> None:
         self.draw = random.Random(seed)
         self.aside = random.Random(f"aside/{seed}")  # what it draws leaves the other draws as they are
         self.beside = random.Random(f"copies/{seed}")
-        self.sim = Sim()
+        self.far = random.Random(f"places/{seed}")
+        half = self.far.random() < 0.5
+        self.sim = Sim(are_many=half if are_many is None else are_many)
         self.story: list[str] = []
         self.takes_turns = self.aside.random() < 0.3
         if self.takes_turns:
@@ -42,6 +45,10 @@ class Walker:
             (16, self.begin), (8, self.end), (4, self.hang), (5, self.wait), (1, self.resize),
             (1, self.pause),
         ]  # fmt: skip
+        self.beside_verbs = (
+            self.worker_goes, self.worker_goes, self.explain, self.map, self.lose, self.find, self.find, self.drain,
+            self.undrain, self.undrain, self.lift, self.resize_one, self.break_down,
+        )  # fmt: skip
 
     def step(self) -> None:
         weights = [weight for weight, _ in self.verbs]
@@ -52,6 +59,8 @@ class Walker:
             self.do("begin", self.picks_aside())
             self.do("wait", 10.0, OK)
         verb()
+        if self.sim.places.are_many and self.far.random() < 0.25:
+            self.far.choice(self.beside_verbs)()
         self.sim.check()
 
     def do(self, verb: str, *arguments: object, **options: object) -> None:
@@ -63,10 +72,13 @@ class Walker:
         return (
             OK
             if kind == "ok"
-            else Fate(
-                kind, self.draw.randrange(3), tuple(self.picks(3)) if self.draw.random() < 0.5 else (), self.jump()
-            )
+            else Fate(kind, self.effects(), tuple(self.picks(3)) if self.draw.random() < 0.5 else (), self.jump())
         )
+
+    def effects(self) -> int:
+        """So many are carried out before the engine dies."""
+        more = self.far.choice((0, 0, 3, 6)) if self.sim.places.are_many else 0
+        return self.draw.randrange(3) + more
 
     def jump(self) -> float:
         return self.draw.choice((0.0, 0.0, 0.0, 500.0, 500.0, 500.0, 500.0, -5.0))
@@ -88,7 +100,7 @@ class Walker:
         shape = draw.randrange(FIRST_COMMAND)
         if self.aside.random() < (0.7 if self.takes_turns else 0.05):
             shape = self.aside.randrange(FIRST_COMMAND, len(SHAPES))
-        return Wanted(
+        wanted = Wanted(
             shape,
             tuple(self.picks(3)) if draw.random() < 0.25 else (),
             draw.choice((0, 0, 5)),
@@ -103,6 +115,20 @@ class Walker:
             draw.random() < 0.3,
             self.aside.random() < 0.5,
             self.beside.choice((1, 1, 1, 0, 0, 2, 3)),
+        )
+        return self.placed(wanted) if self.sim.places.are_many else wanted
+
+    def placed(self, wanted: Wanted) -> Wanted:
+        """The same, on GPUs perhaps, in a planned place perhaps; or plain, so that a stored result may answer."""
+        far = self.far
+        if far.random() < 0.2:
+            return Wanted(far.choice((0, 1, 2)), cache=True)
+        return replace(
+            wanted,
+            shape=far.randrange(len(SHAPES), len(EVERY)) if far.random() < 0.5 else wanted.shape,
+            pin=far.choice(PINS) if far.random() < 0.3 else (),
+            pin_for=far.choice((5.0, 20.0)),
+            inputs=far.choice(("", "", "", "files")),
         )
 
     def cancel(self) -> None:
@@ -134,6 +160,52 @@ class Walker:
     def resize(self) -> None:
         self.do("resize", self.draw.choice((1, 2, 3, 4)), self.fate())
 
+    def resize_one(self) -> None:
+        self.do("resize", self.far.choice((1, 2, 3, 4)), self.fate(), node=FAR)
+
+    def lose(self) -> None:
+        self.do("lose", self.device(), self.fate())
+
+    def find(self) -> None:
+        self.do("find", self.device(), self.fate())
+
+    def drain(self) -> None:
+        self.do("drain_device", self.device(), self.fate())
+
+    def undrain(self) -> None:
+        self.do("drain_device", self.device(), self.fate(), over=True)
+
+    def lift(self) -> None:
+        self.do("lift", *self.far.choice(((LOCAL, ""), (FAR, ""), (LOCAL, self.device()))), self.fate())
+
+    def explain(self) -> None:
+        self.do("explain", self.far.randrange(1000))
+
+    def worker_goes(self) -> None:
+        self.do("worker_goes", self.far.randrange(1000))
+
+    def break_down(self) -> None:
+        """What is there is two functions, so that neither of them is to blame; and it is there again."""
+        device = self.device()
+        for shape in (2, 3):
+            self.do("submit", [Wanted(len(SHAPES) + shape, priority=9, copies=3 if shape == 2 else 1)])
+            self.do("begin", [self.far.randrange(1000) for _ in range(12)])
+            self.do("break_down", device)
+
+    def device(self) -> str:
+        return self.far.choice(sorted(self.sim.places.devices))
+
+    def map(self) -> None:
+        """Items that go through stages, each in a task of its own: what a stage could not do, the next does without."""
+        stages, here = self.far.choice((1, 2, 3)), len(self.sim.known)
+        shapes = [self.far.randrange(len(EVERY) - 1) for _ in range(stages)]
+        wanted = [
+            Wanted(shapes[stage], (here + item * stages + stage - 1,) if stage else (), goes_on=True)
+            for item in range(self.far.choice((1, 2, 3)))
+            for stage in range(stages)
+        ]
+        self.do("submit", wanted, self.fate())
+
     def choose(self) -> None:
         self.do("choose", self.aside.randrange(1000))
 
@@ -141,9 +213,9 @@ class Walker:
         self.do("pause", paused=self.draw.random() < 0.3)
 
 
-def walk(seed: str, steps: int = EPISODE) -> Counter[str]:
-    """One episode; what came of it. A broken promise tells how it came about."""
-    walker = Walker(seed)
+def walk(seed: str, steps: int = EPISODE, *, are_many: bool | None = None) -> Counter[str]:
+    """One episode, on one node or on `are_many`; what came of it. A broken promise tells how it came about."""
+    walker = Walker(seed, are_many=are_many)
     try:
         for _ in range(steps):
             walker.step()

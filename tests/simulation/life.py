@@ -15,27 +15,31 @@ from mcp_scheduler.core.events import (
     Began,
     Ended,
     Event,
+    NodeChanged,
     Outcome,
     Returned,
+    SlotGone,
     UpdateAsked,
 )
 from mcp_scheduler.core.ids import AttemptId
-from mcp_scheduler.core.node import LOCAL, Attempt, Node
+from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Status, Task
 from mcp_scheduler.policies.catalogue import BUILT_IN
 from mcp_scheduler.store.memory import MemoryStore
-from tests.core.builders import needs
 from tests.simulation.budgets import Budgets, small_budget
 from tests.simulation.holders import Holders
+from tests.simulation.kept import Kept
+from tests.simulation.places import Places
 from tests.simulation.rivals import Rivals
 from tests.simulation.sources import Sources
 from tests.simulation.twins import Twins, furnish
 from tests.simulation.undos import Undos
-from tests.simulation.wanted import CPUS, LICENSES, MEMORY, OK, OUTCOMES, Fate
+from tests.simulation.wanted import OK, OUTCOMES, Fate
 from tests.simulation.world import Past, World
 
 T = TypeVar("T")
+REPORTS = (Ended, Returned, Began, SlotGone)  # they come again after a commit that failed
 
 
 def done(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -50,7 +54,8 @@ def done(coroutine: Coroutine[Any, Any, T]) -> T:
 class Life:
     """Boot, turn, death; and what is looked at just before changes become durable."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, are_many: bool = False) -> None:
+        """`are_many`: nodes, with GPUs; else there is this host, without."""
         self.now = 1000.0
         self.world = World()
         self.store = MemoryStore()
@@ -68,8 +73,10 @@ class Life:
         self.budgets = Budgets()
         self.sources = Sources()
         self.twins = Twins(self.world)
+        self.places = Places(are_many=are_many)
+        self.kept = Kept(self.world)
+        self.world.workers.sizes = {uuid: gpu.total or 0 for uuid, gpu in self.places.devices.items()}
         self._seq = 0
-        self._size = CPUS
         self._boot()
 
     # --- the engine's life
@@ -82,25 +89,29 @@ class Life:
         furnish(self.cluster)
         self._seq = max(self._seq, boot.next_seq)
         self.cluster.load(boot.tasks, boot.attempts, self._seq, boot.latest)
-        self.cluster.set_node(self._node())
+        self.places.furnish(self.cluster)
+        for name in self.places.sizes:
+            self._node_is(name)
         with_processes = [one for one in boot.attempts if not self.holders.is_lease(one.id.task)]
         self.world.recover(with_processes, self.now)
         self.cluster.rebuild()
         for attempt, reason in heart.resume(self.cluster):
             self.cluster.stopping.add(attempt)
             self.world.carry_out(Stop(attempt, reason), self.now)
+        self.places.go_on(self.cluster, self.now)
         check(self.cluster)
-        self.turn([], OK)
+        self.turn(self.places.told_at_boot(), OK)
 
-    def _node(self) -> Node:
-        node = Node(LOCAL, needs(self._size, license=LICENSES, memory=MEMORY).amounts)
-        self.world.capacity = dict(node.amounts)
-        return node
+    def _node_is(self, name: str) -> NodeChanged:
+        node = self.places.node(name)
+        self.world.capacity[name] = dict(node.amounts)
+        return NodeChanged(node)
 
     def turn(self, events: Sequence[Event], fate: Fate) -> bool:
         """One turn of the loop. Whether its changes are durable."""
         self.figures["turns"] += 1
         self.figures[f"turns: {fate.kind}"] += 1
+        self.places.before(self.cluster, events)
         decision = heart.decide(self.cluster, events, self.now)
         self._seq = max(self._seq, self.cluster.next_seq)
         if fate.kind == "before":
@@ -109,7 +120,7 @@ class Life:
         if fate.kind == "disk" and decision.changes:
             self.cluster.rebuild()
             check(self.cluster)
-            self.world.inbox[:0] = [event for event in events if isinstance(event, Ended | Returned | Began)]
+            self.world.inbox[:0] = [event for event in events if isinstance(event, REPORTS)]
             return False
         self.fresh |= {new.task.id: new.task for new in decision.changes.added if new.like}
         self._look_at_starts(decision.changes.started, events)
@@ -117,6 +128,7 @@ class Life:
         self.rivals.look(decision.changes, self.store_tasks(), events, self.now)
         self.undos.look(decision.changes, self.store_tasks(), set_back=self.rivals.set_back > 0)
         self.twins.look(decision.changes, self.now)
+        self.places.look(decision.changes, self.store_tasks(), self.now)
         if decision.changes:
             done(self.store.commit(decision.changes))
         for new in decision.changes.added:
@@ -136,6 +148,7 @@ class Life:
             self._die(fate)
         else:
             check(self.cluster)
+            self.places.durable(self.cluster)
         self.refused = decision.refused
         return not decision.refused
 

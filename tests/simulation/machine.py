@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mcp_scheduler.core.events import Action
+from mcp_scheduler.core.node import LOCAL
+from tests.simulation.places import GPUS
 from tests.simulation.sim import Sim
-from tests.simulation.wanted import OK, OUTCOMES, SHAPES, Fate, Wanted
+from tests.simulation.wanted import EVERY, FAR, NEW, OK, OLD, OUTCOMES, PINS, SHAPES, Fate, Wanted
 
 PICKS = st.lists(st.integers(0, 50), min_size=1, max_size=3)
 FATES = st.one_of(
@@ -17,7 +19,7 @@ FATES = st.one_of(
     st.builds(
         Fate,
         st.sampled_from(("disk", "before", "after")),
-        st.integers(0, 3),
+        st.integers(0, 6),
         st.tuples(st.integers(0, 8)),
         st.sampled_from((0.0, 500.0, -5.0)),
     ),
@@ -44,9 +46,11 @@ WANTED = st.builds(
 class Plain(RuleBasedStateMachine):
     """Calls that start, end, fail and are tried again, and engines that die: without all that few tasks ask for."""
 
+    are_many = False  # nodes
+
     def __init__(self) -> None:
         super().__init__()
-        self.sim = Sim()
+        self.sim = Sim(are_many=self.are_many)
 
     @rule(
         shapes=st.lists(st.integers(0, len(SHAPES) - 1), min_size=1, max_size=3), fate=FATES, with_reports=st.booleans()
@@ -124,3 +128,58 @@ class Machine(Plain):
     @rule(cpus=st.integers(1, 4), fate=FATES)
     def resize(self, cpus, fate):
         self.sim.resize(cpus, fate)
+
+
+DEVICES = st.sampled_from([gpu.uuid for gpus in GPUS.values() for gpu in gpus])
+
+
+class Wide(Machine):
+    """The same on several nodes with GPUs, which are lost and found, drained, broken and trusted again."""
+
+    are_many = True
+
+    @rule(
+        wanted=st.lists(
+            st.builds(
+                Wanted,
+                shape=st.integers(len(SHAPES), len(EVERY) - 1),
+                pin=st.sampled_from(((), *PINS)),
+                pin_for=st.sampled_from((5.0, 20.0)),
+                copies=st.sampled_from((1, 1, 2)),
+                inputs=st.sampled_from(("", "files")),
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        fate=FATES,
+    )
+    def submit_on_gpus(self, wanted, fate):
+        self.sim.submit(wanted, fate)
+
+    @rule(shape=st.integers(0, 2), fate=FATES)
+    def submit_what_may_be_known(self, shape, fate):
+        self.sim.submit([Wanted(shape, cache=True)], fate)
+
+    @rule(uuid=DEVICES, fate=FATES)
+    def lose(self, uuid, fate):
+        self.sim.lose(uuid, fate)
+
+    @rule(uuid=DEVICES, fate=FATES)
+    def find(self, uuid, fate):
+        self.sim.find(uuid, fate)
+
+    @rule(uuid=DEVICES, fate=FATES, over=st.booleans())
+    def drain_device(self, uuid, fate, over):
+        self.sim.drain_device(uuid, fate, over=over)
+
+    @rule(uuid=DEVICES)
+    def break_down(self, uuid):
+        self.sim.break_down(uuid)
+
+    @rule(place=st.sampled_from(((LOCAL, ""), (FAR, ""), (LOCAL, f"{NEW}0"), (FAR, f"{OLD}3"))), fate=FATES)
+    def lift(self, place, fate):
+        self.sim.lift(*place, fate)
+
+    @rule(pick=st.integers(0, 50))
+    def worker_goes(self, pick):
+        self.sim.worker_goes(pick)

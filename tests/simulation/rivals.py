@@ -95,3 +95,6 @@ class Rivals:
             times = sorted((task.extras.occurrence, task.extras.time) for task in tasks)
             assert max(Counter(number for number, _ in times).values()) == 1, f"An occurrence of {name} is there twice."
             assert all(a[1] < b[1] for a, b in pairwise(times)), f"{name} repeats a time: {times}."
+            passed = (times[-1][1] - times[0][1]) - (len(times) - 1) * tasks[0].extras.every
+            made_up = tasks[0].extras.catch_up != "all" or abs(passed) < 1e-3
+            assert made_up, f"{name} shall make up for every time that was missed, and has {times}."

@@ -20,6 +20,7 @@ from mcp_scheduler.searching import fronts as child
 from mcp_scheduler.searching import pareto
 from mcp_scheduler.searching.problem import Problem
 from mcp_scheduler.service.fronts import Choice, schedules_of
+from mcp_scheduler.service.ordering import in_order
 from mcp_scheduler.service.question import choice_of, question_of, starts_of
 from mcp_scheduler.simulation import snapshot
 from mcp_scheduler.simulation.dry_run import DryRun
@@ -81,7 +82,7 @@ def front_of(stage: Stage, event: Submitted, seconds: float = 0.2, policies=tupl
     told = {
         "problem": question.problem.told(),
         "given": [starts_of(question, one, taken.now) for one in futures],
-        "choices": [choice_of(question, one, taken) for one in futures],
+        "choices": [choice_of(question, one) for one in futures],
         "power": {str(kind): power for kind, power in choice.power(question).items()},
         "objectives": BOTH,
     }
@@ -162,12 +163,35 @@ def test_an_end_is_sooner_with_unlike_devices_where_places_are_chosen_too():
     told = {
         "problem": question.problem.told(),
         "given": [starts_of(question, future, taken.now)],
-        "choices": [choice_of(question, future, taken)],
+        "choices": [choice_of(question, future)],
     }
     answer = child.shortest(told, monotonic() + 0.1)
     assert max(run.end for run in future.runs.values()) - stage.now == pytest.approx(300, abs=1)
     assert answer["end"] == pytest.approx(100.0, abs=1)
     assert Problem.read(told["problem"]).choosing(answer["choice"]).seconds[1] == 100.0
+
+
+def test_parts_of_devices_are_planned_for_devices_and_come_out_as_planned():
+    """Three parts of 9 GiB are less than two devices of 16, and do not go into them."""
+    part = Needs((("cpus", 1000),), gpus=1, gpu_memory=9 * 2**30)
+    stage = stage_of("fast", "fast", "slow")
+    event = graph(stage, {f"t{number}": (60.0, part, ()) for number in range(5)})
+    taken = snapshot.take(stage.cluster, stage.now)
+    for new in event.tasks:
+        taken.known.note(stage.cluster, new.task, taken.classes(), is_stranger=False)
+    future = DryRun(taken, BUILT_IN["balanced"], event).finish(FOREVER)
+    question = question_of(taken, event, future)
+    told = {
+        "problem": question.problem.told(),
+        "given": [starts_of(question, future, taken.now)],
+        "choices": [choice_of(question, future)],
+    }
+    answer = child.shortest(told, monotonic() + 0.2)
+    order = in_order(question, answer["starts"], event, answer["choice"])
+    planned = {new.task.id: new.task.extras.pin[1] for new in order.event.tasks}
+    runs = DryRun(taken, BUILT_IN["balanced"], order.event).finish(FOREVER).runs
+    assert {name: run.devices[0] for name, run in runs.items()} == planned
+    assert max(run.end for run in runs.values()) - stage.now == pytest.approx(answer["end"], abs=1)
 
 
 LABELS = st.lists(st.sampled_from(("fast", "slow")), min_size=1, max_size=3)

@@ -149,7 +149,7 @@ def walk_many(episodes):
     for story in STORIES:
         story()
     for episode in range(episodes):
-        walk(f"x/{episode}", 60)
+        walk(f"x/{episode}", 60, are_many=False)
 
 
 @pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)

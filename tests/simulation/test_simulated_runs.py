@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_scheduler.core.check import check
@@ -19,6 +19,7 @@ from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.run import Simulation
 from mcp_scheduler.simulation.trace import demand, ordered
 from tests.core.builders import needs
+from tests.simulation.walks import gate
 
 NODES = ("cpus=4,gpus=2,gpu_memory=100", "2*cpus=2")
 SHAPES = (
@@ -54,7 +55,7 @@ def traces(draw):
 
 
 @given(trace=traces(), policy=POLICIES, estimates=st.sampled_from(KINDS))
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@gate(120)
 def test_a_run_loses_no_job_and_overbooks_nothing(trace, policy, estimates):
     run = Simulation(trace, policy, forecasts(trace, estimates, 1), look=check).finish()
     assert run.records.keys() == {job.id for job in trace.jobs}
@@ -90,7 +91,7 @@ def assert_room(run):
 
 
 @given(trace=traces(), policy=POLICIES, estimates=st.sampled_from(KINDS))
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@gate(20)
 def test_equal_runs_are_equal(trace, policy, estimates):
     first, second = (Simulation(trace, policy, forecasts(trace, estimates, 7)).finish() for _ in range(2))
     assert first.records == second.records

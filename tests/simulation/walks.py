@@ -3,8 +3,8 @@
 from hypothesis import HealthCheck, Phase, settings
 
 
-def gate(examples, steps):
-    """So many stories of so many steps, drawn anew each time, with no clock and no memory."""
+def gate(examples, steps=50):
+    """So many stories of so many steps (or of one piece), drawn anew each time, with no clock and no memory."""
     return settings(
         max_examples=examples,
         stateful_step_count=steps,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from mcp_scheduler.core.node import LOCAL
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.core.task import Kind, Retry, Terms
+from mcp_scheduler.core.task import Kind, Needs, Retry, Terms
 from tests.core.builders import needs, terms
 
 CPUS, LICENSES, MEMORY = 3, 1, 2**33
@@ -25,6 +26,21 @@ SHAPES: tuple[Terms, ...] = (
     replace(terms("tool", needs=needs(2, memory=MEMORY // 4), timeout=30.0), kind=Kind.COMMAND),
 )
 FIRST_COMMAND = 11  # of the shapes: they can make way
+GIB = 2**30
+FAR, NEW, OLD = "far", "new", "old"  # another node, and two classes of GPUs
+CPU = needs(1).amounts
+ON_GPUS: tuple[Terms, ...] = (
+    terms("module.gpu", needs=Needs(CPU, gpus=1), retry=Retry(2, 1.0, jitter=0.0)),
+    terms("module.old", needs=Needs(CPU, gpus=1, device=OLD), idempotent=True),
+    terms("module.shared", needs=Needs(CPU, gpus=1, gpu_memory=6 * GIB), idempotent=True),
+    terms("module.part", needs=Needs(CPU, gpus=1, gpu_memory=14 * GIB), timeout=30.0),
+    terms("module.gang", needs=Needs(CPU, gpus=2), retry=Retry(3, 1.0, jitter=0.0)),
+    replace(terms("train", needs=Needs(CPU, gpus=1), timeout=30.0), kind=Kind.COMMAND),
+    replace(terms("train", needs=Needs(CPU, gpus=2)), kind=Kind.COMMAND),
+    replace(terms("lease", needs=Needs((), gpus=1), timeout=25.0), kind=Kind.LEASE),
+)  # where there are GPUs
+EVERY = (*SHAPES, *ON_GPUS)
+PINS = ((LOCAL, NEW), (LOCAL, OLD), (LOCAL, ""), (FAR, ""), (FAR, OLD), (FAR, NEW), ("gone", ""))  # two cannot be
 OUTCOMES: tuple[Reason | None, ...] = (
     None, None, None, Reason.ERROR, Reason.CRASHED, Reason.LOST, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.REJECTED,
 )  # fmt: skip
@@ -48,6 +64,10 @@ class Wanted:
     undo: bool = False  # has a compensation
     goes_on: bool = False  # with what the first of those in `after` has made, even if that fails
     copies: int = 1  # so many at once; 0: a second one when the first is late
+    pin: tuple[str, ...] = ()  # where a plan wants it
+    pin_for: float = 0.0
+    cache: bool = False
+    inputs: str = ""
 
 
 @dataclass(frozen=True)

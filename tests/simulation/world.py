@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mcp_scheduler.core.changes import Continue, Effect, Launch, Pause, Recall, Settle, Stop
-from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned
+from mcp_scheduler.core.changes import Continue, Effect, Evict, Launch, Pause, Recall, Settle, Stop
+from mcp_scheduler.core.events import Began, Ended, Event, Outcome, Returned, SlotGone
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.retry import CRASH_LIMIT, LOSS_LIMIT, MEMORY_RETRIES
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.core.task import Kind, Terms
 from tests.simulation.turns import Turns
+from tests.simulation.workers import Workers
 
 
 @dataclass
@@ -70,9 +71,11 @@ class World:
     """Slots with calls that wait in them, one of each alive at most; ends that nobody settled; reports on their way."""
 
     def __init__(self) -> None:
-        self.capacity: dict[str, int] = {}
+        self.capacity: dict[str, dict[str, int]] = {}  # of each node
         self.slots: dict[str, list[AttemptId]] = {}
         self.needs: dict[str, dict[str, int]] = {}  # slot → what it holds
+        self.node_of: dict[str, str] = {}  # slot → node
+        self.workers = Workers()
         self.alive: dict[AttemptId, str] = {}  # → slot
         self.stopping: dict[AttemptId, Reason | None] = {}
         self.ends: dict[AttemptId, Ended] = {}
@@ -97,12 +100,23 @@ class World:
             case Continue(attempt):
                 self._proceed(attempt, now)
             case Recall(slot):
-                for attempt in [one for one in self.slots.get(slot, ()) if one not in self.alive]:
-                    self._leave(attempt, slot)
-                    self.report(Returned(attempt))
+                self._recall(slot)
+            case Evict(slot):
+                self._evict(slot)
             case Settle(attempts):
                 for attempt in attempts:
                     self.ends.pop(attempt, None)
+
+    def _recall(self, slot: str) -> None:
+        for attempt in [one for one in self.slots.get(slot, ()) if one not in self.alive]:
+            self._leave(attempt, slot)
+            self.report(Returned(attempt))
+
+    def _evict(self, slot: str) -> None:
+        if slot in self.workers.alive:
+            self.workers.told.add(slot)
+        else:
+            self.inbox.append(SlotGone(slot))
 
     def _launch(self, launch: Launch, now: float) -> None:
         for attempt in launch.attempts:
@@ -112,14 +126,19 @@ class World:
             assert now >= past.free_at - 1e-6, f"{attempt} was started at {now}, before {past.free_at}."
         if launch.slot not in self.slots:
             self.needs[launch.slot] = dict(launch.terms.needs.amounts)
+            self.node_of[launch.slot] = launch.node
             self._assert_room(launch.slot)
         self.slots.setdefault(launch.slot, []).extend(launch.attempts)
+        self.workers.launch(launch)
 
     def _assert_room(self, slot: str) -> None:
         """What the slot asks for is there. (What was there before may be too much for a node that has shrunk.)"""
+        node = self.node_of[slot]
+        beside = {one: held for one, held in self.needs.items() if self.node_of[one] == node}
         for name in self.needs[slot]:
-            used = sum(self.turns.held(self.slots.get(one, []), held, name) for one, held in self.needs.items())
-            assert used <= self.capacity.get(name, 0), f"Overbooked: {used} of {self.capacity.get(name, 0)} {name}."
+            used = sum(self.turns.held(self.slots.get(one, []), held, name) for one, held in beside.items())
+            there = self.capacity[node].get(name, 0)
+            assert used <= there, f"Overbooked: {used} of {there} {name} of {node}."
 
     def _pause(self, attempt: AttemptId, now: float) -> None:
         if attempt not in self.alive:
@@ -157,6 +176,7 @@ class World:
             self._leave(attempt, self.alive[attempt])
         for attempt in [one for one in self.ends if one not in wanted]:
             del self.ends[attempt]
+        self.workers.engine_dies(self.slots)
         for attempt in wanted:
             if attempt in self.ends:
                 self.report(self.ends[attempt])
@@ -191,10 +211,25 @@ class World:
         assert attempt in self.stopping or attempt not in self.turns.still, f"{attempt} stands still."
         if attempt in self.stopping:
             outcome = Outcome(self.stopping[attempt] or Reason.CANCELLED, "It was stopped.")
-        self._leave(attempt, self.alive[attempt])
+        slot = self.alive[attempt]
+        self._leave(attempt, slot)
         self.past[attempt.task].told(outcome.reason, now)
         self.ends[attempt] = Ended(attempt, now, outcome)
         self.report(self.ends[attempt])
+        if outcome.reason is Reason.CRASHED and slot in self.workers.idle(self.slots):
+            self._worker_ends(slot)
+
+    def worker_goes(self, pick: int) -> None:
+        """A worker without a call ends: it was told to, or dies."""
+        idle = self.workers.idle(self.slots)
+        told = [slot for slot in idle if slot in self.workers.told]
+        if idle:
+            choices = told or idle
+            self._worker_ends(choices[pick % len(choices)])
+
+    def _worker_ends(self, slot: str) -> None:
+        self.workers.end(slot)
+        self.inbox.append(SlotGone(slot))
 
     def engine_dies(self, now: float) -> None:
         """Living calls go on, those that stood still, too; what they would have been handed next is void, and so is
@@ -216,8 +251,10 @@ class World:
     def _leave(self, attempt: AttemptId, slot: str) -> None:
         self.alive.pop(attempt, None)
         self.turns.over(attempt)
+        kind = self.past[attempt.task].terms.kind
         if slot in self.slots:
             self.slots[slot].remove(attempt)
             if not self.slots[slot]:
-                del self.slots[slot]
-                del self.needs[slot]
+                del self.slots[slot], self.needs[slot], self.node_of[slot]
+                if kind is not Kind.FUNCTION:
+                    self.workers.end(slot)
