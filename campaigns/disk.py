@@ -71,7 +71,7 @@ class Disk:
     recorded, or fails."""
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
-        self._root = root or folder
+        self.root = root or folder
         self._log = folder / "disk.operations"
         self._library = folder / "disk.so"
         self._page = folder / "disk.control"
@@ -86,7 +86,7 @@ class Disk:
         return {
             "LD_PRELOAD": str(self._library),
             "DISK_CONTROL": str(self._page),
-            "DISK_ROOT": str(self._root),
+            "DISK_ROOT": str(self.root),
             "DISK_LOG": str(self._log),
         }
 

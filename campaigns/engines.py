@@ -6,6 +6,8 @@ and when that engine has ended, `ended <pid> <exit code>`.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import signal
 import sys
@@ -16,13 +18,17 @@ from mcp_scheduler.home import EngineLock, Home
 from mcp_scheduler.runtime import upkeep
 from mcp_scheduler.server.sdk import load_sdk
 
+LOADED = ("aiosqlite", "anyio._backends._asyncio", "anyio.streams.tls")  # what an engine loads as it runs, too
 PRUNING = 0.3  # seconds between two prunings, instead of a minute
 
 
 def main() -> None:
     """Until the input ends."""
     load_sdk()
+    for module in LOADED:
+        importlib.import_module(module)
     upkeep._EVERY = PRUNING  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    gc.freeze()  # a collection in an engine would copy the pages of all that was loaded here
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

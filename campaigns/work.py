@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import AbstractContextManager
@@ -101,6 +100,8 @@ def big(token: str, value: int, size: int) -> str:
 @function
 def daemonic(token: str, value: int, seconds: float) -> int:
     """Leaves a child behind that hears no SIGTERM, has a session of its own and holds the lock of this attempt."""
+    import subprocess  # noqa: PLC0415 (here alone: campaigns start thousands of workers)
+
     with _witnessed(token) as lock:
         program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
         child = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, pass_fds=[lock])

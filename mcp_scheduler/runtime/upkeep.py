@@ -1,9 +1,15 @@
-"""What has to be done now and then: pruning what is old, with its files."""
+"""What has to be done now and then: pruning what is old, with its files.
+
+Rows go first, and in the same transaction a note of what they were; then the files; then the note. So whatever dies in
+between, files that nobody knows of do not stay: the next engine begins with what is noted.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.errors import SchedulerError
@@ -31,23 +37,35 @@ class Upkeep:
         self._limits = limits
 
     async def run(self) -> None:
+        work: Callable[[], Awaitable[int | None]] = self._clear
         while True:
-            await asyncio.sleep(_EVERY)
             try:
-                await self.prune()
-            except SchedulerError as error:
+                await work()
+            except (SchedulerError, OSError) as error:
                 log.warning("Nothing could be pruned: %s", error)
+            await asyncio.sleep(_EVERY)
+            work = self.prune
 
     async def prune(self) -> int:
-        """Remove finished tasks past their time, rows first, then files; how many."""
+        """Remove finished tasks past their time, with their files; how many. While the files of some cannot be removed,
+        no more tasks are."""
         total = 0
+        await self._clear()
         while True:
             before = self._clock.now() - self._limits.keep_days * _DAY
             pruned = await self._store.prune(ended_before=before, keep=self._limits.keep_tasks, limit=_BATCH)
             self._cluster.pruned(pruned.tasks, pruned.states)
-            if pruned.tasks or pruned.result_files:
-                await self._outputs.remove(pruned)
-                self._inputs.release(pruned.tasks)
+            await self._clear()
             total += len(pruned.tasks)
             if len(pruned.tasks) < _BATCH:
                 return total
+
+    async def _clear(self) -> None:
+        """Remove the files of what was pruned. A result that another task has by now stays."""
+        pruned = await self._store.pruned()
+        if pruned.tasks or pruned.result_files:
+            named = await self._store.named_results(pruned.result_files)
+            files = tuple(file for file in pruned.result_files if file not in named)
+            await self._outputs.remove(replace(pruned, result_files=files))
+            self._inputs.release(pruned.tasks)
+            await self._store.forget_pruned()

@@ -59,6 +59,7 @@ class MemoryStore:
         self._groups: dict[str, Group] = {}
         self._told: dict[Origin, tuple[Remembered, float]] = {}
         self._settings: dict[str, str] = {}
+        self._pruned = Pruned()
         self._forecasts: dict[str, str] = {}
         self._next_seq = 1
         self._clean = True
@@ -227,7 +228,17 @@ class MemoryStore:
         kept = {row.result.file for row in self._rows.values()}
         files = {row.result.file for row in removed} - kept - {""}
         states = tuple(row.task.status.state for row in removed)
-        return Pruned(tuple(row.task.id for row in removed), tuple(sorted(files)), states)
+        pruned, before = Pruned(tuple(row.task.id for row in removed), tuple(sorted(files)), states), self._pruned
+        self._pruned = Pruned(before.tasks + pruned.tasks, before.result_files + pruned.result_files)
+        return pruned
+
+    async def pruned(self) -> Pruned:
+        self._check_open()
+        return self._pruned
+
+    async def forget_pruned(self) -> None:
+        self._check_open()
+        self._pruned = Pruned()
 
     def _drop_groups(self, named: Iterable[str]) -> None:
         living = {row.task.group for row in self._rows.values()}

@@ -26,14 +26,16 @@ from sqlalchemy import (
     true,
     tuple_,
 )
+from sqlalchemy.dialects.sqlite import insert
 
 from mcp_scheduler.core.states import State
 from mcp_scheduler.ports import Pruned
 from mcp_scheduler.store.block import Block
 from mcp_scheduler.store.booting import remember_seq
 from mcp_scheduler.store.rows import names_from
-from mcp_scheduler.store.schema import attempts, groups, payloads, remembered, task_tags, tasks
+from mcp_scheduler.store.schema import attempts, groups, payloads, remembered, settings, task_tags, tasks
 
+NOTE: Final = "pruned"  # among the settings: what was removed, until its files are, too
 _ITEMS: Final[Select[Any]] = select(func.json_each(bindparam("items")).table_valued("value").c.value)
 _FINISHED: Final = tasks.c.ended_at.is_not(None)
 _NEWEST_FIRST: Final = (tasks.c.ended_at.desc(), tasks.c.seq.desc())
@@ -66,10 +68,29 @@ def prune(connection: Connection, *, ended_before: float, keep: int, limit: int)
         _UNTAG.run(connection, [(tag, row.seq) for row in removed for tag in dict.fromkeys(names_from(row.tags))])
         _delete_empty_groups(connection, {row.group_id for row in removed if row.group_id})
     _forget(connection, ended_before, limit)
-    return Pruned(
+    pruned = Pruned(
         tasks=tuple(row.id for row in removed),
         result_files=_orphans(connection, removed),
         states=tuple(State(row.state) for row in removed),
+    )
+    if removed:
+        _note(connection, pruned)
+    return pruned
+
+
+def noted(text: str | None) -> Pruned:
+    """What was removed and whose files may still be there, as the note says that is kept under `NOTE`."""
+    note = json.loads(text or "{}")
+    return Pruned(tuple(note.get("tasks", ())), tuple(note.get("files", ())))
+
+
+def _note(connection: Connection, pruned: Pruned) -> None:
+    """In the transaction that removes the rows: from then on nothing else knows of the files."""
+    before = noted(connection.execute(select(settings.c.value).where(settings.c.name == NOTE)).scalar())
+    note = {"tasks": before.tasks + pruned.tasks, "files": before.result_files + pruned.result_files}
+    statement = insert(settings).values(name=NOTE, value=json.dumps(note))
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[settings.c.name], set_={"value": statement.excluded.value})
     )
 
 

@@ -12,6 +12,7 @@ from mcp_scheduler.core.task import Task
 from mcp_scheduler.errors import StoreUnavailable
 from mcp_scheduler.ports import AttemptRow, Boot, Pruned, Result, TaskQuery
 from mcp_scheduler.store.migrations import MIGRATIONS
+from mcp_scheduler.store.pruning import NOTE, noted
 from mcp_scheduler.store.reads import Reads
 from mcp_scheduler.store.terms import TermsBook
 from mcp_scheduler.store.thread import WriterThread
@@ -68,6 +69,12 @@ class SqliteStore:
     async def prune(self, *, ended_before: float, keep: int, limit: int = 500) -> Pruned:
         """One batch: removes at most `limit` tasks and as many remembered requests. Call it again while it removes."""
         return await self._running().run(self._writer.prune, ended_before=ended_before, keep=keep, limit=limit)
+
+    async def pruned(self) -> Pruned:
+        return noted(await self._reading().setting(NOTE))
+
+    async def forget_pruned(self) -> None:
+        await self.set_setting(NOTE, "")
 
     async def checkpoint(self) -> None:
         """Moves the log into the database; if nothing waits to be written, gives the log's space back, too."""

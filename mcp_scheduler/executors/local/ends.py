@@ -146,9 +146,14 @@ class EndsKept:
             self.gone(shim)
 
     def remove(self) -> None:
-        """Take away what may go. Blocks: run it in a thread."""
+        """Take away what may go. Blocks: run it in a thread. Errors: OSError; what is left may be tried again."""
         while self._to_remove:
-            self._to_remove.pop().unlink(missing_ok=True)
+            path = self._to_remove.pop()
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                self._to_remove.append(path)
+                raise
 
     @property
     def is_due(self) -> bool:

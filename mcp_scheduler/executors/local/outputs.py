@@ -76,7 +76,7 @@ class LocalOutputs:
         tasks = set(pruned.tasks)
         if tasks:
             for path in self._folders.attempts.iterdir():
-                if path.name.rsplit(".", 2)[0] in tasks:
+                if path.name.partition(".")[0] in tasks:  # drafts of somebody who was killed, too
                     path.unlink(missing_ok=True)
         for task in tasks:
             with contextlib.suppress(FileNotFoundError):

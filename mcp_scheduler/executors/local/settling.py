@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.executors.local import records
 from mcp_scheduler.executors.local.ends import EndsKept
 from mcp_scheduler.executors.local.worker import Worker
+
+log = logging.getLogger("mcp_scheduler.settling")
 
 ACK_DELAY = 0.02  # seconds that "this is durable" may wait: for a frame of calls to go with, for others like it
 
@@ -59,5 +62,9 @@ class Settling:
             self._spawn(self._remove(on_disk))
 
     async def _remove(self, on_disk: list[str]) -> None:
-        await asyncio.to_thread(records.remove, self._attempts, on_disk)
-        await asyncio.to_thread(self._kept.remove)
+        try:
+            await asyncio.to_thread(records.remove, self._attempts, on_disk)
+            await asyncio.to_thread(self._kept.remove)
+        except OSError as error:
+            log.warning("Records of ends that nobody needs stay for now: %s", error)
+            self._on_disk += on_disk  # they go with the next ones

@@ -12,6 +12,7 @@ from mcp_scheduler.core.events import Ended, Outcome
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import State
+from mcp_scheduler.ports import Pruned
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +86,20 @@ async def test_a_number_is_never_given_twice(place: Place) -> None:
     await store.close()
     _, boot = await place.open()
     assert boot.next_seq == 42
+
+
+async def test_what_was_pruned_is_known_until_its_files_are_gone_too(place: Place) -> None:
+    store, _ = await place.open()
+    await store.commit(added(new("a"), new("b"), new("c")))
+    for name in ("a", "b", "c"):
+        await finish(store, name, result_file=name * 64, result_size=9)
+    assert await store.pruned() == Pruned()
+    await store.prune(ended_before=100.0, keep=0, limit=2)
+    await store.prune(ended_before=100.0, keep=0, limit=2)
+    store, _ = await place.open()  # as after a crash
+    assert await store.pruned() == Pruned(("a", "b", "c"), ("a" * 64, "b" * 64, "c" * 64))
+    await store.forget_pruned()
+    assert await store.pruned() == Pruned()
 
 
 async def test_the_end_of_a_task_is_there_after_a_crash(place: Place) -> None:
