@@ -30,5 +30,7 @@ def plain_text(text: str) -> str:
 
 def one_line(text: str, longest: int) -> str:
     """`text` as one line of at most `longest` characters."""
+    if not text:
+        return ""
     text = " ".join(plain_text(text).split())
     return text if len(text) <= longest else text[: max(longest - 1, 0)].rstrip() + "…"

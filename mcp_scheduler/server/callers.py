@@ -59,4 +59,5 @@ class Guest:
 
 def request_key(ident: int | str, line: bytes) -> str:
     """A request's name across engine lives: its id, and what it says, because some clients use an id twice."""
-    return f"{json.dumps(ident)}:{hashlib.sha256(line).hexdigest()[:16]}"
+    told = json.dumps(ident) if isinstance(ident, str) else str(ident)
+    return f"{told}:{hashlib.sha256(line).hexdigest()[:16]}"

@@ -4,6 +4,7 @@ behind them has a shell."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 LONG_WAIT: Final = 45.0  # seconds: below the 60 s at which patient clients give up
@@ -33,6 +34,7 @@ _KNOWN: Final = {
 }
 
 
+@lru_cache(128)
 def habits_of(client: str) -> Habits:
     """The habits of the client that calls itself `client`; the cautious ones for a stranger."""
     name = client.lower()

@@ -24,6 +24,7 @@ Who = Callable[[Context], Caller]
 
 FAILURE_KEY: Final = "mcp-scheduler/failure"  # in _meta of a failed call: its code and facts, for programs
 _DAY: Final = CacheHint(ttl_ms=86_400_000, scope="public")  # the same for everybody until the program changes
+_COMPLETE: Final = {"resultType": "complete", "isError": False}
 _TICK: Final = 1.0  # seconds between notes of progress
 
 
@@ -71,7 +72,9 @@ class _Desk:
     async def list_tools(self, _context: Context, _params: types.PaginatedRequestParams) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[_told(tool) for tool in TOOLS.values()])
 
-    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> dict[str, Any]:
+        """The result as it goes out; the SDK checks it against the protocol's schema. (Its models of a result would be
+        built only to be taken apart again.)"""
         caller = self._who(context)
         if params.name == "wait_for_tasks":
             progress = _Progress(context)
@@ -80,9 +83,8 @@ class _Desk:
         else:
             outcome = await self._toolbox.answer(params.name, params.arguments, caller)
         if isinstance(outcome, Reply):
-            return types.CallToolResult(
-                content=[types.TextContent(type="text", text=outcome.text)], structured_content=outcome.content
-            )
+            content = [{"type": "text", "text": outcome.text}]
+            return _COMPLETE | {"content": content, "structuredContent": outcome.content}
         if self._resent and outcome.code == "shutting_down":
             await anyio.sleep_forever()  # until the connection ends
         return _failed(outcome)
@@ -183,14 +185,12 @@ def _told(tool: Tool) -> types.Tool:
     )
 
 
-def _failed(failure: Failure) -> types.CallToolResult:
-    return types.CallToolResult.model_validate(
-        {
-            "content": [{"type": "text", "text": failure.text}],
-            "isError": True,
-            "_meta": {FAILURE_KEY: {"code": failure.code}},
-        }
-    )
+def _failed(failure: Failure) -> dict[str, Any]:
+    return _COMPLETE | {
+        "content": [{"type": "text", "text": failure.text}],
+        "isError": True,
+        "_meta": {FAILURE_KEY: {"code": failure.code}},
+    }
 
 
 def _takes(name: str) -> Mapping[str, Any] | None:

@@ -7,12 +7,14 @@ Times: `…_s` counts seconds (`waited_s` since submission, `ran_s` of running, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final, cast
 
-from mcp_scheduler.core.states import FINAL, WAITING, State
+from mcp_scheduler.core.states import FINAL, WAITING
 from mcp_scheduler.plaintext import one_line
 from mcp_scheduler.views import AttemptView, EtaView, GroupView, TaskView
 
@@ -23,6 +25,8 @@ LISTED: Final = 50  # tasks in one reply
 _VAGUE: Final = 100.0  # times the likely time: a bound so far away says that too little has been learnt
 _SOON: Final = 60.0  # seconds: what is over by then may be as vague as it likes
 _LONGEST_WORD: Final = 4000  # characters of one value in the text twin
+_QUOTED: Final = re.compile(r'[\s"=]')  # what a word of the text twin does not have
+_NUMBER: Final = 24  # characters of a float, a truth value or nothing, at most
 _TEXTS: Final = ("error", "why", "hint", "progress_text")
 
 
@@ -72,7 +76,7 @@ def brief(task: TaskView, now: float, *, result: int = BRIEF) -> Json:
         status = shown
     if task.has_result and task.result is not None:
         whole = {name: value for name, value in status.items() if name != "result_bytes"} | {"result": task.result}
-        if len(compact(whole)) <= result:
+        if _at_most(whole) <= result or len(compact(whole)) <= result:
             return whole
     return status
 
@@ -207,7 +211,7 @@ def _whole(number: float) -> str:
 
 
 def _seconds(task: TaskView, now: float) -> Json:
-    state = State(task.state)
+    state = task.state
     if state in FINAL:
         return {"ran_s": _tenths(task.seconds)}
     if state in WAITING:
@@ -223,8 +227,25 @@ def _tenths(seconds: float | None) -> float | None:
     return round(max(seconds, 0.0), 1 if seconds >= 1 else 3)
 
 
+def _at_most(status: Json) -> int:
+    """An upper bound for the characters of JSON, without writing it."""
+    return 2 + sum(4 + len(name) + _length(value) for name, value in status.items())
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, str):
+        return 2 + len(value) * (2 if value.isprintable() else 6)  # `\"` for a quote, `\u0000` for a control
+    if isinstance(value, int):
+        return _NUMBER + value.bit_length() // 3
+    if value is None or isinstance(value, float):
+        return _NUMBER
+    return len(compact(value))
+
+
 def _fit(status: Json) -> None:
     """Shorten the long texts of `status`, the longest first, until it has its size."""
+    if _at_most(status) <= BRIEF:
+        return
     while (excess := len(compact(status)) - BRIEF) > 0:
         name = max((name for name in _TEXTS if name in status), key=lambda name: len(status[name]), default="")
         if not name:
@@ -265,6 +286,9 @@ def _words(fields: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    if isinstance(value, str) and value and not any(letter.isspace() or letter in '"=' for letter in value):
-        return value
+    if isinstance(value, str):
+        if value and not _QUOTED.search(value):
+            return value
+    elif type(value) is int or (type(value) is float and isfinite(value)):
+        return repr(value)  # as JSON has it
     return one_line(compact(value), _LONGEST_WORD)

@@ -44,6 +44,8 @@ async def serve_mcp(door: Door, toolbox: Toolbox) -> None:
 async def serve_wire(wire: Wire, toolbox: Toolbox, guest: Guest, *, resent: bool = False) -> None:
     """Serve one client over any wire. `resent`: see `protocol.make_server`."""
     await asyncio.to_thread(load_sdk)  # a client that comes before the preload is done waits for it
+    from mcp.server.runner import serve_loop  # noqa: PLC0415 - late: the SDK
+
     from mcp_scheduler.server.protocol import client_name, make_server  # noqa: PLC0415 - late: imports the SDK
     from mcp_scheduler.server.stream import WireStream  # noqa: PLC0415 - late: imports the SDK
 
@@ -53,4 +55,10 @@ async def serve_wire(wire: Wire, toolbox: Toolbox, guest: Guest, *, resent: bool
 
     server = make_server(toolbox, who, resent=resent)
     stream = WireStream(wire)
-    await server.run(stream, stream, server.create_initialization_options())
+    options = server.create_initialization_options()
+    if not await stream.opens_with_handshake():
+        await server.run(stream, stream, options)
+        return
+    # `run` would have each message handed on by one more task, in case that the era is still to be found out.
+    async with server.lifespan(server) as state:
+        await serve_loop(server, stream, stream, lifespan_state=state, init_options=options)

@@ -28,6 +28,9 @@ _BAD_TEXT: Final = (
     "The call could not be read: it is no valid JSON text in UTF-8 (half of a surrogate pair, perhaps, or nested too "
     "deeply). Send it again without that."
 )
+_OTHER_ERA: Final = (
+    "This connection was opened by a handshake; it takes no requests of the protocol that has none. Open another one."
+)
 
 
 class WireStream:
@@ -39,6 +42,18 @@ class WireStream:
         self._lines = lines_of(wire)
         self._in_flight: set[tuple[type, int | str]] = set()
         self._changed = anyio.Event()
+        self._first: SessionMessage | None = None  # was looked at, and is still to be received
+        self._has_shaken_hands = False
+
+    async def opens_with_handshake(self) -> bool:
+        """Whether the client's first message is `initialize`, which remains to be received: that settles the era."""
+        try:
+            self._first = await self.receive()
+        except anyio.EndOfStream:
+            return False
+        message = self._first.message
+        self._has_shaken_hands = isinstance(message, types.JSONRPCRequest) and message.method == "initialize"
+        return self._has_shaken_hands
 
     def __aiter__(self) -> Self:
         return self
@@ -51,6 +66,9 @@ class WireStream:
 
     async def receive(self) -> SessionMessage:
         """The next message. Raises `anyio.EndOfStream` at the end."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         await self._until(lambda: len(self._in_flight) < MOST_IN_FLIGHT)
         async for line in self._lines:
             message = await self._parse(line)
@@ -96,6 +114,9 @@ class WireStream:
             await self._answer_unreadable(line)
             return None
         if isinstance(message, types.JSONRPCRequest):
+            if self._has_shaken_hands and message.method != "initialize" and _is_modern(message):
+                await self._refuse(message.id, types.INVALID_REQUEST, _OTHER_ERA)
+                return None
             self._in_flight.add((type(message.id), message.id))
             if message.method == "tools/call":
                 return SessionMessage(message, ServerMessageMetadata(request_context=request_key(message.id, line)))
@@ -135,6 +156,11 @@ class WireStream:
         while not condition():
             self._changed = anyio.Event()
             await self._changed.wait()
+
+
+def _is_modern(request: types.JSONRPCRequest) -> bool:
+    meta: object = (request.params or {}).get("_meta")
+    return isinstance(meta, dict) and types.PROTOCOL_VERSION_META_KEY in meta
 
 
 def _encoded(message: types.JSONRPCMessage) -> bytes:

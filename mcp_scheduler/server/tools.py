@@ -23,6 +23,7 @@ from mcp_scheduler.server.replies import Reply
 from mcp_scheduler.server.service_port import SchedulerService
 
 MOST_ARGUMENTS: Final = 16 * 1024 * 1024  # characters of JSON
+_SHORT: Final = 10_000  # characters of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +214,17 @@ def _tool(name: str) -> Tool:
     return tool
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether there is nothing to be checked: most arguments are short words and numbers."""
+    return (isinstance(value, str) and len(value) <= _SHORT) or isinstance(value, (bool, int)) or value is None
+
+
 def _checked(arguments: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Arguments that are JSON in the strict sense, of bearable size."""
     if not arguments:
         return {}
+    if all(_is_plain(value) for value in arguments.values()):
+        return arguments
     try:
         length = len(json.dumps(arguments, allow_nan=False, ensure_ascii=False))
     except ValueError:

@@ -17,7 +17,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
-from mcp_scheduler.core.task import Extras, Kind, Status, Task
+from mcp_scheduler.core.task import Kind, Status, Task
 from mcp_scheduler.ports import AttemptRow, Clock, Progress, Result
 from mcp_scheduler.service import copies
 from mcp_scheduler.service.alerts import distrust, pool_of
@@ -27,11 +27,11 @@ from mcp_scheduler.service.devices import asked, why_not
 from mcp_scheduler.service.explaining import why_pinned
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.outlook import Outlook
+from mcp_scheduler.service.shown import ShownViews
 from mcp_scheduler.views import AttemptView, EtaView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
 _KEPT: Final = 20_000
-_VIEWS: Final = 2_000  # of ended tasks that are at hand
 _SHOWN: Final = 3  # names in a sentence
 _GOES_ON: Final = (State.QUEUED, State.RUNNING)  # whatever went wrong before
 _PLAIN: Final = {
@@ -63,16 +63,6 @@ class LastRun:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ending:
-    """The view of an ended task, and what it was made of."""
-
-    status: Status
-    extras: Extras
-    run: LastRun | None
-    view: TaskView
-
-
 class Look:
     """Builds views from memory; only the details of old tasks come from the store."""
 
@@ -85,10 +75,11 @@ class Look:
         self.outlook = Outlook(cluster, clock)
         self._runs: OrderedDict[str, LastRun] = OrderedDict()
         self._started: dict[AttemptId, float] = {}
-        self._ended: OrderedDict[str, Ending] = OrderedDict()
+        self._shown = ShownViews()
 
     def committed(self, changes: Changes) -> None:
         """Remember the last run of what has ended."""
+        self._shown.turned()
         for attempt in changes.started:
             self._started[attempt.id] = attempt.at
         for attempt_id in changes.returned:
@@ -120,24 +111,14 @@ class Look:
         detail: bool = False,
     ) -> TaskView:
         """The view of one task. `result` and `attempts` are what the store knows, where that was asked for."""
-        if task.status.state in FINAL and result is None and attempts is None and not (duplicate or detail):
-            return self._as_ended(task)
-        return self._view(task, result, attempts, duplicate=duplicate, detail=detail)
-
-    def _as_ended(self, task: Task) -> TaskView:
-        """What has ended is looked at again and again, and is always the same: until it is run again, its rollback goes
-        on, or what is known of its last run is forgotten."""
-        run = self._runs.get(task.id)
-        known = self._ended.get(task.id)
-        is_same = known is not None and known.status is task.status and known.extras is task.extras and known.run is run
-        if known is None or not is_same:
+        if result is not None or attempts is not None or duplicate or detail:
+            return self._view(task, result, attempts, duplicate=duplicate, detail=detail)
+        run, now = self._runs.get(task.id), self._clock.now()
+        view = self._shown.of(task, run, now)
+        if view is None:
             view = self._view(task, None, None, duplicate=False, detail=False)
-            if not isinstance(view.result, str | int | float | None):
-                return view  # whoever gets a list or a mapping may change it
-            known = self._ended[task.id] = Ending(task.status, task.extras, run, view)
-            if len(self._ended) > _VIEWS:
-                self._ended.popitem(last=False)
-        return known.view
+            self._shown.keep(task, run, now, view)
+        return view
 
     def _view(
         self,

@@ -8,6 +8,8 @@ as the forecasts of single tasks are.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import sqrt
@@ -42,11 +44,14 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The queues and what runs, at one moment. `ends`: (seconds from `at`, share of a node that comes free then), for
-    the usual and for the late case."""
+    """The queues and what runs, at one moment. The queues stand in the order of their last ranks (`lasts`); `sums` has
+    the work and the variance of the first none, one, two, … of them. `ends`: (seconds from `at`, share of a node that
+    comes free then), for the usual and for the late case."""
 
     at: float
     queues: tuple[Ahead, ...]
+    lasts: tuple[float, ...]
+    sums: tuple[tuple[float, float], ...]
     ends: tuple[tuple[float, float], ...]
     late_ends: tuple[tuple[float, float], ...]
     free: float
@@ -128,8 +133,9 @@ class Outlook:
         rank = self._cluster.ready.rank(task)
         if rank is None:  # it waits for another task, whose end is no end of a queue; or it is being started
             return None if task in self._cluster.conflicts.blocked else (0.0, 0.0)
-        work = variance = 0.0
-        for queue in picture.queues:
+        whole = bisect_left(picture.lasts, rank)  # most often all of them: who asks has just come
+        work, variance = picture.sums[whole]
+        for queue in islice(picture.queues, whole, None):
             count = _before(queue, rank)
             work += count * queue.median
             variance += count * queue.spread * queue.spread
@@ -172,8 +178,12 @@ class Outlook:
             else:
                 ends.append((left.median, share))
                 late_ends.append((left.upper, share))
-        nodes = float(max(len(cluster.rooms), 1))
-        return Picture(now, tuple(queues), tuple(sorted(ends)), tuple(sorted(late_ends)), nodes - used, is_known)
+        free = float(max(len(cluster.rooms), 1)) - used
+        queues.sort(key=lambda queue: queue.last)
+        return Picture(
+            now, tuple(queues), tuple(queue.last for queue in queues), _sums(queues),
+            tuple(sorted(ends)), tuple(sorted(late_ends)), free, is_known,
+        )  # fmt: skip
 
     def _share(self, needs: Needs) -> float:
         """The largest part of anything of a node that these needs take, on the node where that is the least."""
@@ -202,6 +212,15 @@ def _outlived(estimate: float, ran: float) -> float:
     while estimate <= ran:
         estimate *= 2.0
     return estimate
+
+
+def _sums(queues: Sequence[Ahead]) -> tuple[tuple[float, float], ...]:
+    """As in `Picture`."""
+    found = [(0.0, 0.0)]
+    for queue in queues:
+        work, variance = found[-1]
+        found.append((work + queue.count * queue.median, variance + queue.count * queue.spread * queue.spread))
+    return tuple(found)
 
 
 def _before(queue: Ahead, rank: float) -> float:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from service_double import ServiceDouble
-from wires import connection
+from wires import META, connection
 
 from mcp_scheduler.errors import ShuttingDown
 from mcp_scheduler.server.hello import Grant
@@ -70,6 +70,21 @@ async def test_ids_of_different_types_are_different_requests(serve, era, service
             client.call("submit_task", {"function": "tools.one"}, ident=ident)
             await client.answer(ident)
     assert len({caller.request for caller in service.callers}) == 2
+
+
+async def test_a_connection_keeps_the_era_that_it_was_opened_in(serve):
+    async with connection(serve, "legacy") as client:
+        client.request("tools/list", {"_meta": META}, ident=3)
+        refused = await client.answer(3)
+        client.call("get_node_load", {}, ident=4)
+        assert (await client.answer(4))["result"]["isError"] is False
+    assert refused["error"]["code"] == -32600
+    async with connection(serve, "modern") as client:
+        client.call("get_node_load", {}, ident=1)
+        await client.answer(1)
+        info = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        client.request("initialize", info, ident=2)
+        assert "error" in await client.answer(2)
 
 
 async def test_half_of_a_surrogate_pair_is_answered(serve, era):
