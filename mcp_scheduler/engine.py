@@ -74,7 +74,8 @@ class Engine:
         policies = _policies(settings.queue)
         self._cluster = Cluster(policies.find(settings.queue.policy))
         self._lessons = Lessons(self._store, _furnish(self._cluster, settings))
-        self._accounts = Accounts(self._cluster, self._store, self._clock)
+        self._cluster.watcher = self._anomalies = Anomalies()
+        self._accounts = Accounts(self._cluster, self._store, self._clock, {"unusual": self._anomalies})
         outputs = LocalOutputs(folders)
         self._executor = LocalExecutor(
             folders,
@@ -126,8 +127,7 @@ class Engine:
         lets the pool breathe."""
         self._loop.on_commit += [self._watch_gpus, self._adapting.committed, self._inputs.committed]
         self._loop.on_commit.append(self._leavings.committed)
-        self._cluster.watcher = anomalies = Anomalies()
-        noticing = Noticing(self._cluster, anomalies, self._clock)
+        noticing = Noticing(self._cluster, self._anomalies, self._clock)
         self._loop.on_commit.append(noticing.committed)
         self._loop.on_progress.append(noticing.progressed)
         self._load.on_look.append(noticing.loaded)

@@ -2,7 +2,8 @@
 other programs that take more and more of a node, GPUs that are reserved and idle.
 
 Everything is learnt from what the engine sees anyway, in constant time for each event, and nothing is ever done about
-it: a person reads the alerts. They are kept since the engine started, never stored.
+it: a person reads the alerts. Which share of its calls usually fails, and what stands, is an account: the next engine
+need not learn it again, and tells it again. The other detectors start from the forecasts, or from what they see.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import exp, log
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from mcp_scheduler.core.account import Key
 from mcp_scheduler.forecast.detectors import Burst, Drift, Excess
 
 Watch = TypeVar("Watch")
@@ -25,6 +27,9 @@ _STEPS: Final = 3
 IDLE: Final = 600.0  # seconds for which a reserved GPU may do nothing
 _BUSY: Final = 2  # percent; less is a monitor's look
 _SOOTHE: Final = 0.3
+_USUAL: Final = "usual"  # the first part of the rows with shares of bad ends; those of alerts begin with `_ALERT`
+_ALERT: Final = "alert"
+_STEP: Final = 0.02  # by which a share has to have changed to be written down
 _LEAST: Final = 1e-6
 
 
@@ -56,16 +61,20 @@ class Anomalies:
         self._drifts: dict[tuple[str, str], Drift] = {}
         self._idle: dict[tuple[str, str], tuple[str, str, float]] = {}  # device → its name, its task, since when
         self.found: OrderedDict[tuple[str, ...], Alert] = OrderedDict()
+        self.touched: set[Key] = set()
 
     # --- what happens
 
     def ended(self, name: str, now: float, *, bad: bool) -> None:
         """A call has ended, well or badly."""
-        watch = _latest(self._bad, name, Burst)
+        watch = _latest(self._bad, name, Burst, self._forgot)
         if watch.add(bad=bad):
             text = f"{watch.bad} of the last {watch.count} calls of {name} ended badly; usually {watch.before:.0%} do."
             self._raise(("errors", name), now, text + " See their errors: list_tasks state=failed.")
             watch.begin_again()
+        if abs(watch.usual - watch.kept) >= _STEP:
+            watch.kept = watch.usual
+            self.touched.add((_USUAL, name))
 
     def took(self, name: str, seconds: float, median: float, upper: float, now: float) -> None:
         """A call took so long, of which this median and this 90 % bound were expected."""
@@ -120,7 +129,7 @@ class Anomalies:
     def alerts(self, now: float) -> Iterator[str]:
         """What stands now, the newest first."""
         for key in [key for key, alert in self.found.items() if now - alert.at >= STANDS]:
-            del self.found[key]
+            self._drop(key)
         yield from (alert.text for alert in reversed(self.found.values()))
         for task, steps in self._steps.items():
             quiet = now - steps.at
@@ -133,20 +142,49 @@ class Anomalies:
             if now - since >= IDLE:
                 yield f"{short} is reserved by {task}, and has done nothing for {(now - since) / 60:.0f} minutes."
 
+    def _forgot(self, name: str) -> None:
+        self.touched.add((_USUAL, name))
+
     def _raise(self, key: tuple[str, ...], now: float, text: str) -> None:
         self.found[key] = Alert(now, text)
         self.found.move_to_end(key)
+        self.touched.add((_ALERT, *key))
         if len(self.found) > KEPT:
-            self.found.popitem(last=False)
+            self._drop(next(iter(self.found)))
+
+    def _drop(self, key: tuple[str, ...]) -> None:
+        del self.found[key]
+        self.touched.add((_ALERT, *key))
+
+    # --- an account
+
+    def row(self, key: Key) -> list[Any] | None:
+        if key[0] == _ALERT:
+            alert = self.found.get(key[1:])
+            return None if alert is None else [alert.at, alert.text]
+        watch = self._bad.get(key[1])
+        return None if watch is None else [round(watch.kept, 3)]
+
+    def take_up(self, key: Key, row: list[Any], now: float) -> None:
+        if key[0] == _USUAL:
+            self._bad[key[1]] = Burst(float(row[0]))
+            return
+        at, text = min(float(row[0]), now), str(row[1])
+        if now - at < STANDS:
+            self.found[key[1:]] = Alert(at, text)
+        else:
+            self.touched.add(key)  # nobody wants it any more
 
 
-def _latest(known: OrderedDict[str, Watch], name: str, make: Callable[[], Watch]) -> Watch:
+def _latest(
+    known: OrderedDict[str, Watch], name: str, make: Callable[[], Watch], forgot: Callable[[str], None] = lambda _: None
+) -> Watch:
     """The detector of this name, as the one that was heard of last."""
     watch = known.get(name)
     if watch is None:
         watch = known[name] = make()
         if len(known) > KEPT:
-            known.popitem(last=False)
+            forgot(known.popitem(last=False)[0])
     else:
         known.move_to_end(name)
     return watch

@@ -61,15 +61,16 @@ class Burst:
     """Watches the share of bad ends. The usual share is learnt while nothing seems to change; a burst is a share of
     `0.3 + 2 · usual`, at most 0.95."""
 
-    __slots__ = ("bad", "before", "count", "sum", "usual")
+    __slots__ = ("bad", "before", "count", "kept", "sum", "usual")
 
     H: Final = 7.5  # of log likelihood: four bad ends in a row, where they are rare
     _LEARN: Final = 0.01
     _FIRST, _LEAST, _MOST = 0.05, 0.02, 0.6
 
-    def __init__(self) -> None:
-        self.usual = self._FIRST
-        self.before = self._FIRST  # what was usual when the sum was last zero
+    def __init__(self, usual: float | None = None) -> None:
+        self.usual = self._FIRST if usual is None else min(max(usual, 0.0), 1.0)
+        self.kept = self.usual  # what whoever remembers it knows
+        self.before = self.usual  # what was usual when the sum was last zero
         self.sum = 0.0
         self.count, self.bad = 0, 0  # since the sum was last zero
 

@@ -1,4 +1,5 @@
-"""What is counted outlives the engine: quarantines, retry budgets, what copies may cost, how long items take.
+"""What is counted outlives the engine: quarantines, retry budgets, what copies may cost, how long items take, what is
+unusual.
 
 It lies beside the forecasts in the store, and is written every few seconds and at the end, as far as it has changed.
 What a crash takes is those seconds: a place that was withheld in them is offered until it fails again.
@@ -26,9 +27,11 @@ _AT_ONCE: Final = 500  # rows of one transaction
 
 
 class Accounts:
-    """The accounts of a cluster, by name, and their rows in the store."""
+    """The accounts of a cluster and `others`, by name, and their rows in the store."""
 
-    def __init__(self, cluster: Cluster, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, cluster: Cluster, store: Store, clock: Clock, others: Mapping[str, Account] | None = None
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._clock = clock
@@ -37,6 +40,7 @@ class Accounts:
             "retries": cluster.retry_budget,
             "hedging": cluster.hedging,
             "chunks": cluster.chunking,
+            **(others or {}),
         }
 
     def take_up(self, rows: Mapping[str, str]) -> None:

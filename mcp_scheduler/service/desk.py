@@ -114,7 +114,7 @@ class Desk:
         group = tally.group
         if caller.isolated and group.principal != caller.principal:
             raise errors.UnknownTask(f"There is no task or group '{group.id}'.")
-        failed = [name for name, state in tally.states.items() if state is State.FAILED][:_FAILURES_SHOWN]
+        failed = islice(tally.failed, _FAILURES_SHOWN)
         shown = list(tally.states) if tasks else []
         return views.GroupView(
             id=group.id,
@@ -138,17 +138,8 @@ class Desk:
 
     def _items_done(self, tally: Tally) -> int:
         """Those that have succeeded in the last stage, and what running chunks of it say of themselves."""
-        done = 0.0
-        group = tally.group
-        for place, (name, state) in enumerate(islice(tally.states.items(), group.units * group.stages)):
-            if not group.has_result(place):
-                continue
-            size = group.items_of(place) or 1
-            if state is State.SUCCEEDED:
-                done += size
-            elif group.chunk and state is State.RUNNING and (told := self._loop.progress.get(name)) is not None:
-                done += size * (told.fraction or 0.0)
-        return int(done)
+        told = ((self._loop.progress.get(name), size) for name, size in tally.chunks_under_way())
+        return tally.items_done + int(sum(size * (one.fraction or 0.0) for one, size in told if one is not None))
 
     def _group_eta(self, tally: Tally) -> views.EtaView | None:
         """The latest end among its last members that have not ended: what came last ends last, more or less."""

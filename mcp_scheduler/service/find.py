@@ -78,15 +78,20 @@ class Finder:
         stored = await self._store.tasks(gone) if gone else {}
         return [self._cluster.tasks.get(name) or stored[name] for name in tally.states]
 
-    async def page(self, query: TaskQuery) -> list[Task]:
-        """A page of a list, newest first: from memory where a short look is sure to find all of it."""
+    async def page(self, query: TaskQuery) -> tuple[list[Task], int | None]:
+        """A page of a list, newest first, and the arrival number before which the next one ends (None: it is the last):
+        from memory where a short look is sure to find all of it. What has left the wanted states since the store was
+        asked is not shown, so a page may have fewer tasks than were asked for."""
         found: list[Task] = []
         for task in islice(self._cluster.newest_first(), _LOOK):
             if query.matches(task):
                 found.append(task)
                 if len(found) == query.limit:
-                    return found
-        return [self._cluster.tasks.get(task.id, task) for task in await self._store.find(query)]
+                    return found, task.seq
+        stored = await self._store.find(query)
+        now = [self._cluster.tasks.get(task.id, task) for task in stored]
+        more = stored[-1].seq if len(stored) == query.limit else None
+        return [task for task in now if query.matches(task)], more
 
     def by_tag(self, caller: Caller, tag: str) -> list[Task]:
         """Unfinished tasks with this tag."""

@@ -1,15 +1,16 @@
 """Graphs and maps as one handle: their members, and how many of them stand in which state.
 
-A group is loaded from the store when somebody first asks; from then on each commit keeps its counts right.
+A group is loaded from the store when somebody first asks; from then on each commit keeps its counts right. To ask for
+a count costs the same at any number of members.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
@@ -18,46 +19,78 @@ from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.ports import Store
 
-_KEPT = 1000  # groups in memory; the oldest that nobody asked for lately go first
+KEPT: Final = 1000  # groups in memory; the oldest that nobody asked for lately go first
+MEMBERS: Final = 200_000  # of all of them together
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Tally:
-    """One group."""
+    """One group. `total`: how many pieces of work there are (items, of which those in stages count once, and tasks);
+    `left`: how many of them have not ended."""
 
     group: Group
     states: dict[str, State] = field(default_factory=dict[str, State])  # member → state, in arrival order
     counts: Counter[State] = field(default_factory=Counter[State])
+    failed: dict[str, None] = field(default_factory=dict[str, None])  # the members that have, in that order
+    total: int = 0
+    left: int = 0
+    _places: dict[str, int] = field(default_factory=dict[str, int])
+    _running: dict[str, None] = field(default_factory=dict[str, None])  # chunks
+    _done: list[int] = field(default_factory=list[int])  # items that have succeeded in each stage
+    _in_stages: int = 0  # members, the first ones, that are items or chunks in a stage
+
+    def __post_init__(self) -> None:
+        self._done = [0] * self.group.stages
+        self._in_stages = self.group.units * self.group.stages
 
     @property
     def open(self) -> int:
         """Members that have not ended."""
         return sum(count for state, count in self.counts.items() if state not in FINAL)
 
-    @property
-    def total(self) -> int:
-        """How many pieces of work there are: items (of which those in stages count once), and tasks."""
-        return sum(self._pieces(place) for place in range(len(self.states)))
+    def note(self, task_id: str, state: State) -> None:
+        """A member has come, or stands in another state."""
+        old = self.states.get(task_id)
+        if old is state:
+            return
+        self.states[task_id] = state
+        if old is None:
+            place = self._places[task_id] = len(self._places)
+            self.total += self._pieces(place)
+        else:
+            place = self._places[task_id]
+            self._count(task_id, place, old, -1)
+        self._count(task_id, place, state, 1)
 
-    @property
-    def left(self) -> int:
-        """How many of them have not ended."""
-        if not self.group.items:
-            return self.open
-        return sum(self._pieces(place) for place, state in enumerate(self.states.values()) if state not in FINAL)
+    def _count(self, name: str, place: int, state: State, by: int) -> None:
+        self.counts[state] += by
+        if state not in FINAL:
+            self.left += by * self._pieces(place)
+            if state is State.RUNNING and self.group.chunk:
+                _put(self._running, name, by)
+        elif state is State.FAILED:
+            _put(self.failed, name, by)
+        elif state is State.SUCCEEDED and place < self._in_stages:
+            self._done[place % self.group.stages] += by * (self.group.items_of(place) or 1)
 
     def _pieces(self, place: int) -> int:
         return (self.group.items_of(place) or 1) if self.group.has_result(place) else 0
 
     def done(self) -> tuple[int, ...]:
         """How many items have succeeded in each stage; () for what has but one."""
-        if self.group.stages == 1:
-            return ()
-        found = [0] * self.group.stages
-        for place, state in enumerate(islice(self.states.values(), self.group.units * self.group.stages)):
-            if state is State.SUCCEEDED:
-                found[place % self.group.stages] += self.group.items_of(place) or 1
-        return tuple(found)
+        return () if self.group.stages == 1 else tuple(self._done)
+
+    @property
+    def items_done(self) -> int:
+        """How many items have succeeded in the last stage, those of running chunks left out."""
+        return self._done[-1]
+
+    def chunks_under_way(self) -> Iterator[tuple[str, int]]:
+        """The chunks that run in the last stage, and how many items each has."""
+        for name in self._running:
+            place = self._places[name]
+            if place < self._in_stages and self.group.has_result(place):
+                yield name, self.group.items_of(place)
 
     def with_results(self, states: frozenset[State]) -> list[str]:
         """The members in one of these states whose results are those of the whole."""
@@ -81,32 +114,38 @@ class Tally:
                 found += value if isinstance(value, list) else [None] * size
         return found
 
-    def note(self, task_id: str, state: State) -> None:
-        old = self.states.get(task_id)
-        if old is not None:
-            self.counts[old] -= 1
-        self.states[task_id] = state
-        self.counts[state] += 1
+
+def _put(names: dict[str, None], name: str, by: int) -> None:
+    if by > 0:
+        names[name] = None
+    else:
+        names.pop(name, None)
 
 
 class Groups:
-    """The groups somebody has asked about."""
+    """The groups somebody has asked about. One that is in somebody's hands is kept up to date, however many are asked
+    for meanwhile."""
 
-    def __init__(self, cluster: Cluster, store: Store) -> None:
+    def __init__(self, cluster: Cluster, store: Store, members: int = MEMBERS) -> None:
         self._cluster = cluster
         self._store = store
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: WeakValueDictionary[str, Tally] = WeakValueDictionary()
+        self._kept: OrderedDict[str, Tally] = OrderedDict()  # the one that was asked for last is the last
+        self._most = members
 
     async def get(self, group_id: str) -> Tally | None:
         """The group, or None where there is no such group."""
-        tally = self._tallies.pop(group_id, None)
+        tally = self._tallies.get(group_id)
         if tally is None:
             group = await self._store.group(group_id)
             if group is None:
                 return None
             members = await self._store.members(group_id)
             tally = self._tallies.get(group_id) or self._tally(group, members)
-        self._tallies[group_id] = tally
+            self._keep(tally)
+            self._forget()
+        else:
+            self._keep(tally)
         return tally
 
     def _tally(self, group: Group, members: list[Task]) -> Tally:
@@ -117,10 +156,14 @@ class Groups:
             tally.note(task.id, task.status.state)
         return tally
 
+    def _keep(self, tally: Tally) -> None:
+        self._tallies[tally.group.id] = self._kept[tally.group.id] = tally
+        self._kept.move_to_end(tally.group.id)
+
     def committed(self, changes: Changes) -> None:
         """Keep up with a commit."""
         for group in changes.groups:
-            self._tallies[group.id] = Tally(group)
+            self._keep(Tally(group))
         for new in changes.added:
             tally = self._tallies.get(new.task.group) if new.task.group else None
             if tally is not None:
@@ -131,5 +174,12 @@ class Groups:
                 tally = self._tallies.get(task.group) if task is not None and task.group else None
                 if tally is not None:
                     tally.note(task_id, status.state)
-        while len(self._tallies) > _KEPT:
-            del self._tallies[next(iter(self._tallies))]
+        if changes.groups:
+            self._forget()
+
+    def _forget(self) -> None:
+        """The newest one stays, whatever its size."""
+        members = sum(len(tally.states) for tally in self._kept.values())
+        while len(self._kept) > 1 and (len(self._kept) > KEPT or members > self._most):
+            _, tally = self._kept.popitem(last=False)
+            members -= len(tally.states)

@@ -119,8 +119,8 @@ class Looking(Desk):
             before_seq=page_before(request.cursor),
             limit=request.limit,
         )
-        tasks = await self._find.page(query)
-        cursor = str(tasks[-1].seq) if len(tasks) == request.limit else ""
+        tasks, more = await self._find.page(query)
+        cursor = "" if more is None else str(more)
         return views.TaskPage(tuple(self._look.task(task) for task in tasks), cursor, self._counts())
 
     async def read(self, caller: Caller, request: ReadOutput) -> views.OutputPage:

@@ -144,3 +144,54 @@ def test_the_unit_of_an_excess_is_not_widened_by_the_change_itself():
     watch.add(1.0, 0.0, 4.0)
     watch.add(1.0, 0.0, 4.0)
     assert watch.unit == pytest.approx(unit, rel=0.6)
+
+
+def lives_on(watch, now):
+    """What the next engine knows of it."""
+    following = Anomalies()
+    for key in list(watch.touched):
+        row = watch.row(key)
+        if row is not None:
+            following.take_up(key, row, now)
+    return following
+
+
+def test_what_usually_fails_is_no_news_after_a_restart():
+    random, watch = Random(2), Anomalies()
+    for _ in range(1500):
+        watch.ended("m.f", 0.0, bad=random.random() < 0.5)
+    following = lives_on(watch, 10_000.0)
+    for _ in range(500):
+        following.ended("m.f", 10_000.0, bad=random.random() < 0.5)
+    assert not list(following.alerts(10_000.0))
+
+
+def test_an_alert_stands_after_a_restart_for_as_long_as_it_would_have():
+    watch = Anomalies()
+    for _ in range(4):
+        watch.ended("m.f", 100.0, bad=True)
+    (told,) = watch.alerts(100.0)
+    following = lives_on(watch, 150.0)
+    assert list(following.alerts(150.0)) == [told]
+    assert not list(following.alerts(100.0 + STANDS))
+    assert ("alert", "errors", "m.f") in following.touched, "its row is to go"
+    assert following.row(("alert", "errors", "m.f")) is None
+    late = lives_on(watch, 100.0 + STANDS)
+    assert (list(late.alerts(100.0 + STANDS)), late.touched) == ([], {("alert", "errors", "m.f")})
+
+
+def test_a_row_of_a_clock_that_was_wrong_stands_no_longer_than_others():
+    watch = Anomalies()
+    watch.take_up(("alert", "errors", "m.f"), [1e9, "told"], 100.0)
+    assert list(watch.alerts(100.0)) == ["told"]
+    assert not list(watch.alerts(100.0 + STANDS))
+
+
+def test_of_functions_that_are_forgotten_no_row_stays():
+    watch = Anomalies()
+    for number in range(KEPT + 1):
+        for _ in range(3):
+            watch.ended(f"m.f{number}", 0.0, bad=True)
+    assert ("usual", "m.f0") in watch.touched
+    assert watch.row(("usual", "m.f0")) is None
+    assert watch.row(("usual", "m.f1")) == [pytest.approx(0.078, abs=0.01)]
