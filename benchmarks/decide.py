@@ -4,8 +4,9 @@
 
 The goal is less than 100 µs a task in every cell, and no growth along a row: cost follows what changed, never how much
 waits. `batch` hands 256 events to each decision, `single` one. Committing is not measured: changes are applied at once.
-Under a policy with a quantum `turns` is the cost of a call that gives way to the next, in two decisions of their own: to
-ask it, and to hear that it did and place who follows. Turns that were over and of which nobody could make use count too.
+Under a policy with a quantum `turns` is the cost of a call that gives way to the next, in two decisions of their own:
+to ask it, and to hear that it did and place who follows. Turns that were over and of which nobody could make use count,
+too.
 The time is the processor's, so that what else the machine does is not counted. A million queued take some 1 GiB of
 memory and a minute to be made, once for each policy and number of shapes.
 """
