@@ -4,9 +4,8 @@
 
 The goal is less than 100 µs a task in every cell, and no growth along a row: cost follows what changed, never how much
 waits. `batch` hands 256 events to each decision, `single` one. Committing is not measured: changes are applied at once.
-Under a policy with a quantum `turns` is the cost of a call that gives way to the next, in two decisions of their own:
-to ask it, and to hear that it did and place who follows. Turns that were over and of which nobody could make use count,
-too.
+Under a policy with a quantum `turns` is the cost of a call that gives way to the next, in two decisions: to
+ask it, and to hear that it did and place who follows. Turns of which nobody could make use count as well.
 The time is the processor's, so that what else the machine does is not counted. A million queued take some 1 GiB of
 memory and a minute to be made, once for each policy and number of shapes.
 """
@@ -24,6 +23,7 @@ from mcp_scheduler.core.changes import Effect, Pause
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import decide
 from mcp_scheduler.core.events import Ended, Event, NewTask, Outcome, Submitted
+from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Node
 from mcp_scheduler.core.policy import Policy, quantum_of
 from mcp_scheduler.core.states import Reason, State
@@ -117,14 +117,16 @@ def measure_turns(world: World, tasks: int) -> float:
     """Microseconds for each call that gave way when its turn was over. One of high priority goes on for some turns."""
     quantum = quantum_of(world.cluster.policy)
     spent, done, turns = 0.0, 0, 0
+    asked: list[AttemptId] = []
     while done < tasks and turns < 2 * tasks:
         turns += 1
         started = time.process_time()
-        asked = [effect.attempt for effect in world.turn([], quantum) if isinstance(effect, Pause)]
+        asked += [effect.attempt for effect in world.turn([], quantum) if isinstance(effect, Pause)]
         gone = Outcome(Reason.YIELDED, seconds=quantum)
-        world.turn([Ended(attempt, world.now, gone) for attempt in asked])
+        effects = world.turn([Ended(attempt, world.now, gone) for attempt in asked])
         spent += time.process_time() - started
         done += len(asked)
+        asked = [effect.attempt for effect in effects if isinstance(effect, Pause)]  # they give way in the next turn
     return spent / done * 1e6 if done else float("nan")
 
 

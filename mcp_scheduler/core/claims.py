@@ -42,11 +42,8 @@ class Claim:
 class Claims(dict[str, list[Claim]]):
     """The claims of one round, by node: a dict, because it is asked for every task whether there are any."""
 
-    __slots__ = ("count", "tries")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.tries = 0
+    count = 0
+    tries = 0
 
     def add(self, node: str, claim: Claim) -> None:
         self.setdefault(node, []).append(claim)

@@ -171,12 +171,13 @@ class Cluster:
         self._trim_tail()
         for new in changes.added:
             self._admit(new.task)
+        tasks, counts = self.tasks, self.counts
         for task_id, status in changes.statuses.items():
-            task = self.tasks[task_id]
-            self.counts[task.status.state] -= 1
-            self.counts[status.state] += 1
+            task, state = tasks[task_id], status.state
+            counts[task.status.state] -= 1
+            counts[state] += 1
             task.status = status
-            if status.is_final:
+            if state in FINAL:
                 self.tail.append(task_id)
         if changes.deadlines or changes.terms or changes.extras:
             self._amend(changes)

@@ -80,7 +80,8 @@ def decide(cluster: Cluster, events: Sequence[Event], now: float) -> Decision:
             refused[index] = refusal
     for timer in cluster.timers.due(now):
         _fire(draft, timer)
-    quarantine.look(draft)
+    if cluster.breakers.next_at <= now:
+        quarantine.look(draft)
     expire(draft)
     if draft.touched:
         undoing.settle(draft)

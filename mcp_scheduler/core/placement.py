@@ -29,7 +29,8 @@ def place(draft: Draft) -> None:
     """Start what can start now."""
     cluster = draft.cluster
     cluster.next_look = inf
-    copying.note_late(draft)
+    if cluster.copies.living:
+        copying.note_late(draft)
     this = Round(draft)
     if cluster.paused:
         _let_go_on(draft, this)

@@ -232,9 +232,11 @@ class Room:
 
     def seize(self, needs: Needs) -> None:
         """Reserve amounts for work that runs already (adopted after a crash), even where the node has shrunk since."""
+        free = self.free
         for name, amount in needs.amounts:
-            self.free[name] = self.free.get(name, 0) - amount
-        self.changed()
+            free[name] = free.get(name, 0) - amount
+        if self.on_change is not None:
+            self.on_change(self)
 
     def lend(self, name: str, amount: int) -> None:
         """So much of what is reserved is others' for a while; a negative amount takes it back."""
@@ -243,9 +245,11 @@ class Room:
 
     def give_back(self, needs: Needs) -> None:
         """The amounts are free again. Devices follow when no warm worker keeps them: see `warm`."""
+        free = self.free
         for name, amount in needs.amounts:
-            self.free[name] = self.free.get(name, 0) + amount
-        self.changed()
+            free[name] = free.get(name, 0) + amount
+        if self.on_change is not None:
+            self.on_change(self)
 
     def resize(self, node: Node) -> None:
         """The node's capacity has changed; what is reserved stays reserved."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mcp_scheduler.core.slots import Room, Slot
 
 LOOKS: Final = 256  # turns that are looked at in one round
-TRIES: Final = 8  # heads with the same lack that find nobody to help them
+TRIES: Final = 8  # heads that lack the same thing and find nobody to help them
 
 
 class Over:
@@ -26,7 +26,7 @@ class Over:
     def __init__(self, line: dict[str, float], *, in_order: bool) -> None:
         self.line = line  # slot → the rank of its call if it waited from now on
         self._in_order = in_order  # heads come so
-        self._vain: dict[tuple[str, ...], int] = {}  # node, and what was lacking there → heads that it helped nothing
+        self._vain: dict[tuple[str, str], int] = {}  # node, and what was lacking there → heads that were not helped
 
     def makes_way_for(self, rank: float | None) -> bool:
         """Whether anybody would make way for the head of the queue, which has this rank, or for one behind it."""
@@ -49,12 +49,15 @@ class Over:
 
     def in_vain(self, draft: Draft, room: Room, missing: list[str]) -> None:
         """A head that lacks this on the node was not helped, or will be by those that were asked before. After a few
-        of its kind, those that hold any of it go on: what waits behind with the same lack has its turn later."""
-        lack = (room.node.name, *missing)
+        that lack the same one thing, those that hold it go on: what waits behind for it has its turn later. Of several
+        things that are missing nobody knows which one was in the way."""
+        if len(missing) != 1:
+            return
+        lack = (room.node.name, missing[0])
         count = self._vain[lack] = self._vain.get(lack, 0) + 1
         if count == TRIES:
             slots = draft.cluster.slots
-            held = [one for one in self.line if slots[one].node == room.node.name and holds(slots[one], missing)]
+            held = [one for one in self.line if slots[one].node == room.node.name and holds(slots[one], missing[0])]
             for slot_id in held:
                 del self.line[slot_id]
 
@@ -78,9 +81,9 @@ def over(draft: Draft) -> Over:
     return Over(line, in_order=draft.cluster.policy.sharing is Sharing.NONE)
 
 
-def holds(slot: Slot, names: list[str]) -> bool:
-    """Whether the slot holds any of these resources."""
-    return any(name in names for name, _ in slot.terms.needs.amounts) or (DEVICES in names and bool(slot.devices))
+def holds(slot: Slot, name: str) -> bool:
+    """Whether the slot holds any of this resource."""
+    return bool(slot.devices) if name == DEVICES else any(name == held for held, _ in slot.terms.needs.amounts)
 
 
 def rank_of(draft: Draft, slot: Slot, since: float) -> float | None:
