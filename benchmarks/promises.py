@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass, field
 
 from mcp_scheduler.core.admission import admission
+from mcp_scheduler.core.agenda import loss
 from mcp_scheduler.core.events import CancelAsked
 from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Needs, Task
@@ -95,7 +96,7 @@ class Asking(Simulation):
         is_admitted = is_wanted = task.status.state is State.RUNNING
         found = admission(self.cluster, task, now)
         if found is not None:
-            is_admitted, is_wanted = found.is_met, self._oracle(task, now)
+            is_admitted, is_wanted = found.is_admitted, self._oracle(task, now)
         if not is_admitted:
             self._executor.inbox.append(CancelAsked((task.id,)))
         if task.id in self._later:
@@ -104,16 +105,29 @@ class Asking(Simulation):
             self.told.wanted |= {task.id} if is_wanted else set()
 
     def _oracle(self, task: Task, now: float) -> bool:
-        """The same question, answered from the times that the trace has."""
-        records = self.run.records
-        work = 0.0
+        """The same question, answered from the times that the trace has: whether it is in time, and nobody who was is
+        late through it. `lost`: a wide task waits longer for the same work."""
+        before = 0.0  # work
+        own = self.run.records[task.id].job
+        waiting: list[tuple[float, Job]] = []
         for other in self.cluster.tasks.values():
-            record = records[other.id]
+            record = self.run.records[other.id]
             if other.status.state is State.RUNNING and record.began is not None:
-                work += max(0.0, record.began - self._start + record.job.run - now) * cpus_of(record.job)
-            elif other.status.state is State.QUEUED and (other.deadline or 0.0) < (task.deadline or 0.0):
-                work += record.job.run * cpus_of(record.job)
-        return now + work / CPUS + records[task.id].job.run <= (task.deadline or 0.0)
+                before += max(0.0, record.began - self._start + record.job.run - now) * cpus_of(record.job)
+            elif other.status.state is State.QUEUED and other is not task:
+                waiting.append((other.deadline or 0.0, record.job))
+        waiting.sort(key=lambda one: one[0])
+        first = [job for deadline, job in waiting if deadline < (task.deadline or 0.0)]
+        before += sum(job.run * cpus_of(job) for job in first)
+        if now + before / CPUS * loss(self.cluster, own.needs) + own.run > (task.deadline or 0.0):
+            return False
+        more = own.run * cpus_of(own)
+        for deadline, job in waiting[len(first) :]:
+            lost = loss(self.cluster, job.needs) / CPUS
+            if now + before * lost + job.run <= deadline < now + (before + more) * lost + job.run:
+                return False
+            before += job.run * cpus_of(job)
+        return True
 
 
 def cpus_of(job: Job) -> float:

@@ -16,62 +16,42 @@ it is done in `g` times its seconds at most, and for a task of one CPU in just t
 R. Garey and R. L. Graham, "Bounds for multiprocessor scheduling with resource constraints", SIAM Journal on Computing
 4, 1975).
 
-A task is admitted if it is done in time with the chance `CHANCE`. That is for the tightest deadline that is admitted;
+A task is admitted if it is done in time with the chance `CHANCE`, and if, where the earliest deadline goes first, no
+other that was in time by the same measure is late through it. That is for the tightest deadline that is admitted;
 most leave more time, so far fewer of all that are admitted are late. It is chosen for about 5 % of them at the worst:
 with the load above the capacity and wide tasks among narrow ones (benchmarks/promises.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import exp, expm1, log, log1p, sqrt
-from typing import Final, NamedTuple
 
+from mcp_scheduler.core.agenda import Agenda, Late, loss, made_late, time_of
 from mcp_scheduler.core.cluster import Cluster
-from mcp_scheduler.core.estimates import Expected
 from mcp_scheduler.core.queues import Queue
 from mcp_scheduler.core.states import State
-from mcp_scheduler.core.task import MILLI, Needs, Task
-
-CHANCE: Final = 0.6
-SURE: Final = 0.9  # the chance of the bounds of forecasts
-_Z: Final = {CHANCE: 0.253347, SURE: 1.281552}  # quantiles of the normal distribution
-_WORST: Final = 2.0
-_WIDEST: Final = 1.5  # of the logarithm: a bound of 7 medians tells that little is known, not how long the tail is
+from mcp_scheduler.core.task import Task
+from mcp_scheduler.core.times import CHANCE, SURE, Time, rest, total
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """`takes`: seconds, by the upper bound, None where nobody knows; `before`: seconds of the whole cluster that go
     first, on the mean; `done_by`: when the task is done in 9 cases of 10, None where nobody knows; `is_met`: whether
-    that is in time with the chance `CHANCE`."""
+    that is in time with the chance `CHANCE`; `late`: those who would be late through it."""
 
     takes: float | None
     before: float
     done_by: float | None
     is_met: bool
+    late: Late | None = None
 
-
-class Time(NamedTuple):
-    """A random time: its mean in seconds and its variance."""
-
-    mean: float
-    variance: float = 0.0
-
-    def times(self, factor: float) -> Time:
-        return Time(self.mean * factor, self.variance * factor * factor)
-
-    def of(self, count: int) -> Time:
-        """So many of them, one after the other, each for itself."""
-        return Time(self.mean * count, self.variance * count)
-
-    def within(self, chance: float) -> float:
-        """The seconds that are enough with this chance (`CHANCE` or `SURE`)."""
-        if self.mean <= 0.0:
-            return 0.0
-        square = log1p(self.variance / self.mean**2)
-        return self.mean * exp(_Z[chance] * sqrt(square) - square / 2)
+    @property
+    def is_admitted(self) -> bool:
+        """Whether it is in time, and everybody else as before."""
+        return self.is_met and self.late is None
 
 
 def admission(cluster: Cluster, task: Task, now: float) -> Admission | None:
@@ -80,49 +60,26 @@ def admission(cluster: Cluster, task: Task, now: float) -> Admission | None:
         return None
     expected = cluster.expected(task)
     start = max(now, task.start_after)
-    before = _sum([*_running(cluster, now), *_queued(cluster, task)]).times(_loss(cluster, task.terms.needs))
+    runs, late = total(_running(cluster, now)), None
+    own = time_of(cluster, expected)
+    if cluster.policy.by_deadline:
+        line = Agenda(cluster, task, now).line
+        place = bisect_left(line, (task.deadline, task.seq))
+        waits = total(due.work for due in line[:place])
+        if start == now:
+            more = own.times(cluster.floor.share(task.terms.needs))
+            late = made_late(line[place:], runs.plus(waits), more, now)
+    else:
+        waits = total(_queued(cluster, task))
+    before = runs.plus(waits).times(loss(cluster, task.terms.needs))
     if expected is None:
-        return Admission(None, before.mean, None, is_met=start + before.mean < task.deadline)
-    own = _time(cluster, expected)
+        return Admission(None, before.mean, None, start + before.mean < task.deadline, late)
     if now + before.mean <= start:
         whole, begin = own, start  # what goes before it is done by then
     else:
-        whole, begin = _sum((before, own)), now
+        whole, begin = before.plus(own), now
     is_met = begin + whole.within(CHANCE) <= task.deadline
-    return Admission(expected.upper, before.mean, begin + max(whole.within(SURE), expected.upper), is_met)
-
-
-def _sum(times: Iterable[Time]) -> Time:
-    mean = variance = 0.0
-    for time in times:
-        mean += time.mean
-        variance += time.variance
-    return Time(mean, variance)
-
-
-def _time(cluster: Cluster, expected: Expected | None) -> Time:
-    """What a task takes; where nothing is known, what calls take."""
-    return Time(cluster.pace.seconds) if expected is None else lognormal(expected)
-
-
-def lognormal(expected: Expected) -> Time:
-    """A time of this median, and of this bound of 9 in 10."""
-    if not 0.0 < expected.median < expected.upper:
-        return Time(expected.median)
-    square = min(log(expected.upper / expected.median) / _Z[SURE], _WIDEST) ** 2
-    mean = expected.median * exp(square / 2)
-    return Time(mean, mean * mean * expm1(square))
-
-
-def _loss(cluster: Cluster, needs: Needs) -> float:
-    """How much longer than its seconds the work before a task of these needs may take: `g` above."""
-    share = cluster.floor.share(needs)
-    totals = cluster.floor.totals
-    whole = totals.get("gpus", 0) if needs.gpus and not needs.gpu_memory else 0
-    pieces = [1.0 / whole] if whole else []
-    if totals.get("cpus"):
-        pieces.append(MILLI / totals["cpus"])
-    return min(_WORST, 1.0 / (1.0 - share + min(share, max(pieces, default=0.0))))
+    return Admission(expected.upper, before.mean, begin + max(whole.within(SURE), expected.upper), is_met, late)
 
 
 def _running(cluster: Cluster, now: float) -> Iterator[Time]:
@@ -133,29 +90,28 @@ def _running(cluster: Cluster, now: float) -> Iterator[Time]:
         expected = cluster.expected(head) if head is not None and len(slot.attempts) == 1 else None
         left = slot.since + expected.median - now if expected is not None else upper
         usual = min(left, upper) if left > 0 else upper
-        yield Time(usual, ((upper - usual) / _Z[SURE]) ** 2).times(slot.share)
+        yield rest(usual, upper).times(slot.share)
 
 
 def _queued(cluster: Cluster, task: Task) -> Iterator[Time]:
-    """What waits and goes before: with a policy that looks at deadlines, those with an earlier one; else everything
-    that is ranked before it now."""
-    if cluster.policy.by_deadline:
-        for other in cluster.deadlines:
-            waits = other is not task and other.status.state is not State.RUNNING
-            if waits and (other.deadline or 0.0, other.seq) < (task.deadline or 0.0, task.seq):
-                yield _time(cluster, cluster.expected(other)).times(cluster.floor.share(other.terms.needs))
-        return
+    """With a policy that does not look at deadlines: everything that is ranked before it now."""
     own = task.queue.head() if isinstance(task.queue, Queue) else None
     for queue in cluster.ready.queues():
         if own is None or ((head := queue.head()) is not None and head[:2] <= own[:2]):
-            yield _time(cluster, queue.kind.expected).times(queue.kind.share).of(queue.size - (queue is task.queue))
+            yield time_of(cluster, queue.kind.expected).times(queue.kind.share).of(queue.size - (queue is task.queue))
 
 
 def advice(found: Admission, task: Task, now: float) -> str:
     """What to tell who asked for it; "" if the deadline can be met."""
-    if found.is_met or task.deadline is None:
+    if found.is_admitted or task.deadline is None:
         return ""
     left = task.deadline - now
+    if found.is_met and found.late is not None:
+        others = f"{found.late.first.id} and {found.late.size - 1} more" if found.late.size > 1 else found.late.first.id
+        return (
+            f"Its deadline in {left:.3g} s can be met, but it goes before {others}, who will be late then."
+            f" A deadline of more than {found.late.until - now:.3g} s from now lets them go first."
+        )
     if found.takes is None or found.done_by is None:
         return (
             f"Its deadline in {left:.3g} s may not be met: {found.before:.3g} s of work go first."

@@ -21,6 +21,9 @@ class Deadlines:
     def __iter__(self) -> Iterator[Task]:
         return iter(self._open)
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def watch(self, task: Task) -> None:
         """The task has come, or its deadline has changed."""
         if task.deadline is None:

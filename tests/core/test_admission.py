@@ -6,10 +6,13 @@ from random import Random
 
 import pytest
 
-from mcp_scheduler.core.admission import CHANCE, SURE, Time, admission, advice, lognormal
+from mcp_scheduler.core.admission import admission, advice
+from mcp_scheduler.core.agenda import ONE_BY_ONE, PIECES, Agenda
 from mcp_scheduler.core.estimates import Expected
-from mcp_scheduler.core.events import Submitted
+from mcp_scheduler.core.events import PolicyChosen, Submitted
 from mcp_scheduler.core.states import State
+from mcp_scheduler.core.times import CHANCE, SURE, Time, lognormal
+from mcp_scheduler.policies.catalogue import BUILT_IN
 from tests.core.builders import Stage, needs, terms
 
 
@@ -106,3 +109,66 @@ def test_the_deadline_that_is_advised_can_be_met():
     assert "cannot be met" in advice(found, task, stage.now)
     task.deadline = found.done_by
     assert admission(stage.cluster, task, stage.now).is_met
+
+
+class Queues:
+    """A stage under `edf` with one CPU, and tasks with deadlines in so many seconds from now."""
+
+    def __init__(self):
+        self.stage = Stage(cpus=1, policy=BUILT_IN["edf"])
+        self.stage.cluster.forecasts = Known()
+        self.stage.submit("runs")
+
+    def add(self, name, seconds):
+        new = self.stage.new(name)
+        self.stage.turn(Submitted([replace(new, task=replace(new.task, deadline=self.stage.now + seconds))]))
+        return admission(self.stage.cluster, self.stage.task(name), self.stage.now)
+
+
+def test_who_would_make_an_admitted_one_late_is_told_so_and_not_admitted():
+    queues = Queues()
+    assert queues.add("first", 25.0).is_admitted  # one runs, of 10 s
+    found = queues.add("urgent", 22.0)
+    assert found.is_met
+    assert not found.is_admitted
+    assert (found.late.size, found.late.first.id) == (1, "first")
+    said = advice(found, queues.stage.task("urgent"), queues.stage.now)
+    assert "before first, who will be late then" in said
+    assert "more than 25 s from now" in said
+
+
+def test_who_leaves_the_others_enough_time_is_admitted_before_them():
+    queues = Queues()
+    assert queues.add("first", 60.0).is_admitted
+    assert queues.add("urgent", 22.0).is_admitted
+
+
+def test_who_could_not_be_in_time_even_alone_holds_nobody_up():
+    queues = Queues()
+    assert not queues.add("hopeless", 9.0).is_met
+    assert queues.add("first", 25.0).is_admitted
+
+
+def test_who_is_late_already_is_not_protected():
+    queues = Queues()
+    assert not queues.add("late", 15.0).is_met  # it takes 10 s, and so does what runs
+    assert queues.add("urgent", 14.0).late is None
+
+
+def test_an_order_that_does_not_look_at_deadlines_makes_nobody_late_by_one():
+    queues = Queues()
+    queues.add("first", 25.0)
+    queues.stage.turn(PolicyChosen(BUILT_IN["fifo"]))
+    assert queues.add("urgent", 36.0).late is None
+
+
+def test_of_many_those_in_queues_are_told_by_their_queues():
+    queues = Queues()
+    for number in range(ONE_BY_ONE + 100):
+        found = queues.add(f"t{number}", 40.0 + 12.0 * number)
+    assert found.is_admitted
+    assert len(Agenda(queues.stage.cluster, queues.stage.task("t7"), queues.stage.now).line) == PIECES
+    found = queues.add("urgent", 22.0)
+    assert found.is_met
+    assert found.before == pytest.approx(10.0, abs=2.0)
+    assert queues.add("behind", 100_000.0).before == pytest.approx(10.2 * (ONE_BY_ONE + 102), rel=0.05)
