@@ -157,7 +157,7 @@ class Play:
             while True:
                 if time.monotonic() > until:
                     open_ones = [wish.name for wish in wishes if wish.end is None] or ["the pruning"]
-                    return [f"not over after {PATIENCE:.0f} s: {', '.join(open_ones)}"]
+                    return [f"not over after {PATIENCE:.0f} s: {', '.join(open_ones)}; the log ends: {_log_tail(home)}"]
                 self._keep_an_engine(home)
                 self._heal()
                 try:
@@ -320,3 +320,9 @@ class Play:
         files = {path.name.rsplit(".", 2)[0] for path in (home / "attempts").iterdir()}
         self.tally["pruned tasks that left a file"] += len(files - tasks.keys())
         return broken + [f"a traceback in the engine's log: {text}" for text in defects(home)]
+
+
+def _log_tail(home: Path) -> str:
+    with contextlib.suppress(OSError):
+        return " | ".join((home / "engine.log").read_text(errors="replace").splitlines()[-8:])
+    return "(there is none)"

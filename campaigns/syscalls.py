@@ -114,12 +114,12 @@ class Course:
 
 def campaign(
     house: House, every: int, seed: int, recovery: float = RECOVERY, seconds: float = inf, lanes: int = LANES,
-    only: Sequence[Hit] = (),
+    only: Sequence[Scene] = (),
 ) -> Verdict:  # fmt: skip
     """Every `every`-th operation of each phase, from a random first one on, for each kind of fault, in random order;
-    after so many `seconds` no more are dealt. Or `only` these faults, each by itself."""
+    after so many `seconds` no more are dealt. Or `only` these scenarios."""
     begun = time.monotonic()
-    course = Course(deque((hit,) for hit in only))
+    course = Course(deque(only))
     with ExitStack() as stack:
         plays = [stack.enter_context(Play(house, _disk(house, str(lane)), str(lane))) for lane in range(lanes)]
         operations = _counted(plays[0], course)
@@ -186,7 +186,7 @@ def _lane(play: Play, course: Course, recovery: float, until: float, *, is_alone
 
 
 def _note(course: Course, play: Play, scene: Scene, sentences: list[str], limit: float, *, is_alone: bool) -> None:
-    told = " ".join(str(hit) for hit in scene if hit.phase in play.dealt) or "no fault"
+    told = "+".join(str(hit) for hit in scene if hit.phase in play.dealt) or "no fault"
     course.broken(f"{told}: {sentence}" for sentence in sentences)
     is_slow = play.recovery > limit
     if is_alone:
@@ -205,6 +205,10 @@ def _note(course: Course, play: Play, scene: Scene, sentences: list[str], limit:
         print(f"{done} dealt, {len(course.late)} scenarios slow, {len(course.scenes)} to come", flush=True)
 
 
+def _scene(text: str) -> Scene:
+    return tuple(Hit.read(part) for part in text.split("+"))
+
+
 def _told(counter: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counter.most_common()) or "nothing"
 
@@ -216,7 +220,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=inf, help="deal no more faults after so many")
     parser.add_argument("--lanes", type=int, default=LANES, help="scenarios that are played at a time")
-    parser.add_argument("--only", type=Hit.read, nargs="+", default=(), help="these: kill@work:17 EIO@start:200")
+    parser.add_argument("--only", type=_scene, nargs="+", default=(), help="kill@work:17 EIO@start:2+full@end:3")
     given = parser.parse_args()
     with opened(SETTINGS) as house:
         verdict = campaign(house, given.every, given.seed, seconds=given.seconds, lanes=given.lanes, only=given.only)

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 
+from mcp_scheduler import vigil
 from mcp_scheduler._version import __version__
 from mcp_scheduler.hello import PROTOCOL
 from mcp_scheduler.home import EXIT_LOCKED, DoorError, Home, version_key
@@ -217,9 +218,8 @@ class Opening:
 
     def _too_late(self) -> DoorError:
         pid = self._home.engine_record().get("pid", "unknown")
-        if self._listens:
-            what = f"The engine of {self._home.path} (process {pid}) has not answered within {self._limit:.0f} s."
-            then = f"If process {pid} is stopped or hangs, end it and repeat the call."
+        if self._listens and isinstance(pid, int):
+            what, then = vigil.why(pid, self._limit), vigil.mend(pid)
         else:
             what = (
                 f"No engine of {self._home.path} has come up within {self._limit:.0f} s (the last was process {pid})."

@@ -5,6 +5,7 @@ Standard library only: a verb of the command line has 250 ms in all.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -17,6 +18,7 @@ from mcp_scheduler.door import LIMIT, Connection, Opening, open_door
 from mcp_scheduler.errors import SchedulerError, Unavailable
 from mcp_scheduler.hello import make_hello
 from mcp_scheduler.home import DoorError, Home
+from mcp_scheduler.vigil import QUESTION, Vigil, mend, why
 
 CALL_LIVES = 3  # engines that may end during one call before it is given up
 
@@ -36,15 +38,18 @@ class OwnerClient:
         start: bool = True,
         limit: float = LIMIT,
         commands: Sequence[Sequence[str]] | None = None,
+        vigil: Vigil | None = None,
     ) -> None:
         """`hello` as from `make_hello("owner", ...)`. With `start` false, only an engine that runs is asked
-        (`Unavailable` if none does). `limit` is the time in seconds for the door to open; `commands` as in `Opening`.
+        (`Unavailable` if none does). `limit` is the time in seconds for the door to open; `commands` as in `Opening`;
+        `vigil` says how long the engine may be silent, then, without a sign of life.
         """
         self._home = home
         self._hello = dict(hello or make_hello("owner", client="cli"))
         self._start = start
         self._limit = limit
         self._commands = commands
+        self._vigil = vigil or Vigil()
         self._connection: Connection | None = None
         self._in = bytearray()
         self._number = 0
@@ -70,12 +75,14 @@ class OwnerClient:
         timeout: float | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Any:
-        """The result of `method`. `Unavailable` after `timeout` seconds (default: as long as it takes) or when no
-        engine can be reached; `progress` is given the texts that the engine sends while the call is under way."""
+        """The result of `method`. `Unavailable` after `timeout` seconds (default: as long as it takes), when no engine
+        can be reached, or when it gives no sign of life; `progress` is given the texts that the engine sends while the
+        call is under way."""
         self._number += 1
         number = self._number
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": dict(params)}
         line = json.dumps(request).encode() + b"\n"
+        self._vigil.heard()  # silence counts while somebody waits
         until = None if timeout is None else time.monotonic() + timeout
         for _ in range(CALL_LIVES):
             try:
@@ -119,8 +126,31 @@ class OwnerClient:
                     params: dict[str, Any] = message.get("params", {})
                     if params.get("id") == number:
                         progress(str(params.get("text", "")))
-            _wait(sock, select.POLLIN | (select.POLLOUT if out else 0), until)
+            self._wait(sock, is_sending=bool(out), until=until)
             out = self._transfer(sock, out)
+
+    def _wait(self, sock: socket.socket, *, is_sending: bool, until: float | None) -> None:
+        """Until something can be sent or was received. An engine that is silent is asked whether it lives."""
+        poll = select.poll()
+        poll.register(sock, select.POLLIN | (select.POLLOUT if is_sending else 0))
+        while True:
+            now = time.monotonic()
+            match self._vigil.step(now, waits=True):
+                case "give up":
+                    pid = int(self.engine["pid"])
+                    raise Unavailable(
+                        why(pid, self._vigil.limit), hint=f"What was asked may still be done. {mend(pid)}"
+                    )
+                case "ask" if not is_sending:  # else it does not read
+                    with contextlib.suppress(BlockingIOError):
+                        sock.send(QUESTION)
+                case _:
+                    pass
+            left = self._vigil.patience(now) or 0.0
+            if poll.poll(1000 * (left if until is None else min(left, max(0.0, until - now)))):
+                return
+            if until is not None and time.monotonic() >= until:
+                raise Unavailable("The engine has not answered in time.", hint="Repeat the call, or give it more time.")
 
     def _transfer(self, sock: socket.socket, out: memoryview) -> memoryview:
         """Send and receive what can be sent and received without waiting; what is left to send."""
@@ -136,6 +166,7 @@ class OwnerClient:
         if not chunk:
             raise ConnectionResetError("the engine ended")
         self._in += chunk
+        self._vigil.heard()
         return out
 
     def _next_message(self) -> dict[str, Any] | None:
@@ -145,14 +176,6 @@ class OwnerClient:
         line = bytes(self._in[:end])
         del self._in[: end + 1]
         return json.loads(line)
-
-
-def _wait(sock: socket.socket, events: int, until: float | None) -> None:
-    poll = select.poll()
-    poll.register(sock, events)
-    left = None if until is None else max(0.0, until - time.monotonic()) * 1000
-    if not poll.poll(left):
-        raise Unavailable("The engine has not answered in time.", hint="Repeat the call, or give it more time.")
 
 
 def _result(message: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """The service of an engine in another process, with the same methods as the service itself: JSON-RPC over its socket.
 
 When that engine ends, the calls under way go on with the next one; a changing call is recognised there by door and
-number, so nothing is done twice.
+number, so nothing is done twice. When it gives no sign of life, they fail and name its process.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from mcp_scheduler.errors import Unavailable
 from mcp_scheduler.home import DoorError, Home
 from mcp_scheduler.owner import to_error
 from mcp_scheduler.requests import Caller
+from mcp_scheduler.vigil import QUESTION, Vigil, mend, why
 
 _LINE_LIMIT = 64 * 1024 * 1024
 _LIVES = 3  # engines that may end during one call
@@ -28,7 +30,11 @@ _LIVES = 3  # engines that may end during one call
 class RemoteService:
     """A door of its own to the home's engine, which is started where none runs."""
 
-    def __init__(self, home: Home, hello: Mapping[str, Any]) -> None:
+    def __init__(self, home: Home, hello: Mapping[str, Any], vigil: Vigil | None = None) -> None:
+        """`vigil` says how long the engine may be silent, then, without a sign of life."""
+        self._vigil = vigil or Vigil()
+        self._look: asyncio.TimerHandle | None = None
+        self._pid = 0
         self._home = home
         self._hello = dict(hello)
         self._number = 0
@@ -43,6 +49,8 @@ class RemoteService:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._look is not None:
+            self._look.cancel()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
@@ -80,7 +88,27 @@ class RemoteService:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         writer.write(line)
+        if self._look is None:
+            self._keep_vigil()
         return await answer
+
+    def _keep_vigil(self) -> None:
+        """Look now and then, while somebody waits, whether the engine lives."""
+        self._look, now = None, time.monotonic()
+        waiting = [answer for answer in self._answers.values() if not answer.done()]
+        match self._vigil.step(now, bool(waiting)):
+            case "ask" if self._writer is not None:
+                self._writer.write(QUESTION)
+            case "give up":
+                for answer in waiting:
+                    hint = f"What was asked may still be done. {mend(self._pid)}"
+                    answer.set_exception(Unavailable(why(self._pid, self._vigil.limit), hint=hint))
+                waiting.clear()
+            case _:
+                pass
+        if waiting:
+            left = self._vigil.patience(now) or 0.0
+            self._look = asyncio.get_running_loop().call_later(left, self._keep_vigil)
 
     async def _open(self) -> asyncio.StreamWriter:
         async with self._opening:
@@ -92,6 +120,8 @@ class RemoteService:
                     raise to_error(error.code, error.message, error.hint) from None
                 finally:
                     opening.close()
+                self._pid = int(connection.engine.get("pid", 0))
+                self._vigil.heard()
                 reader, self._writer = await asyncio.open_unix_connection(sock=connection.socket, limit=_LINE_LIMIT)
                 self._reading = asyncio.create_task(self._read(reader, self._writer), name="engine's answers")
             return self._writer
@@ -109,6 +139,7 @@ class RemoteService:
                     answer.set_exception(ConnectionResetError("the engine ended"))
 
     def _told(self, message: dict[str, Any]) -> None:
+        self._vigil.heard()
         if message.get("method") == "progress":
             params: dict[str, Any] = message.get("params", {})
             listener = self._progress.get(params.get("id", 0))

@@ -1,4 +1,4 @@
-"""Whether the engine at the other end of a relay still lives: silence while somebody waits, a question, silence again.
+"""Whether the engine at the other end of a door still lives: silence while somebody waits, a question, silence again.
 
 Standard library only, and little of it: every client's start imports this file.
 """
@@ -55,17 +55,27 @@ class Vigil:
 
 
 def told(pid: int, seconds: float) -> str:
-    """Why a request has no answer, for whoever made it."""
-    state = _state(pid)
-    how = (
-        "it is stopped (by SIGSTOP, or a debugger)" if state in ("T", "t") else "it hangs, or the machine is overloaded"
-    )
-    mend = f"`kill -CONT {pid}` lets it go on" if state in ("T", "t") else f"`kill -9 {pid}` ends it"
+    """Why a request has no answer, and what to do, for the model that made it."""
     return (
-        f"The scheduler's engine (process {pid}) has not answered for {seconds:.0f} s: {how}. What was asked may still "
-        f"be carried out when it goes on: look with list_tasks before you repeat a submission without an "
-        f"idempotency_key. {mend}; after an end the next call starts another engine, and nothing acknowledged is lost."
+        f"{why(pid, seconds)} What was asked may still be carried out when it goes on: look with list_tasks before you "
+        f"repeat a submission without an idempotency_key. {mend(pid)}"
     )
+
+
+def why(pid: int, seconds: float) -> str:
+    """What hangs, for a person."""
+    how = "it is stopped (by SIGSTOP, or a debugger)" if _stands(pid) else "it hangs, or the machine is overloaded"
+    return f"The scheduler's engine (process {pid}) has not answered for {seconds:.0f} s: {how}."
+
+
+def mend(pid: int) -> str:
+    """What a person can do about it."""
+    act = f"`kill -CONT {pid}` lets it go on" if _stands(pid) else f"`kill -9 {pid}` ends it"
+    return f"{act}; after an end the next call starts another engine, and nothing acknowledged is lost."
+
+
+def _stands(pid: int) -> bool:
+    return _state(pid) in ("T", "t")
 
 
 def _state(pid: int) -> str:

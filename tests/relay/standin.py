@@ -118,7 +118,7 @@ async def serve_mcp(door):
 async def serve_owner(door):
     while line := await door.reader.readline():
         request = json.loads(line)
-        method, params = request["method"], request["params"]
+        method, params = request["method"], request.get("params", {})
         if method == "fail":
             error = {"code": -32000, "message": "No such task.", "data": {"code": "unknown_task", "facts": {"id": "a"}}}
             answer = {"error": error}

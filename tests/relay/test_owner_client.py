@@ -1,6 +1,7 @@
 """The owner's client: calls, errors of the right class, engines that come and go."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from mcp_scheduler.errors import SchedulerError, Unavailable, UnknownTask
 from mcp_scheduler.hello import make_hello
 from mcp_scheduler.owner import OwnerClient, to_error
+from mcp_scheduler.vigil import Vigil
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
 
@@ -49,6 +51,34 @@ def test_a_call_can_be_given_a_limit(owner):
     with pytest.raises(Unavailable, match="in time"):
         owner.call("silence", {}, timeout=0.1)
     assert owner.call("submit", {"n": 2})["params"] == {"n": 2}
+
+
+def test_an_engine_that_stands_still_is_named_with_what_to_do(home):
+    hello, commands = make_hello("owner", client="cli"), [[sys.executable, STANDIN, home.path]]
+    with OwnerClient(home, hello, commands=commands, vigil=Vigil(0.2, 0.3)) as client:
+        pid = client.call("submit", {})["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(Unavailable, match=f"process {pid}.* it is stopped") as caught:
+            client.call("submit", {"late": 1})
+        assert f"kill -CONT {pid}" in caught.value.hint
+        os.kill(pid, signal.SIGCONT)
+        assert client.call("submit", {"late": 2})["params"] == {"late": 2}, "the answer that came too late is nobody's"
+
+
+def test_a_door_that_a_stopped_engine_does_not_open_names_it(owner, home):
+    pid = owner.call("submit", {})["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    with OwnerClient(home, limit=0.3) as client, pytest.raises(Unavailable, match=f"process {pid}.* it is stopped"):
+        client.call("submit", {})
+    os.kill(pid, signal.SIGCONT)
+
+
+def test_an_engine_that_is_long_silent_and_lives_is_left_in_peace(home):
+    hello, commands = make_hello("owner", client="cli"), [[sys.executable, STANDIN, home.path]]
+    with OwnerClient(home, hello, commands=commands, vigil=Vigil(0.1, 0.5)) as client:
+        assert client.call("submit", {})
+        with pytest.raises(Unavailable, match="in time"):
+            client.call("silence", {}, timeout=2.0)
 
 
 def test_a_large_call_and_its_large_answer_arrive_whole(owner):

@@ -71,7 +71,8 @@ class LocalExecutor:
 
     async def recover(self, attempts: Sequence[Attempt], terms: Mapping[str, Any]) -> None:  # noqa: ARG002 (the port's; functions need none)
         self._earlier = {attempt.id: attempt.slot for attempt in attempts if attempt.devices}
-        self._recovery = Recovery(self._folders, self._limits, (self._pool, self._commands), self)
+        rooms = (self._pool, self._commands)
+        self._recovery = Recovery(self._folders, self._limits, rooms, self, self.frozen.unheard)
         with _folders_used():
             await self._recovery.run(attempts)
 
@@ -334,7 +335,7 @@ class LocalExecutor:
 
     async def _bury_shim(self, shim: ShimLink) -> None:
         if await self._commands.bury(shim):
-            await asyncio.to_thread(self._commands.kept.remove)
+            self._settling.flush()
             if self._recovery is not None:
                 self._recovery.gone(shim)
 
@@ -348,7 +349,7 @@ class LocalExecutor:
         for name, attempt in window.items():
             held = ending.lost(told["text"]) if name in unrecorded else worker.held.get(name)
             self._account(name, attempt, held, text)
-        await asyncio.to_thread(records.remove, self._folders.attempts, worker.acks)
+        self._settling.unneeded(worker.acks)
         self._catalogues.lost(worker, text)
         self.emptied(worker)
         self._pool.drop(worker)

@@ -13,27 +13,29 @@ _TOLD: Final = 5  # attempts with one process that are named
 
 class Keeper(Protocol):
     """Who keeps attempts: the link to a worker, or to a shim of commands. `pids` tells its processes by what they are,
-    once they have said hello."""
+    once they have said hello, or were found out."""
 
     pids: dict[str, int]
 
 
 class Frozen:
-    """Looks when it is asked; `where` tells who keeps each attempt."""
+    """Looks when it is asked; `where` tells who keeps each attempt, `unheard` the same of those that an earlier engine
+    has left, as long as their keeper has not spoken to this one."""
 
     def __init__(self, where: Mapping[AttemptId, Keeper]) -> None:
         self._where = where
+        self.unheard: dict[AttemptId, Keeper] = {}
 
     def of(self, attempt: AttemptId) -> str:
         """Which process the attempt waits for, and what to do about it; "" where none is stopped."""
-        keeper = self._where.get(attempt)
+        keeper = self._where.get(attempt) or self.unheard.get(attempt)
         told = _stopped(keeper) if keeper is not None else None
         return "" if told is None else f"hangs: {_told(*told)}"
 
     def all(self) -> list[str]:
         """One line for each stopped process that anything is with."""
         kept: dict[Keeper, list[str]] = {}
-        for attempt, keeper in self._where.items():
+        for attempt, keeper in (*self._where.items(), *self.unheard.items()):
             kept.setdefault(keeper, []).append(attempt.task)
         lines: list[str] = []
         for keeper, tasks in kept.items():

@@ -14,9 +14,10 @@ from typing import Protocol
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.states import Reason
-from mcp_scheduler.executors.local import burial, ending, ends, process, records
+from mcp_scheduler.executors.local import burial, ending, ends, process, records, silent
 from mcp_scheduler.executors.local.commands import Commands
 from mcp_scheduler.executors.local.folders import Berth, Folders, berths
+from mcp_scheduler.executors.local.frozen import Keeper
 from mcp_scheduler.executors.local.held import COMMAND, Identity, is_held
 from mcp_scheduler.executors.local.limits import Limits
 from mcp_scheduler.executors.local.links import Message
@@ -42,7 +43,16 @@ class Adopter(Listener, Protocol):
 class Recovery:
     """Attempts stay `undecided` until there is a record, a worker claims them, or nobody is left who could."""
 
-    def __init__(self, folders: Folders, limits: Limits, rooms: tuple[Pool, Commands], adopter: Adopter) -> None:
+    def __init__(
+        self,
+        folders: Folders,
+        limits: Limits,
+        rooms: tuple[Pool, Commands],
+        adopter: Adopter,
+        unheard: dict[AttemptId, Keeper],
+    ) -> None:
+        """Who has what, and has not spoken in time, is noted in `unheard` until it speaks or is gone."""
+        self._unheard = unheard
         self._folders, self._limits, self._adopter = folders, limits, adopter
         self._pool, self._commands = rooms
         self._undecided: dict[str, Attempt] = {}
@@ -60,15 +70,23 @@ class Recovery:
         alive, certain = await asyncio.to_thread(self._look_around)
         self._traceless = not certain
         await self._report_records()
-        silent = [self._stranger(berth) for berth in alive]
-        self._silent.update(silent)  # all of them before the first can speak: then nobody is left out
-        for worker in silent:
+        strangers = [self._stranger(berth) for berth in alive]
+        self._silent.update(strangers)  # all of them before the first can speak: then nobody is left out
+        for worker in strangers:
             await self._meet(worker)
         self._check()
         try:
             await asyncio.wait_for(self._heard.wait(), PATIENCE)
         except TimeoutError:
-            return  # somebody is frozen: its attempts are adopted, unheard
+            await self._note_silence()  # somebody is frozen: its attempts are adopted, unheard
+
+    async def _note_silence(self) -> None:
+        keepers = list(self._silent)
+        for keeper, who in zip(keepers, await asyncio.to_thread(silent.told, [k.berth for k in keepers]), strict=True):
+            if keeper in self._silent:
+                keeper.pids = keeper.pids or ({"shim": who.pid} if who.pid else {})
+                found = [self._undecided[name].id for name in who.attempts if name in self._undecided]
+                self._unheard.update(dict.fromkeys(found, keeper))
 
     def hello(self, worker: Worker, told: Message) -> None:
         """A living worker says what it has."""
@@ -101,6 +119,8 @@ class Recovery:
     def gone(self, worker: Worker | ShimLink) -> None:
         """It has spoken, or never will."""
         self._silent.discard(worker)
+        for attempt in [attempt for attempt, keeper in self._unheard.items() if keeper is worker]:
+            del self._unheard[attempt]
         self._check()
 
     def stop(self, attempt: AttemptId, reason: Reason | None) -> None:

@@ -49,6 +49,11 @@ class Settling:
         if (self._untold or self._on_disk or self._kept.is_due) and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(ACK_DELAY, self.flush)
 
+    def unneeded(self, records: Iterable[str]) -> None:
+        """Nobody needs the records of these attempts any more."""
+        self._on_disk += records
+        self.flush()
+
     def flush(self) -> None:
         """Tell workers, and remove records, now."""
         if self._timer is not None:
@@ -67,4 +72,4 @@ class Settling:
             await asyncio.to_thread(self._kept.remove)
         except OSError as error:
             log.warning("Records of ends that nobody needs stay for now: %s", error)
-            self._on_disk += on_disk  # they go with the next ones
+            self._on_disk += on_disk  # they go with the next ones, or at the next start

@@ -119,6 +119,28 @@ async def test_a_command_that_ended_without_an_engine_is_read_from_its_record(he
     assert not berths(root / "run")
 
 
+async def test_a_command_whose_shim_stands_still_says_so_to_the_next_engine_too(heir, doom, root):
+    gate = heir.gate()
+    engine, attempts = await doom(waiter(gate))
+    await gate.reached()
+    await kill(engine)
+    frozen = [pid for pid in processes_of(root) if pid != os.getpid()]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+
+    await take_over(heir, attempts)
+    await heir.until(lambda: heir.executor.frozen.of(attempts[0]))
+    told = heir.executor.frozen.of(attempts[0])
+    assert any(f"its shim, process {pid}, was stopped" in told for pid in frozen), told
+    assert [str(attempts[0].task) in line for line in heir.executor.frozen.all()] == [True]
+
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    gate.open()
+    assert (await heir.end_of(attempts[0])).exit_code == 0
+    assert heir.executor.frozen.all() == []
+
+
 async def test_an_end_that_the_dead_engine_heard_and_did_not_keep_is_told_again(heir, doom):
     engine, attempts = await doom(["/bin/sh", "-c", "exit 4"])
     await asyncio.wait_for(engine.stdout.readline(), 30)

@@ -230,9 +230,13 @@ async def test_a_frozen_worker_and_shim_are_alive_and_may_speak_later(heir, doom
 
     await take_over(heir, doomed)
     assert not heir.events
+    await heir.until(lambda: heir.executor.frozen.of(doomed.attempts[0]))
+    told = heir.executor.frozen.of(doomed.attempts[0])
+    assert any(f"its shim, process {pid}, was stopped" in told for pid in frozen), told
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
     await heir.until(heir.begins)
+    assert heir.executor.frozen.of(doomed.attempts[0]) == ""
     gate.open()
 
     assert (await heir.end_of(doomed.attempts[0])).result == b'"through"'
