@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+# Seconds since boot, those of suspension included where the system tells them.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class SystemClock:
     """Wall time as it was when the engine started, carried on by the time since boot.
@@ -21,5 +24,4 @@ class SystemClock:
 
 
 def _since_boot() -> float:
-    """Seconds, those of suspension included where the system tells them."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_CLOCK)

@@ -67,7 +67,7 @@ class Changing(Desk):
         return {name: task.status.state for name, task in stored.items()}
 
     def _changed(self, tasks: Sequence[Task], unchanged: dict[str, str]) -> views.Changed:
-        return views.Changed(tuple(self._look.task(task) for task in tasks[:20]), unchanged, len(tasks))
+        return views.Changed(self._look.tasks(tasks[:20]), unchanged, len(tasks))
 
 
 def _why_not(action: Action, task: Task) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -125,8 +125,8 @@ class Desk:
             size=len(tally.states) if group.kind == "series" else group.size,
             counts={state.value: count for state, count in tally.counts.items() if count},
             state=_group_state(tally),
-            failures=tuple(self._look.task(task) for name in failed if (task := self._cluster.tasks.get(name))),
-            tasks=tuple(self._look.task(task) for name in shown if (task := self._cluster.tasks.get(name))),
+            failures=self._look.tasks(self._at_hand(failed)),
+            tasks=self._look.tasks(self._at_hand(shown)),
             keys=keys,
             items=group.items,
             items_done=self._items_done(tally) if group.items else 0,
@@ -135,6 +135,9 @@ class Desk:
             why=self._look.series(tally) if group.kind == "series" else "",
             eta=self._group_eta(tally),
         )
+
+    def _at_hand(self, names: Iterable[str]) -> list[Task]:
+        return [task for name in names if (task := self._cluster.tasks.get(name)) is not None]
 
     def _items_done(self, tally: Tally) -> int:
         """Those that have succeeded in the last stage, and what running chunks of it say of themselves."""

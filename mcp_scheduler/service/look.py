@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,7 +113,15 @@ class Look:
         """The view of one task. `result` and `attempts` are what the store knows, where that was asked for."""
         if result is not None or attempts is not None or duplicate or detail:
             return self._view(task, result, attempts, duplicate=duplicate, detail=detail)
-        run, now = self._runs.get(task.id), self._clock.now()
+        return self._plain(task, self._clock.now())
+
+    def tasks(self, tasks: Iterable[Task]) -> tuple[TaskView, ...]:
+        """The views of many, at one moment."""
+        now = self._clock.now()
+        return tuple([self._plain(task, now) for task in tasks])
+
+    def _plain(self, task: Task, now: float) -> TaskView:
+        run = self._runs.get(task.id)
         view = self._shown.of(task, run, now)
         if view is None:
             view = self._view(task, None, None, duplicate=False, detail=False)

@@ -47,7 +47,7 @@ class Looking(Desk):
         return views.WaitReport(
             done=tuple([await self._with_result(task) for task in done]),
             groups=tuple(self._group(tally, caller) for tally in tallies),
-            waiting=tuple(self._look.task(task) for task in left[:_WAITING_SHOWN]),
+            waiting=self._look.tasks(left[:_WAITING_SHOWN]),
             remaining=remaining,
             complete=complete,
             cursor=cursor,
@@ -121,7 +121,7 @@ class Looking(Desk):
         )
         tasks, more = await self._find.page(query)
         cursor = "" if more is None else str(more)
-        return views.TaskPage(tuple(self._look.task(task) for task in tasks), cursor, self._counts())
+        return views.TaskPage(self._look.tasks(tasks), cursor, self._counts())
 
     async def read(self, caller: Caller, request: ReadOutput) -> views.OutputPage:
         """A piece of a result or of what was printed."""
