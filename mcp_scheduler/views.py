@@ -90,7 +90,7 @@ class TaskView:
 @dataclass(frozen=True, slots=True)
 class GroupView:
     """A graph, a map or a series: one handle, one line of progress. `failures` shows the first few. `why` tells of a
-    series when its next occurrence comes."""
+    series when its next occurrence comes, `hint` whether it can keep its times."""
 
     id: str
     kind: str
@@ -110,6 +110,7 @@ class GroupView:
     stages_done: tuple[int, ...] = ()  # items that have succeeded in each of its stages
     chunk: int = 0
     why: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

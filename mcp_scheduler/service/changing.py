@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from mcp_scheduler import errors, views
@@ -31,7 +32,7 @@ class Changing(Desk):
             # Who names an occurrence means that one; who names its series, or a tag, means what follows, too.
             whole = frozenset(task.id for task in wanted).difference(request.ids)
             await self._loop.ask(CancelAsked(tuple(task.id for task in wanted), origin_of(caller), whole))
-        return self._changed(wanted, unchanged)
+        return self._changed(wanted, told(request.ids, tasks, unchanged))
 
     async def update(self, caller: Caller, request: Update) -> views.Changed:
         """Hold, resume, retry, reprioritise; release and renew leases."""
@@ -50,7 +51,8 @@ class Changing(Desk):
             names = tuple(task.id for task in wanted)
             outside = await self._ended_dependencies(wanted) if action is Action.RETRY else {}
             await self._loop.ask(UpdateAsked(names, action, value, revived, outside, origin_of(caller)))
-        return self._changed([self._cluster.tasks.get(task.id, task) for task in wanted], unchanged)
+        changed = [self._cluster.tasks.get(task.id, task) for task in wanted]
+        return self._changed(changed, told(request.ids, tasks, unchanged))
 
     def _is_gone(self, task: Task) -> bool:
         return task.id not in self._cluster.tasks
@@ -68,6 +70,24 @@ class Changing(Desk):
 
     def _changed(self, tasks: Sequence[Task], unchanged: dict[str, str]) -> views.Changed:
         return views.Changed(self._look.tasks(tasks[:20]), unchanged, len(tasks))
+
+
+def told(named: Collection[str], tasks: Sequence[Task], unchanged: Mapping[str, str]) -> dict[str, str]:
+    """Why things do not change: tasks that were named each by itself, those of a group that was by their number, so
+    that a group of thousands has one sentence."""
+    found: dict[str, str] = {}
+    counted: dict[str, Counter[str]] = {}
+    for task in tasks:
+        why = unchanged.get(task.id)
+        if why is not None and task.id in named:
+            follows = task.extras.occurrence and task.status.state in FINAL
+            found[task.id] = why + (f"; its series goes by {task.group}" if follows else "")
+        elif why is not None:
+            counted.setdefault(task.group, Counter())[why] += 1
+    for group, whys in counted.items():
+        parts = (f"{count} of its tasks: {'it' if count == 1 else 'each'} {why}" for why, count in whys.most_common(3))
+        found[group] = "; ".join(parts)
+    return found
 
 
 def _why_not(action: Action, task: Task) -> str:
@@ -132,8 +152,7 @@ def _seconds(request: Update) -> float:
 def _has_ended(task: Task) -> str:
     if task.status.state is State.ROLLING_BACK:
         return "has failed and is being rolled back; what can be cancelled is its compensation"
-    series = f"; its series goes by {task.group}" if task.extras.occurrence else ""
-    return f"has already ended: {task.status.state}{series}"
+    return f"has already ended: {task.status.state}"
 
 
 def _number(request: Update) -> float:

@@ -50,12 +50,21 @@ class Choosing(Desk):
 
     async def _policy_view(self) -> views.PolicyView:
         chosen = await self._store.setting(_SETTING)
+        is_there = bool(chosen) and chosen in self._policies.names
         return views.PolicyView(
             name=self._cluster.policy.name,
-            chosen_by="its owner" if chosen else "the settings",
+            chosen_by="its owner" if is_there else "the settings",
             choices=self._policies.summaries(),
-            note=_note(self._cluster.policy),
+            note=self._why_not_chosen(chosen) if chosen and not is_there else _note(self._cluster.policy),
         )
+
+    def _why_not_chosen(self, name: str) -> str:
+        """What keeps the owner's choice from being in force."""
+        try:
+            self._policies.find(name)
+        except errors.InvalidRequest as error:
+            return f"{name} was chosen. {error}"
+        return ""
 
     async def explain(self, caller: Caller, request: GetTask) -> views.ExplanationView:
         """The terms of the decision about one task, as it stands now."""

@@ -133,6 +133,7 @@ class Desk:
             stages_done=tally.done(),
             chunk=group.chunk,
             why=self._look.series(tally) if group.kind == "series" else "",
+            hint=self._look.series_hint(tally) if group.kind == "series" else "",
             eta=self._group_eta(tally),
         )
 

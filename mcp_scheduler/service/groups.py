@@ -54,16 +54,19 @@ class Tally:
         if old is state:
             return
         self.states[task_id] = state
+        self.counts[state] += 1
         if old is None:
             place = self._places[task_id] = len(self._places)
             self.total += self._pieces(place)
         else:
+            self.counts[old] -= 1
+            if not (self.group.chunk or old in FINAL or state in FINAL):
+                return  # as most often: what is told of it beyond its state is the same
             place = self._places[task_id]
             self._count(task_id, place, old, -1)
         self._count(task_id, place, state, 1)
 
     def _count(self, name: str, place: int, state: State, by: int) -> None:
-        self.counts[state] += by
         if state not in FINAL:
             self.left += by * self._pieces(place)
             if state is State.RUNNING and self.group.chunk:
@@ -74,6 +77,8 @@ class Tally:
             self._done[place % self.group.stages] += by * (self.group.items_of(place) or 1)
 
     def _pieces(self, place: int) -> int:
+        if not self._in_stages and not self.group.folds:
+            return 1
         return (self.group.items_of(place) or 1) if self.group.has_result(place) else 0
 
     def done(self) -> tuple[int, ...]:

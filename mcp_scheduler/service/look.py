@@ -189,13 +189,22 @@ class Look:
 
     def series(self, tally: Tally) -> str:
         """How often a series comes, and where its present occurrence stands."""
-        present = next((name for name, state in reversed(tally.states.items()) if state not in FINAL), "")
-        task = self._cluster.tasks.get(present)
+        task = self._present(tally)
         if task is None or not task.extras.every:
             return "it has ended"
         times = task.extras.cron or f"every {task.extras.every:g} s"
         why = self.why(task, task.status)
         return f"{times}; {task.id} {task.status.state}{': ' + why if why else ''}"
+
+    def series_hint(self, tally: Tally) -> str:
+        """Whether a series can keep its times, as far as that is to be feared."""
+        task = self._present(tally)
+        return "" if task is None else self._hint(task, task.status)
+
+    def _present(self, tally: Tally) -> Task | None:
+        """The occurrence of a series that has not ended."""
+        present = next((name for name, state in reversed(tally.states.items()) if state not in FINAL), "")
+        return self._cluster.tasks.get(present)
 
     def _hint(self, task: Task, status: Status) -> str:
         """What to do about its end; or what is to be feared for its deadline."""

@@ -11,22 +11,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from mcp_scheduler.core.energy import Watts
 from mcp_scheduler.simulation.fairness import rates, slowdowns
 from mcp_scheduler.simulation.jobs import Job
 from mcp_scheduler.simulation.run import FLOOR, Record, Run
 from mcp_scheduler.simulation.samples import jain, mean, quantile
-from mcp_scheduler.simulation.trace import capacity, demand
+from mcp_scheduler.simulation.trace import GPUS, capacity, demand
 
 Figures = dict[str, float]
+_WATTS: Final = Watts()
+_POWER: Final = {"cpus": (_WATTS.cpu_idle, _WATTS.cpu), GPUS: (_WATTS.device_idle, _WATTS.device)}  # idle, at work
 STARVED: Final = 10.0  # a job that waited for more than so many times what it takes (10 s at least) was starved
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of figure. `unit`: s, %, µs, x (a ratio) or "" (a count); `together`: what several runs make of it."""
+    """A kind of figure. `unit`: s, %, µs, kJ, x (a ratio) or "" (a count); `together`: what several runs make of it."""
 
     title: str
-    unit: Literal["", "s", "%", "µs", "x"]
+    unit: Literal["", "s", "%", "µs", "kJ", "x"]
     together: Literal["mean", "max", "sum"] = "mean"
 
 
@@ -55,6 +58,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "over_optimum_max": Kind("makespan over the optimum, worst", "%", "max"),
     "optimal": Kind("projects at the optimum", "%"),
     "fragmentation": Kind("free, and of no use to a job of the trace", "%"),
+    "energy": Kind("energy for each job, all nodes on", "kJ"),
     "deadlines": Kind("jobs with a deadline", "", "sum"),
     "deadlines_missed": Kind("deadlines missed", "%"),
     "lateness_mean": Kind("late, mean of the missed", "s"),
@@ -68,6 +72,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "estimate_mdape": Kind("error of estimates, median", "%"),
     "estimate_p90": Kind("error of estimates, p90", "%"),
     "estimate_covered": Kind("ended within the upper bound", "%"),
+    "estimate_width": Kind("upper bound / estimate, median", "x"),
     "decision_p50": Kind("a decision, p50", "µs"),
     "decision_p99": Kind("a decision, p99", "µs"),
 }
@@ -196,7 +201,16 @@ def _use(run: Run, records: Sequence[Record]) -> Figures:
         if end > first:
             found[f"utilisation.{name}"] = used[name] / (total[name] * (end - first))
         found[f"allocated.{name}"] = held[name] / total[name]
-    return found
+    begun = sum(record.began is not None for record in records)
+    joule = sum(_joule(total, used, name, end - first) for name in _POWER)
+    return found | ({"energy": joule / 1000.0 / begun} if joule and begun else {})
+
+
+def _joule(total: Mapping[str, float], used: Mapping[str, float], name: str, span: float) -> float:
+    """All that there is draws what it draws idle for the whole time, and what jobs have of it draws the rest, too; of a
+    shared device its share. The model of `core.energy`, with everything ready."""
+    idle, work = _POWER[name]
+    return idle * total.get(name, 0.0) * span + (work - idle) * used.get(name, 0.0)
 
 
 def _deadlines(records: Sequence[Record]) -> Figures:
@@ -224,4 +238,5 @@ def _estimates(done: Sequence[Record]) -> Figures:
         "estimate_mdape": quantile(errors, 0.5),
         "estimate_p90": quantile(errors, 0.9),
         "estimate_covered": mean([float(true <= expected.upper * (1 + 1e-9)) for expected, true in told]),
+        "estimate_width": quantile([expected.upper / max(expected.median, 1e-9) for expected, _ in told], 0.5),
     }

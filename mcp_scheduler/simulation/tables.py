@@ -53,6 +53,8 @@ def shown(value: float, unit: str) -> str:
             return f"{value * 100:.2f} %"
         case "µs":
             return f"{value:,.0f} µs"
+        case "kJ":
+            return f"{value:,.3g} kJ" if value < _LARGE else f"{value:,.0f} kJ"
         case "x":
             return f"{value:,.2f}"
         case _:

@@ -37,3 +37,8 @@ def test_a_node_with_many_devices_is_told_in_few_words():
     node = _node(NodeView("local", {}, {}, {}, 0, many))
     assert len(node["devices"]) == 16
     assert node["more_devices"] == 24
+
+
+def test_the_weight_of_a_node_is_told_where_it_is_not_idle():
+    assert _node(NodeView("local", {}, {}, {}, 0, weight=41.6))["weight"] == 42
+    assert "weight" not in _node(NodeView("local", {}, {}, {}, 0, weight=97.0))

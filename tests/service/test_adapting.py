@@ -11,6 +11,7 @@ from mcp_scheduler.core.task import Needs
 from mcp_scheduler.policies.adaptive import Adaptive
 from mcp_scheduler.policies.catalogue import Policies
 from mcp_scheduler.policies.order import FIFO
+from mcp_scheduler.requests import ChoosePolicy
 from mcp_scheduler.service.adapting import Adapting, begin_anew, followed
 from mcp_scheduler.service.choosing import Choosing
 from mcp_scheduler.simulation.jobs import Job
@@ -116,3 +117,17 @@ async def test_a_new_engine_goes_on_with_it_whoever_chose_adaptive():
         await Chooser(cluster, store).load_policy()
         assert cluster.policy.inner.name == "shortest"
         assert "it was better" in cluster.policy.why
+
+
+@pytest.mark.anyio
+async def test_a_choice_that_is_not_there_any_more_is_told_by_whoever_asks_for_the_policy():
+    store = await opened()
+    await store.set_setting("policy", "newest")
+    made = Chooser(Cluster(FIFO), store)
+    await made.load_policy()
+    told = await made.policy(None, ChoosePolicy())
+    assert (told.name, told.chosen_by) == ("fifo", "the settings")
+    assert told.note.startswith("newest was chosen. There is no policy 'newest'. Choose one of ")
+    await store.set_setting("policy", "edf")
+    told = await made.policy(None, ChoosePolicy())
+    assert (told.chosen_by, told.note) == ("its owner", "")

@@ -1,12 +1,13 @@
-"""What the answer to a submission says of a deadline, and of a lease that has lapsed."""
+"""What the answer to a submission says of a deadline, of periods, and of a lease that has lapsed."""
 
 from dataclasses import replace
 
 import pytest
 
-from mcp_scheduler.core.events import NewTask, Submitted
-from mcp_scheduler.core.task import Kind
+from mcp_scheduler.core.events import Group, NewTask, Submitted
+from mcp_scheduler.core.task import Extras, Kind
 from mcp_scheduler.forecast.durations import Durations
+from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.look import Look
 from tests.core.builders import Stage, needs, terms
 
@@ -68,3 +69,19 @@ def test_a_lease_that_has_lapsed_is_to_be_renewed_not_to_be_made_smaller(scene):
     scene.stage.wait(11)
     told = scene.look.task(scene.stage.task("l"))
     assert (told.reason, told.hint.split(",")[0]) == ("timeout", "Lease it again")
+
+
+def test_of_a_series_it_is_told_when_periods_are_not_certain_to_be_kept(scene):
+    def series(name, every):
+        group = Group(name, "", "series", "ann", 1, scene.now())
+        new = scene.stage.new(f"{name}-1", LONG, group=name, extras=Extras(every=every, occurrence=1))
+        scene.stage.turn(Submitted([new], group))
+        tally = Tally(group)
+        tally.note(new.task.id, scene.stage.state(new.task.id))
+        return scene.look.series_hint(tally)
+
+    assert series("rare", 600.0) == ""
+    assert series("often", 80.0) == (
+        "2 recurring tasks load this cluster to 1.60; only up to 0.83 is it certain that each keeps its period. Give"
+        " longer periods, or less work to each run."
+    )

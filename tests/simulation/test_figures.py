@@ -2,6 +2,7 @@
 
 import pytest
 
+from mcp_scheduler.core.task import Needs
 from mcp_scheduler.policies.order import FIFO
 from mcp_scheduler.simulation import machines
 from mcp_scheduler.simulation.experiment import compare, together
@@ -35,6 +36,16 @@ def test_waits_slowdowns_and_the_makespan():
     assert found["utilisation.cpus"] == pytest.approx(221 / 240)
 
 
+def test_energy_is_that_of_all_nodes_and_of_what_works_on_them():
+    """Two cpus draw 3 W each for 100 s, and 9 W more at work; two GPUs 50 W each, and one 250 W more for 10 s."""
+    found = outcome(Job("a", 0.0, 100.0, needs(1)), Job("b", 0.0, 50.0, needs(1))).together
+    assert found["energy"] == pytest.approx((3 * 2 * 100 + 9 * 150) / 2 / 1000)
+    whole = Needs(needs(1).amounts, gpus=1)
+    found = outcome(Job("a", 0.0, 10.0, whole), nodes="cpus=1,gpus=2,gpu_memory=80GB").together
+    assert found["energy"] == pytest.approx((12 * 10 + 50 * 2 * 10 + 250 * 10) / 1000)
+    assert shown(found["energy"], "kJ") == "3.62 kJ"
+
+
 def test_a_chain_bounds_the_makespan():
     found = outcome(Job("a", 0.0, 5.0), Job("b", 0.0, 5.0, after=("a",)), Job("c", 2.0, 5.0, after=("b",))).together
     assert (found["makespan"], found["makespan_ratio"]) == (15.0, 1.0)
@@ -60,6 +71,7 @@ def test_fairness_is_of_slowdowns_and_of_service_while_both_wait():
 def test_estimates_are_held_against_what_came():
     found = outcome(Job("a", 0.0, 10.0), Job("b", 0.0, 40.0), estimates="constant:20").together
     assert (found["estimate_mdape"], found["estimate_covered"]) == (pytest.approx(0.75), 0.5)
+    assert found["estimate_width"] == 1.0, "a constant has no spread"
 
 
 def test_several_runs_are_put_together_by_the_kind_of_figure():
