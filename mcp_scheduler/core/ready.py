@@ -11,10 +11,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from mcp_scheduler.core.estimates import Expected
-from mcp_scheduler.core.heads import Group
+from mcp_scheduler.core.heads import Group, Member
 from mcp_scheduler.core.levels import Plan
 from mcp_scheduler.core.policy import Policy, Scene, Sharing, TaskClass
 from mcp_scheduler.core.queues import Queue
@@ -25,7 +25,7 @@ SLICE: Final = 1000  # queues that are ranked anew in one epoch: some 3 ms of wo
 EPOCH: Final = 1.0  # seconds
 _REMEMBERED: Final = 4096  # accounts whose last turn is known
 
-Parked = list[tuple[Group, Queue | Group]]
+Parked = list[tuple[Group, Member]]
 Expect = Callable[[Task], Expected | None]
 
 
@@ -64,7 +64,7 @@ class Ready:
         self._turn = 0
         self._turns: dict[Account, int] = {}
         self._queues: deque[Queue] = deque()  # in the order in which they are ranked anew, where ranks change
-        self._path: list[Queue | Group] = []  # from the root to the queue whose head `best` has shown
+        self._path: list[Member] = []  # from the root to the queue whose head `best` has shown
         self._latest: Queue | None = None  # the one into which the last task was put
         self._left = 0  # of them, in this pass
         self._next_slice = -math.inf
@@ -216,10 +216,10 @@ class Ready:
         """The task that goes first. It stays where it is until `take` or `park`."""
         path = self._path
         path.clear()
-        member: Queue | Group | None = self._root
+        member: Member | None = self._root
         while type(member) is Group:
             path.append(member)
-            member = cast("Queue | Group | None", member.best())
+            member = member.best()
         if member is None:
             return None
         path.append(member)
@@ -282,7 +282,7 @@ class Ready:
             if parent.parent is not None:
                 self._offer(parent)
 
-    def _forget(self, parent: Group, member: Queue | Group) -> None:
+    def _forget(self, parent: Group, member: Member) -> None:
         if parent.members.get(member.key) is member:
             del parent.members[member.key]
 
