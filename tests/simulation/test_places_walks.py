@@ -13,7 +13,7 @@ from tests.simulation.sim import Sim
 from tests.simulation.walks import gate
 from tests.simulation.wanted import FAR, OLD, SHAPES, Fate, Wanted
 
-GATE = gate(40, 40)
+GATE = gate(30, 30)
 _, ON_AN_OLD_ONE, PART, OTHER_PART = range(len(SHAPES), len(SHAPES) + 4)
 
 
@@ -53,6 +53,21 @@ def test_the_next_engine_knows_which_gpu_is_in_quarantine():
     a_gpu_breaks_and_the_engine_dies()
 
 
+def a_planned_place_stays_in_use():
+    """So long that the task runs elsewhere."""
+    sim = Sim(are_many=True)
+    sim.submit([Wanted(ON_AN_OLD_ONE, pin=(FAR, OLD), pin_for=5.0)])
+    sim.submit([Wanted(ON_AN_OLD_ONE, pin=(FAR, OLD), pin_for=5.0)])
+    sim.wait(1.0)
+    assert len(sim.places.began_on) == 1
+    sim.wait(10.0)
+    sim.drain()
+
+
+def test_a_planned_place_is_waited_for_no_longer_than_planned():
+    a_planned_place_stays_in_use()
+
+
 def walk_many():
     for story in STORIES:
         story()
@@ -60,7 +75,7 @@ def walk_many():
         walk(f"places/{episode}", 60, are_many=True)
 
 
-STORIES = (a_plan_is_carried_out_after_a_restart, a_gpu_breaks_and_the_engine_dies)
+STORIES = (a_plan_is_carried_out_after_a_restart, a_gpu_breaks_and_the_engine_dies, a_planned_place_stays_in_use)
 
 
 @pytest.mark.parametrize("plant", FAULTS_OF_PLACES, ids=lambda plant: plant.__name__)
