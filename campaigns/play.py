@@ -25,6 +25,7 @@ from mcp_scheduler.errors import SchedulerError, Unavailable
 from mcp_scheduler.hello import capture_environment, make_hello
 from mcp_scheduler.home import Home
 from mcp_scheduler.owner import OwnerClient
+from mcp_scheduler.store.pruning import NOTE, noted
 
 PATIENCE = 60.0  # seconds that one scenario may take in all
 ANSWER = 5.0  # seconds that one call may take
@@ -303,6 +304,7 @@ class Play:
     def _judged(self, home: Path, wishes: list[Wish]) -> list[str]:
         database = sqlite3.connect(f"file:{home / 'scheduler.db'}?mode=ro", uri=True)
         found = [row[0] for row in database.execute("PRAGMA integrity_check")]
+        note = database.execute("SELECT value FROM settings WHERE name = ?", (NOTE,)).fetchone()
         database.close()
         broken = [] if found == ["ok"] else [f"the database is damaged: {found}"]
         tasks = stored(home)
@@ -317,8 +319,9 @@ class Play:
             for task in tasks.values()
             if task.file and not (home / "results" / task.file[:2] / task.file).exists()
         ]
-        files = {path.name.rsplit(".", 2)[0] for path in (home / "attempts").iterdir()}
-        self.tally["pruned tasks that left a file"] += len(files - tasks.keys())
+        files = {path.name.partition(".")[0] for path in (home / "attempts").iterdir() if path.is_file()}
+        forgotten = files - tasks.keys() - set(noted(note[0] if note else None).tasks)
+        broken += [f"{name} was pruned, its files were not, and nobody will know" for name in forgotten]
         return broken + [f"a traceback in the engine's log: {text}" for text in defects(home)]
 
 

@@ -1,5 +1,6 @@
 """The owner's client: calls, errors of the right class, engines that come and go."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from mcp_scheduler.errors import SchedulerError, Unavailable, UnknownTask
 from mcp_scheduler.hello import make_hello
 from mcp_scheduler.owner import OwnerClient, to_error
+from mcp_scheduler.remote import RemoteService
 from mcp_scheduler.vigil import Vigil
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
@@ -63,6 +65,20 @@ def test_an_engine_that_stands_still_is_named_with_what_to_do(home):
         assert f"kill -CONT {pid}" in caught.value.hint
         os.kill(pid, signal.SIGCONT)
         assert client.call("submit", {"late": 2})["params"] == {"late": 2}, "the answer that came too late is nobody's"
+
+
+def test_a_python_program_is_told_the_same(owner, home):
+    pid = owner.call("submit", {})["pid"]
+
+    async def ask():
+        async with RemoteService(home, make_hello("owner", client="python"), Vigil(0.2, 0.3)) as service:
+            os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(Unavailable, match=f"process {pid}.* it is stopped"):
+                await service.call("submit", {"late": 1})
+            os.kill(pid, signal.SIGCONT)
+            return await service.call("submit", {"late": 2})
+
+    assert asyncio.run(ask())["params"] == {"late": 2}
 
 
 def test_a_door_that_a_stopped_engine_does_not_open_names_it(owner, home):
