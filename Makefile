@@ -69,8 +69,9 @@ bench-mission: $(BENCH)/.ready  ## reads beside writes; 10, 50 and 500 MCP clien
 bench-million: $(STAMP)  ## a million queued tasks in 1,000 shapes: rate, memory, restart (ARGS="--count 100000")
 	$(BIN)/python benchmarks/million.py $(ARGS)
 
-profile: $(STAMP)  ## where the time of one task goes, stage by stage (ARGS="--count 10000 --plain")
+profile: $(STAMP)  ## where the time of one task goes, stage by stage: of many, and of one (ARGS="--count 1000")
 	$(BIN)/python benchmarks/profile.py $(ARGS)
+	$(BIN)/python benchmarks/trip.py
 
 bench-starts: $(STAMP)  ## engine start, first answer, idle CPU (ARGS="--rounds 5 --seconds 10")
 	$(BIN)/python benchmarks/starts.py $(ARGS)
