@@ -42,7 +42,8 @@ class Budgets:
             key = (task.terms.principal, task.terms.target)
             self.allowed[key] += 1.0 if ended.outcome.reason is None else SHARE
             status = changes.statuses.get(task.id) or task.status
-            is_counted = ended.outcome.reason not in (None, Reason.LOST) and not task.extras.undoes
+            decides = status.reason if task.extras.has_copies else ended.outcome.reason  # of several, the last one
+            is_counted = {None, Reason.LOST}.isdisjoint((ended.outcome.reason, decides)) and not task.extras.undoes
             goes_on = status.state is State.RETRYING and task.id not in copied if task.extras.has_copies else True
             if is_counted and status.state not in OVER and goes_on:
                 self.retries[key] += 1

@@ -150,8 +150,8 @@ class Places:
         self.figures["quarantines"] += len(shut - self._shut.keys())
         self._accounts = {place: json.dumps(breakers.row(place)) for place in breakers.known}
 
-    def check_rescued(self, stopping: Mapping[AttemptId, Any], alive: Mapping[AttemptId, str]) -> None:
-        """A device is lost, and every engine that has seen it knows: what lives there is told to end."""
+    def check_rescued(self, uuid: str, stopping: Mapping[AttemptId, Any], alive: Mapping[AttemptId, str]) -> None:
+        """A device was just lost, before the eyes of the engine: what lives there is told to end."""
         for attempt, (given, _) in self.open.items():
-            left = attempt in alive and attempt not in stopping and self.lost.intersection(given.devices)
-            assert not left, f"{attempt} is left alone on {left}, which is lost."
+            left = attempt in alive and attempt not in stopping and uuid in given.devices
+            assert not left, f"{attempt} is left alone on {uuid}, which is lost."

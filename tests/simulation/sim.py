@@ -104,9 +104,10 @@ class Sim(Asking):
 
     def lose(self, uuid: str, fate: Fate = OK) -> None:
         """A device is not there any more."""
+        is_news = uuid not in self.places.lost  # an engine that has never seen it takes it to be silent
         self.places.lost.add(uuid)
-        if self.turn(self.places.seen(), fate) and fate.kind == "ok":
-            self.places.check_rescued(self.world.stopping, self.world.alive)
+        if self.turn(self.places.seen(), fate) and fate.kind == "ok" and is_news:
+            self.places.check_rescued(uuid, self.world.stopping, self.world.alive)
 
     def find(self, uuid: str, fate: Fate = OK) -> None:
         """It is there again."""

@@ -24,7 +24,9 @@ class Sources:
             over = other in succeeded or (known is not None and known.status.state is State.SUCCEEDED)
             if not over and other == task.extras.source:
                 fails = known is not None and (known.status.state is State.FAILED or known.deadline is not None)
-                over = other in ended or other in self._failed or fails
+                # Of copies one may have failed before, and the last one come back without having begun.
+                last = known is not None and known.extras.has_copies and known.status.reason is not None
+                over = other in ended or other in self._failed or fails or last
             assert over, f"{task.id} is started before {other} has succeeded."
 
     def check(self, stored: Mapping[str, Task]) -> None:
