@@ -256,6 +256,11 @@ class Devices:
         count = needs.gpus or (1 if needs.gpu_memory else 0)
         return [state for state in self._large_enough(needs, count) if state.seen.healthy and not state.withheld]
 
+    def are_offered(self, uuids: Iterable[str]) -> bool:
+        """Whether these are well, and may be given more work by whoever has them."""
+        states = (self.states[uuid] for uuid in uuids)
+        return all(state.seen.healthy and not state.withheld for state in states)
+
     def to_keep(self, needs: Needs, kept: AbstractSet[str] = _NOTHING) -> frozenset[str]:
         """Which devices to keep for a task that has to wait, so that smaller ones do not starve it: those that are
         free already, then those that will be. None where too few are healthy: keeping would help nobody."""

@@ -233,6 +233,7 @@ def _shortest(cluster: Cluster, terms: Terms, expected: float, claims: Claims, n
         if (
             (found is None or slot.expected < found.expected)
             and slot.takes(terms, expected, now)
+            and (not slot.devices or cluster.rooms[slot.node].devices.are_offered(slot.devices))
             and (not cluster.breakers.known or quarantine.admits_refill(cluster, slot))
             and (not claims or claims.admits_refill(slot, max(now, slot.bound) + expected))
         ):

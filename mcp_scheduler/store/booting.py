@@ -34,8 +34,7 @@ _AT_ONCE = 10_000
 
 
 def boot(connection: Connection, book: TermsBook, *, clean: bool) -> Boot:
-    kept = book.read(connection)  # known while the tasks are built; then the tasks keep what they use
-    reader = TaskReader(book.by_row)
+    reader = TaskReader(book.read(connection))
     found: list[Task] = []
     with no_collection():
         # Straight from the driver: rows of SQLAlchemy would take as long as the tasks themselves.
@@ -44,7 +43,6 @@ def boot(connection: Connection, book: TermsBook, *, clean: bool) -> Boot:
             while rows := cursor.fetchmany(_AT_ONCE):
                 found.extend(reader.task(row) for row in rows)
         found.extend(reader.task(row) for row in connection.execute(_BEATEN).all())
-    del kept
     under_way = [
         Attempt(AttemptId(task, number), slot, node, at, names_from(devices))
         for task, number, slot, node, at, devices in connection.execute(_OPEN).all()

@@ -16,7 +16,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from mcp_scheduler.core.events import Group, Origin
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.core.task import Task, Terms
+from mcp_scheduler.core.task import Task
 from mcp_scheduler.ports import AttemptRow, Remembered, Result, TaskQuery
 from mcp_scheduler.store.opening import SAFE_PRAGMAS
 from mcp_scheduler.store.rows import (
@@ -151,12 +151,12 @@ class Reads:
 
     async def _tasks(self, statement: Executable, **values: Any) -> list[Task]:
         rows = await self._rows(statement, **values)
-        missing = self._book.unknown(row.terms for row in rows)
-        known: dict[int, Terms] = {}
-        if missing is not None:
-            known = {row: terms_from(body) for row, body in await self._rows(SELECT_TERMS, ids=missing)}
-            self._book.learn(known.items())
-        reader = TaskReader(self._book.by_row)
+        known = self._book.known(row.terms for row in rows)
+        missing = sorted({row.terms for row in rows} - known.keys())
+        if missing:
+            found = await self._rows(SELECT_TERMS, ids=json.dumps(missing))
+            known |= self._book.learn((row, terms_from(body)) for row, body in found)
+        reader = TaskReader(known)
         return [reader.task(row) for row in rows]
 
     async def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:

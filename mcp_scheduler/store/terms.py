@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, MutableMapping
 from typing import Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -45,22 +44,24 @@ class TermsBook:
         connection.execute(_INSERT, {"digest": digest, "body": body})
         return int(connection.execute(_FIND, {"digest": digest}).scalar_one())
 
-    def learn(self, pairs: Iterable[tuple[int, Terms]]) -> None:
-        """Called after a commit: before it, the rows may vanish again."""
+    def learn(self, pairs: Iterable[tuple[int, Terms]]) -> dict[int, Terms]:
+        """Called after a commit: before it, the rows may vanish again. The terms by row, as everybody has them."""
+        found: dict[int, Terms] = {}
         for row, wanted in pairs:
-            self._rows[self.by_row.setdefault(row, wanted)] = row
+            found[row] = known = self.by_row.setdefault(row, wanted)
+            self._rows[known] = row
+        return found
 
-    def read(self, connection: Connection) -> list[Terms]:
-        """Reads all of them; they stay known as long as the caller keeps the list."""
+    def read(self, connection: Connection) -> dict[int, Terms]:
+        """Reads all of them, by row; they stay known as long as the caller keeps them."""
         rows = connection.execute(select(terms.c.id, terms.c.body)).all()
-        found = [(row, terms_from(body)) for row, body in rows]
-        self.learn(found)
-        return [one for _, one in found]
+        return self.learn((row, terms_from(body)) for row, body in rows)
 
-    def unknown(self, rows: Iterable[int]) -> str | None:
-        """The rows that are not known, as SELECT_TERMS wants them; None if there are none."""
-        missing = sorted({row for row in rows if row not in self.by_row})
-        return json.dumps(missing) if missing else None
+    def known(self, rows: Iterable[int]) -> dict[int, Terms]:
+        """Those of these rows that are known. They stay so as long as the caller keeps them: the last task with terms
+        may be pruned while others are still being read."""
+        found = ((row, self.by_row.get(row)) for row in set(rows))
+        return {row: one for row, one in found if one is not None}
 
 
 def sweep(connection: Connection) -> None:

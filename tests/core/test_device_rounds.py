@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from mcp_scheduler.core.changes import Evict, Launch
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import DevicesSeen, DeviceWithheld, Ended, NodeChanged, Outcome, SlotGone, Submitted
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import LOCAL, Attempt, Node
 from mcp_scheduler.core.seen import GpuProcess, GpuSeen, Health
+from mcp_scheduler.core.slots import WINDOW_SECONDS
 from mcp_scheduler.core.states import Reason, State
 from mcp_scheduler.core.task import Kind, Needs
 from mcp_scheduler.policies.order import PRIORITY
@@ -175,6 +178,25 @@ def test_a_drained_gpu_takes_nothing_new_and_its_warm_worker_goes():
     assert stage.state("b") is State.QUEUED
     stage.turn(DeviceWithheld(LOCAL, "GPU-0", "drain", None))
     assert stage.state("b") is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        DeviceWithheld(LOCAL, "GPU-0", "drain", "drained by its owner"),
+        DevicesSeen(LOCAL, (gpu(0, health=Health.SILENT, why="The driver is silent."),)),
+    ],
+    ids=["drained", "silent"],
+)
+def test_no_call_is_put_behind_others_on_a_gpu_that_is_not_offered_any_more(trouble):
+    stage = GpuStage(gpu(0))
+    stage.submit("teacher", on_gpus(ONE))
+    stage.end("teacher", seconds=WINDOW_SECONDS / 4)
+    stage.turn(Submitted([stage.new(f"s{number}", on_gpus(ONE)) for number in range(10)]))
+    assert stage.running == ["s0", "s1", "s2", "s3"]
+    stage.turn(trouble)
+    stage.end("s0", seconds=WINDOW_SECONDS / 4)
+    assert stage.running == ["s1", "s2", "s3"]
 
 
 def test_what_runs_on_a_drained_gpu_finishes():
