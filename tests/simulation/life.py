@@ -181,8 +181,9 @@ class Life:
     def _look_at_starts(self, started: Sequence[Attempt], events: Sequence[Event]) -> None:
         """Just before they become durable: may these start, by what was durable before and what was asked since?"""
         freed = {(name, event.action) for event in events if isinstance(event, UpdateAsked) for name in event.tasks}
-        ended = {event.attempt.task: event.outcome.reason for event in events if isinstance(event, Ended)}
-        succeeded = {name for name, reason in ended.items() if reason is None}
+        ends = [event for event in events if isinstance(event, Ended)]  # of copies several may end in one turn
+        ended = {event.attempt.task for event in ends}
+        succeeded = {event.attempt.task for event in ends if event.outcome.reason is None}
         released = (name for name, action in freed if action is Action.RELEASE and self.holders.is_lease(name))
         succeeded.update(released)
         for attempt in started:
