@@ -19,6 +19,7 @@ from mcp_scheduler.core.states import State
 from mcp_scheduler.core.task import Status, Task
 from mcp_scheduler.errors import InvariantBroken, StoreUnavailable
 from mcp_scheduler.ports import AttemptRow, Boot, Pruned, Result, TaskQuery
+from mcp_scheduler.store.pruning import REPEATED_WITHIN
 from mcp_scheduler.store.rows import storable
 from mcp_scheduler.store.writing import moment, results_of
 
@@ -222,9 +223,7 @@ class MemoryStore:
             self._seqs.discard(row.task.seq)
             self._keys.pop((row.task.terms.principal, row.task.key), None)
         self._drop_groups({row.task.group for row in removed})
-        old = [origin for origin, (_, at) in self._told.items() if at < ended_before]
-        for origin in old[:limit]:
-            del self._told[origin]
+        self._forget_requests(ended_before, keep, 2 * limit)
         kept = {row.result.file for row in self._rows.values()}
         files = {row.result.file for row in removed} - kept - {""}
         states = tuple(row.task.status.state for row in removed)
@@ -239,6 +238,13 @@ class MemoryStore:
     async def forget_pruned(self) -> None:
         self._check_open()
         self._pruned = Pruned()
+
+    def _forget_requests(self, before: float, keep: int, limit: int) -> None:
+        times = sorted((at for _, at in self._told.values()), reverse=True)
+        if len(times) > keep:
+            before = max(before, min(times[keep], times[0] - REPEATED_WITHIN))
+        for origin in [origin for origin, (_, at) in self._told.items() if at < before][:limit]:
+            del self._told[origin]
 
     def _drop_groups(self, named: Iterable[str]) -> None:
         living = {row.task.group for row in self._rows.values()}

@@ -36,6 +36,7 @@ from mcp_scheduler.store.rows import names_from
 from mcp_scheduler.store.schema import attempts, groups, payloads, remembered, settings, task_tags, tasks
 
 NOTE: Final = "pruned"  # among the settings: what was removed, until its files are, too
+REPEATED_WITHIN: Final = 600.0  # seconds: a relay that has found a new engine sends again what was not answered
 _ITEMS: Final[Select[Any]] = select(func.json_each(bindparam("items")).table_valued("value").c.value)
 _FINISHED: Final = tasks.c.ended_at.is_not(None)
 _NEWEST_FIRST: Final = (tasks.c.ended_at.desc(), tasks.c.seq.desc())
@@ -67,7 +68,7 @@ def prune(connection: Connection, *, ended_before: float, keep: int, limit: int)
             connection.execute(statement, {"items": rows})
         _UNTAG.run(connection, [(tag, row.seq) for row in removed for tag in dict.fromkeys(names_from(row.tags))])
         _delete_empty_groups(connection, {row.group_id for row in removed if row.group_id})
-    _forget(connection, ended_before, limit)
+    _forget(connection, ended_before, keep, 2 * limit)
     pruned = Pruned(
         tasks=tuple(row.id for row in removed),
         result_files=_orphans(connection, removed),
@@ -122,7 +123,12 @@ def _delete_empty_groups(connection: Connection, named: Iterable[str]) -> None:
     connection.execute(delete(groups).where(empty), {"items": json.dumps(sorted(named))})
 
 
-def _forget(connection: Connection, before: float, limit: int) -> None:
+def _forget(connection: Connection, before: float, keep: int, limit: int) -> None:
+    """Of the requests `keep` are remembered, as of the tasks; but the latest, by the newest of them, in any case."""
+    newest_first = select(remembered.c.at).order_by(remembered.c.at.desc()).limit(1)
+    newest, last_kept = (connection.execute(newest_first.offset(place)).scalar() for place in (0, keep))
+    if newest is not None and last_kept is not None:
+        before = max(before, min(last_kept, newest - REPEATED_WITHIN))
     keys = (remembered.c.door, remembered.c.request)
     old = select(*keys).where(remembered.c.at < before).order_by(remembered.c.at).limit(limit)
     connection.execute(delete(remembered).where(tuple_(*keys).in_(old)))

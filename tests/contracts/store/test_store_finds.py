@@ -110,6 +110,22 @@ async def test_what_belongs_to_a_forgotten_task_goes_with_it(store: Store) -> No
     await store.commit(added(new("again", key="k")))
 
 
+async def test_of_many_requests_as_many_are_remembered_as_tasks_and_the_latest_in_any_case(store: Store) -> None:
+    for number in range(10):
+        task = new(f"t{number}", submitted_at=1000.0 * number)
+        told = Remembered(Origin("d", str(number)), "submit", (task.task.id,))
+        await store.commit(Changes(added=[task], remembered=[told]))
+    for number in range(10, 13):
+        told = Remembered(Origin("d", str(number)), "cancel", ())
+        await store.commit(Changes(added=[new(f"t{number}", submitted_at=9000.0 + number)], remembered=[told]))
+    await store.prune(ended_before=0.0, keep=5)
+    known = [number for number in range(13) if await store.remembered(Origin("d", str(number))) is not None]
+    assert known == [7, 8, 9, 10, 11, 12]  # that of the sixth has the time of the limit
+    await store.prune(ended_before=0.0, keep=1)
+    known = [number for number in range(13) if await store.remembered(Origin("d", str(number))) is not None]
+    assert known == [9, 10, 11, 12]
+
+
 async def test_what_is_still_wanted_is_not_forgotten(store: Store) -> None:
     await store.commit(added(new("needed"), new("waiting", after=("needed",)), new("dying"), new("running")))
     await finish(store, "needed")
