@@ -23,7 +23,8 @@ from typing import Self
 WINDOW = 64  # calls on their way to one worker
 WORKER = """
 import json, os, sys
-from calls import noop
+def noop(value):
+    return value
 descriptor = int(sys.argv[1])
 rest = b""
 while piece := os.read(descriptor, 1 << 16):
@@ -127,7 +128,7 @@ class _Worker(asyncio.Protocol):
         self._rest = b""
         self._ours, theirs = socket.socketpair()
         command = [sys.executable, "-c", WORKER, str(theirs.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=Path(__file__).resolve().parent)
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         theirs.close()
 
     async def start(self) -> None:

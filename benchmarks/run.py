@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -84,7 +85,7 @@ def print_table(rows: dict[str, dict[str, float]]) -> None:
     print("|---|" + "---|" * (len(COLUMNS) + 1))
     base = rows.get("ours", {}).get("per_second", 0.0)
     for peer, row in rows.items():
-        cells = [form.format(row[name]) for name, (_, form) in COLUMNS.items()]
+        cells = ["-" if math.isnan(row[name]) else form.format(row[name]) for name, (_, form) in COLUMNS.items()]
         ratio = f"{row['per_second'] / base:.2f}" if base else "-"
         print(f"| {peer} | " + " | ".join(cells) + f" | {ratio} |")
 

@@ -129,7 +129,8 @@ def note(task: Json) -> str:
 
 
 def eta(task: Json) -> str:
-    """When it is expected to be done, if that is known: 12.0 s · 10.2 s to 14.1 s (passed one time in ten)."""
+    """In what time it is expected to be done: as "12.0 s to 14.1 s", of which the second is passed one time in ten; ""
+    where that is not known."""
     found = task.get("eta")
     if not found:
         return ""

@@ -235,7 +235,7 @@ class Draft:
         cluster = self.cluster
         if cluster.slices.quantum:
             cluster.slices.begin(slot, self.now)
-        if slot.is_foreseen() and cluster.ready:
+        if slot.is_foreseen and cluster.ready:
             cluster.wake(slot.since + slot.expected - STAND_BY, slot=slot.id)
 
     def end(self, event: Ended) -> None:

@@ -72,11 +72,6 @@ class Slices:
             del self.still[slot.id]
             cluster.rooms[slot.node].lend(CPUS, -cpus_of(slot))
 
-    def is_due(self, now: float) -> bool:
-        """Whether anybody has had a whole turn."""
-        first = next(iter(self.turns.values()), None)
-        return first is not None and first + self.quantum <= now
-
     def stood(self, attempt: AttemptId, now: float) -> float:
         """Seconds for which the attempt has stood still in all."""
         since = self.told.get(attempt)

@@ -19,9 +19,7 @@ Lane = tuple[Kind, str, Needs]
 
 WINDOW_SECONDS: Final = 0.02  # calls expected to take longer than this together do not queue behind each other
 WINDOW_CALLS: Final = 400  # which is some 20 ms even if the calls themselves take none
-STAND_BY: Final = (
-    0.005  # seconds before the expected end of a longer call from which on the next one may stand behind it
-)
+STAND_BY: Final = 0.005  # seconds around the expected end of a longer call: then the next one may stand behind it
 STAND_BY_LONGEST: Final = 1.0  # seconds: the ends of calls that take longer are not foreseen so well
 FIRST_GUESS: Final = 1.0  # seconds that a call of unknown length is taken to go on at its beginning
 _LEAST: Final = 1e-6
@@ -105,13 +103,14 @@ class Slot:
         first = next(iter(self.attempts.values()), 0.0)
         return PATIENCE if first <= WINDOW_SECONDS else first + PATIENCE
 
+    @property
     def is_foreseen(self) -> bool:
         """Whether the end of the one call that is here may be awaited by the next one, on the spot."""
         return len(self.attempts) == 1 and WINDOW_SECONDS < self.expected <= STAND_BY_LONGEST
 
     def is_ending(self, now: float) -> bool:
         """Whether that end is as good as there."""
-        return self.is_foreseen() and abs(self.since + self.expected - now) <= STAND_BY
+        return self.is_foreseen and abs(self.since + self.expected - now) <= STAND_BY
 
     def takes(self, terms: Terms, seconds: float, now: float) -> bool:
         """Whether a call of these terms, expected to take `seconds`, may wait behind those that are here: a function,

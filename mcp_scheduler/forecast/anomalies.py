@@ -130,7 +130,8 @@ class Anomalies:
         """What stands now, the newest first."""
         for key in [key for key, alert in self.found.items() if now - alert.at >= STANDS]:
             self._drop(key)
-        yield from (alert.text for alert in reversed(self.found.values()))
+        # By their times: those of an earlier engine were taken up in no order.
+        yield from (alert.text for alert in sorted(self.found.values(), key=lambda one: one.at, reverse=True))
         for task, steps in self._steps.items():
             quiet = now - steps.at
             if steps.count >= _STEPS and quiet > max(QUIET_LEAST, QUIET_TIMES * steps.gap):

@@ -74,12 +74,13 @@ class Changing(Desk):
 
 def told(named: Collection[str], tasks: Sequence[Task], unchanged: Mapping[str, str]) -> dict[str, str]:
     """Why things do not change: tasks that were named each by itself, those of a group that was by their number, so
-    that a group of thousands has one sentence."""
+    that a group of thousands has one sentence; of those that a tag means, who is in no group is told by itself, too."""
+    named = frozenset(named)
     found: dict[str, str] = {}
     counted: dict[str, Counter[str]] = {}
     for task in tasks:
         why = unchanged.get(task.id)
-        if why is not None and task.id in named:
+        if why is not None and (task.id in named or not task.group):
             follows = task.extras.occurrence and task.status.state in FINAL
             found[task.id] = why + (f"; its series goes by {task.group}" if follows else "")
         elif why is not None:

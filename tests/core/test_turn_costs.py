@@ -20,32 +20,30 @@ def shape(number, cpus=1, **amounts):
     return command(cpus, amounts={"memory": number + 1, **amounts})
 
 
-def test_who_makes_way_for_the_first_that_waits_has_the_round_end_there():
+def after_a_turn(first, **options):
+    """The first has had its turn, and many wait, no two of them alike."""
     stage = Slicing(memory=GIB)
-    stage.submit("a", command())
+    stage.submit("a", first, **options)
     for number in range(MANY):
         stage.submit(f"b{number}", shape(number))
     stage.wait(10)
+    return stage
+
+
+def test_who_makes_way_for_the_first_that_waits_has_the_round_end_there():
+    stage = after_a_turn(command())
     assert stage.launched == ["b0.1"]
     assert looks(stage) <= 2
 
 
 def test_a_function_that_was_asked_has_the_round_end_there():
-    stage = Slicing(memory=GIB)
-    stage.submit("a", terms("f"))
-    for number in range(MANY):
-        stage.submit(f"b{number}", shape(number))
-    stage.wait(10)
+    stage = after_a_turn(terms("f"))
     assert stage.paused == ["a"]
     assert looks(stage) <= 2
 
 
 def test_where_nobody_would_make_way_the_round_looks_at_nobody_else():
-    stage = Slicing(memory=GIB)
-    stage.submit("a", command(), priority=50)
-    for number in range(MANY):
-        stage.submit(f"b{number}", shape(number))
-    stage.wait(10)
+    stage = after_a_turn(command(), priority=50)
     assert not stage.paused
     assert looks(stage) <= 1
 

@@ -195,3 +195,10 @@ def test_of_functions_that_are_forgotten_no_row_stays():
     assert ("usual", "m.f0") in watch.touched
     assert watch.row(("usual", "m.f0")) is None
     assert watch.row(("usual", "m.f1")) == [pytest.approx(0.078, abs=0.01)]
+
+
+def test_the_newest_alert_is_told_first_whatever_the_order_in_which_they_were_taken_up():
+    watch = Anomalies()
+    for name, at in (("b", 20.0), ("c", 30.0), ("a", 10.0)):
+        watch.take_up(("alert", "errors", name), [at, name], 100.0)
+    assert list(watch.alerts(100.0)) == ["c", "b", "a"]

@@ -31,5 +31,12 @@ def test_whoever_is_named_is_told_by_itself_and_of_its_series():
     }
 
 
+def test_who_is_meant_by_a_tag_and_is_in_no_group_is_told_by_itself():
+    assert told([], [task("a"), task("g-1", "g")], {"a": ENDED, "g-1": ENDED}) == {
+        "a": ENDED,
+        "g": f"1 of its tasks: it {ENDED}",
+    }
+
+
 def test_what_changes_is_not_told():
     assert told(["a", "b"], [task("a"), task("b")], {"b": ENDED}) == {"b": ENDED}

@@ -83,6 +83,19 @@ async def take_over(heir, attempts):
     await heir.open(attempts)
 
 
+async def left_frozen(heir, doom, root):
+    """A command runs on, its engine is killed, and its shim, with all that belongs to it, stands still: the gate that
+    the command waits at, its attempts, the processes."""
+    gate = heir.gate()
+    engine, attempts = await doom(waiter(gate))
+    await gate.reached()
+    await kill(engine)
+    frozen = [pid for pid in processes_of(root) if pid != os.getpid()]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    return gate, attempts, frozen
+
+
 async def test_a_running_command_goes_on_with_output_progress_and_exit_code(heir, doom):
     gate = heir.gate()
     engine, attempts = await doom(waiter(gate, "5"))
@@ -120,13 +133,7 @@ async def test_a_command_that_ended_without_an_engine_is_read_from_its_record(he
 
 
 async def test_a_command_whose_shim_stands_still_says_so_to_the_next_engine_too(heir, doom, root):
-    gate = heir.gate()
-    engine, attempts = await doom(waiter(gate))
-    await gate.reached()
-    await kill(engine)
-    frozen = [pid for pid in processes_of(root) if pid != os.getpid()]
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+    gate, attempts, frozen = await left_frozen(heir, doom, root)
 
     await take_over(heir, attempts)
     await heir.until(lambda: heir.executor.frozen.of(attempts[0]))
@@ -229,13 +236,7 @@ async def test_after_a_restart_of_the_machine_the_command_is_lost_and_no_innocen
 
 async def test_a_frozen_shim_is_alive_and_its_command_is_not_lost(heir, doom, root, monkeypatch):
     monkeypatch.setattr("mcp_scheduler.executors.local.recovery.PATIENCE", 0.3)
-    gate = heir.gate()
-    engine, attempts = await doom(waiter(gate))
-    await gate.reached()
-    await kill(engine)
-    frozen = [pid for pid in processes_of(root) if pid != os.getpid()]
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+    gate, attempts, frozen = await left_frozen(heir, doom, root)
 
     await take_over(heir, attempts)
     assert not heir.events
