@@ -3,7 +3,8 @@
     python benchmarks/decide.py [--quick | --lengths 1000000] [--memory] [--policies all] [--shapes 1,100,1000]
 
 The goal is less than 100 µs a task in every cell, and no growth along a row: cost follows what changed, never how much
-waits. `batch` hands 256 events to each decision, `single` one. Committing is not measured: changes are applied at once.
+waits. `batch` hands up to 256 events to each decision (of two workers, what both have ended), `single` one. Committing
+is not measured: changes are applied at once. The collector of memory is set as in the engine.
 Under a policy with a quantum `turns` is the cost of a call that gives way to the next, in two decisions: to
 ask it, and to hear that it did and place who follows. Turns of which nobody could make use count as well.
 The time is the processor's, so that what else the machine does is not counted. A million queued take some 1 GiB of
@@ -19,6 +20,7 @@ import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
 
+from mcp_scheduler.app import tune
 from mcp_scheduler.core.changes import Effect, Pause
 from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.decide import decide
@@ -181,6 +183,7 @@ def main() -> None:
     if options.memory:
         memory(200_000)
         return
+    tune()
     names = list(BUILT_IN) if options.policies == "all" else options.policies.split(",")
     counts = tuple(int(count) for count in options.shapes.split(","))
     lengths = [10, 10_000] if options.quick else [int(length) for length in options.lengths.split(",")]

@@ -33,9 +33,9 @@ def capture_environment(
 
     `python` is the interpreter's path or name, "" for the project's own; `functions` are files or modules; `names` are
     further variables to take along; `cwd` is a folder, "" for the working folder. `DoorError` if there is no such
-    interpreter or folder.
+    interpreter or folder, or the working folder has been removed.
     """
-    folder = _folder(cwd) if cwd else _working_folder(environ)
+    folder = _folder(cwd) if cwd else _working_folder()
     wanted = {*VARIABLES, *names}
     variables = {name: value for name, value in environ.items() if name in wanted or name.startswith("LC_")}
     return {
@@ -102,11 +102,15 @@ def _program(python: str, environ: Mapping[str, str]) -> str:
     )
 
 
-def _working_folder(environ: Mapping[str, str]) -> str:
+def _working_folder() -> str:
     try:
         return os.getcwd()
-    except FileNotFoundError:  # it was removed under us
-        return environ.get("HOME", "/")
+    except FileNotFoundError:  # no other folder will do: commands would do their work there
+        raise DoorError(
+            "The folder that this program was started in has been removed.",
+            code="invalid_request",
+            hint="cd to your project first, or give --cwd.",
+        ) from None
 
 
 def _folder(cwd: str) -> str:

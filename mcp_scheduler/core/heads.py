@@ -53,6 +53,11 @@ class Group:
     def is_empty(self) -> bool:
         return not self.members
 
+    def is_of(self, tag: str) -> bool:
+        """Whether this crowd is in the party of that tag."""
+        assert self.parent is not None
+        return isinstance(self.parent.key, tuple) and self.parent.key[1] == tag
+
     def offer(self, member: Member, rank: float, seq: int) -> None:
         """Let the member be found at this place."""
         entry = member.offered = (rank, seq, member)

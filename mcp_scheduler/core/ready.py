@@ -53,6 +53,7 @@ class Ready:
         usage: Usage | None = None,
     ) -> None:
         self.policy = policy
+        self._sharing, self._by_deadline = policy.sharing, policy.by_deadline  # asked for every task
         self.scene = Scene()
         self.least_cpus = 0  # no waiting task needs fewer thousandths of a cpu: lets a full node end the round early
         self._share = share
@@ -83,7 +84,7 @@ class Ready:
             self.least_cpus = crowd.cpus
         self._size += 1
         place = queued_at
-        if self.policy.by_deadline and task.deadline is not None:
+        if self._by_deadline and task.deadline is not None:
             place = task.deadline
         if first and (front := queue.first()) is not None:
             place = min(place, front[0])
@@ -94,7 +95,7 @@ class Ready:
     def push_alike(self, tasks: Sequence[Task]) -> None:
         """The same for tasks of equal terms, priority and size, in the order in which they were queued; they have no
         deadline, no graph and no period."""
-        if self.policy.sharing is not Sharing.NONE:  # then their tags matter, too
+        if self._sharing is not Sharing.NONE:  # then their tags matter, too
             for task in tasks:
                 self.push(task, task.status.priority, task.status.at)
             return
@@ -141,7 +142,7 @@ class Ready:
             priority,
             _size_of(expected.median) if expected is not None else None,
             (task.group, _size_of(level)) if plan is not None else "",
-            self.policy.by_deadline and task.deadline is not None,
+            self._by_deadline and task.deadline is not None,
             task.extras.every,
             task.extras.pin,
         )
@@ -150,7 +151,7 @@ class Ready:
             extras = task.extras
             kind = TaskClass(task.terms, priority, expected, crowd.share, plan, level, extras.every, extras.pin)
             queue = crowd.members[key] = Queue(key, kind, crowd, self._rank)
-            queue.has_deadlines = self.policy.by_deadline and task.deadline is not None
+            queue.has_deadlines = self._by_deadline and task.deadline is not None
             if self.policy.ages:
                 self._queues.append(queue)
         assert isinstance(queue, Queue)
@@ -173,11 +174,11 @@ class Ready:
             and kind.plan is None
             and task.extras.every == kind.period
             and task.extras.pin == kind.pin
-            and self.policy.sharing is Sharing.NONE
+            and (self._sharing is Sharing.NONE or queue.parent.is_of(task.tags[0] if task.tags else ""))
         )
 
     def _crowd_of(self, task: Task) -> Group:
-        party = self._root if self.policy.sharing is Sharing.NONE else self._party_of(task)
+        party = self._root if self._sharing is Sharing.NONE else self._party_of(task)
         needs = task.terms.needs
         crowd = party.members.get(needs)
         if crowd is None:
@@ -200,12 +201,12 @@ class Ready:
         return party
 
     def _turn_of(self, account: Account) -> Callable[[], float]:
-        if self.policy.sharing is Sharing.TURNS:
+        if self._sharing is Sharing.TURNS:
             return lambda: self._turns.get(account, 0)
         return lambda: self._usage.of(account)
 
     def _rank(self, kind: TaskClass, place: float, task: Task) -> float:
-        by_deadline = self.policy.by_deadline and task.deadline is not None
+        by_deadline = self._by_deadline and task.deadline is not None
         since = task.submitted_at if by_deadline else place
         rank = self.policy.rank(kind, since, task.deadline, self.scene)
         return rank if rank == rank else 0.0  # noqa: PLR0124 - no number: it would compare with nothing
@@ -244,7 +245,7 @@ class Ready:
         queue.pop()
         task.queue = None
         self._size -= 1
-        if self.policy.sharing is Sharing.TURNS:
+        if self._sharing is Sharing.TURNS:
             self._next_turn(task)
         for index in range(len(path) - 2, -1, -1):
             parent = path[index]
@@ -315,7 +316,7 @@ class Ready:
 
     def charged(self, task: Task) -> None:
         """What the task's principal and tag have used has changed: they go before others, or behind them, by that."""
-        if self.policy.sharing is not Sharing.USAGE:
+        if self._sharing is not Sharing.USAGE:
             return
         party = self._root
         for account in accounts_of(task):
@@ -332,7 +333,7 @@ class Ready:
         """Every task with its priority, and since when it waits."""
         for queue in self.queues():
             for place, task in queue.tasks():
-                by_deadline = self.policy.by_deadline and task.deadline is not None
+                by_deadline = self._by_deadline and task.deadline is not None
                 yield task, queue.kind.priority, task.submitted_at if by_deadline else place
 
     def queues(self) -> Iterator[Queue]:
@@ -365,7 +366,7 @@ class Ready:
         queue = task.queue
         if not isinstance(queue, Queue):
             return None
-        place = task.deadline if self.policy.by_deadline and task.deadline is not None else task.status.at
+        place = task.deadline if self._by_deadline and task.deadline is not None else task.status.at
         return queue.rank(queue.kind, place, task)
 
 

@@ -11,6 +11,7 @@ from mcp_scheduler.core.agenda import ONE_BY_ONE, PIECES, Agenda
 from mcp_scheduler.core.estimates import Expected
 from mcp_scheduler.core.events import PolicyChosen, Submitted
 from mcp_scheduler.core.states import State
+from mcp_scheduler.core.task import Extras, Kind
 from mcp_scheduler.core.times import CHANCE, SURE, Time, lognormal
 from mcp_scheduler.policies.catalogue import BUILT_IN
 from tests.core.builders import Stage, needs, terms
@@ -26,8 +27,8 @@ class Known:
         pass
 
 
-def with_a_deadline(stage, seconds, cpus=1):
-    new = stage.new("urgent", terms("module.urgent", needs=needs(cpus)))
+def with_a_deadline(stage, seconds, cpus=1, **more):
+    new = stage.new("urgent", terms("module.urgent", needs=needs(cpus)), **more)
     task = replace(new.task, deadline=stage.now + seconds)
     stage.turn(Submitted([replace(new, task=task)]))
     return stage.task("urgent")
@@ -172,3 +173,54 @@ def test_of_many_those_in_queues_are_told_by_their_queues():
     assert found.is_met
     assert found.before == pytest.approx(10.0, abs=2.0)
     assert queues.add("behind", 100_000.0).before == pytest.approx(10.2 * (ONE_BY_ONE + 102), rel=0.05)
+
+
+WRITES = Extras(writes=("report",))
+
+
+def told(stage, seconds):
+    """The admission of a task that writes the report, and what is said of it."""
+    task = with_a_deadline(stage, seconds, extras=WRITES)
+    found = admission(stage.cluster, task, stage.now)
+    return found, advice(found, task, stage.now)
+
+
+@pytest.mark.parametrize(("seconds", "is_met"), [(25.0, True), (15.0, False)])
+def test_who_uses_the_same_thing_is_waited_for_though_there_is_room(seconds, is_met):
+    stage = Stage(cpus=16)
+    stage.cluster.forecasts = Known()
+    stage.submit("runs", extras=WRITES)
+    found, said = told(stage, seconds)
+    assert (found.held.by.task.id, found.held.by.thing) == ("runs", "report")
+    assert found.is_met is is_met
+    assert ("runs writes 'report'" in said) is not is_met
+
+
+def test_the_deadline_that_is_advised_behind_another_can_be_met():
+    stage = Stage(cpus=16)
+    stage.cluster.forecasts = Known()
+    stage.submit("runs", extras=WRITES)
+    found, _ = told(stage, 15.0)
+    stage.task("urgent").deadline = found.done_by + 0.01
+    assert admission(stage.cluster, stage.task("urgent"), stage.now).is_met
+
+
+def test_a_lease_that_holds_a_thing_beyond_the_deadline_is_told():
+    stage = Stage(cpus=16)
+    stage.submit("holder", replace(terms("lease", needs=needs(0), timeout=60.0), kind=Kind.LEASE), extras=WRITES)
+    found, said = told(stage, 30.0)
+    assert not found.is_met
+    assert "holder writes 'report', and may do so for 60 s more" in said
+    stage.task("urgent").deadline = stage.now + 90.0
+    assert admission(stage.cluster, stage.task("urgent"), stage.now).is_met, "it lapses before"
+
+
+def test_where_the_work_before_it_takes_longer_that_is_told_instead():
+    stage = Stage(cpus=1)
+    stage.cluster.forecasts = Known()
+    stage.submit("runs", extras=WRITES)
+    for number in range(5):
+        stage.submit(f"other-{number}")
+    found, said = told(stage, 20.0)
+    assert found.held is None
+    assert "of work go first" in said

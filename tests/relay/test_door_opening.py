@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_scheduler.door import Opening, open_door
-from mcp_scheduler.hello import make_hello
+from mcp_scheduler.hello import capture_environment, make_hello
 from mcp_scheduler.home import EXIT_LOCKED, DoorError
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
@@ -131,3 +131,14 @@ def test_a_door_inside_an_attempt_starts_no_engine(home):
     with pytest.raises(DoorError, match="has come up"):
         open_door(opening)
     assert opening.started == []
+
+
+def test_from_a_folder_that_was_removed_nothing_runs_elsewhere(tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(DoorError, match="has been removed") as caught:
+        make_hello("owner")
+    assert "--cwd" in caught.value.hint
+    assert capture_environment(cwd=str(tmp_path))["cwd"] == str(tmp_path)
