@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from mcp_scheduler.core import rebuilding
 from mcp_scheduler.core.blocked import Blocked
@@ -81,7 +81,7 @@ class Cluster:
         self.breakers = Breakers()
         self.chunking = Chunking()
         self.next_seq = 1
-        self._terms: WeakValueDictionary[Terms, Terms] = WeakValueDictionary()
+        self._terms: WeakKeyDictionary[Terms, ReferenceType[Terms]] = WeakKeyDictionary()
         self.gone: dict[State, int] = dict.fromkeys(State, 0)  # ended tasks that only the store still knows
         self._latest_terms: Terms | None = None
         self._newest = 0  # the highest arrival number that was ever seen here
@@ -149,7 +149,8 @@ class Cluster:
         """The one object for these terms. Equal ones come in rows, and hashing them is what costs here."""
         if terms is self._latest_terms:
             return terms
-        known = self._latest_terms = self._terms.setdefault(terms, terms)
+        known = self._terms.setdefault(terms, ref(terms))() or terms
+        self._latest_terms = known
         return known
 
     # --- facts

@@ -30,9 +30,9 @@ class Member(Protocol):
 
 class Group:
     """Members by their heads. `cpus` (thousandths) and the dominant `share` belong to a group of equal needs, a crowd.
-    A group with a `turn` is ranked by that instead of by its head: it is the party of a principal, or of a tag."""
+    A group with a `turn` is ranked by that instead of by its head: it is the party of a principal, or of a `tag`."""
 
-    __slots__ = ("_first", "_head", "cpus", "heap", "key", "members", "offered", "parent", "share", "turn")
+    __slots__ = ("_first", "_head", "cpus", "heap", "key", "members", "offered", "parent", "share", "tag", "turn")
 
     def __init__(self, key: Hashable, parent: Group | None) -> None:
         self.key = key
@@ -41,6 +41,7 @@ class Group:
         self.heap: list[Entry] = []
         self.offered: Entry | None = None
         self.turn: Callable[[], float] | None = None
+        self.tag: str | None = None
         self._head: Head | None = None  # None where it has to be looked for
         self._first: Member | None = None  # whose it is
         self.cpus = 0
@@ -56,7 +57,7 @@ class Group:
     def is_of(self, tag: str) -> bool:
         """Whether this crowd is in the party of that tag."""
         assert self.parent is not None
-        return isinstance(self.parent.key, tuple) and self.parent.key[1] == tag
+        return self.parent.tag == tag
 
     def offer(self, member: Member, rank: float, seq: int) -> None:
         """Let the member be found at this place."""

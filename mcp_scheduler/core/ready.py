@@ -195,7 +195,7 @@ class Ready:
             inner = party.members.get(account)
             if inner is None:
                 inner = party.members[account] = Group(account, party)
-                inner.turn = self._turn_of(account)
+                inner.turn, inner.tag = self._turn_of(account), account[1]
             assert isinstance(inner, Group)
             party = inner
         return party

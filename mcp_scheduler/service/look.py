@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mcp_scheduler.core import leases, rates
 from mcp_scheduler.core.admission import admission, advice
 from mcp_scheduler.core.changes import Changes
 from mcp_scheduler.core.cluster import Cluster
-from mcp_scheduler.core.events import Ended, Outcome
+from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
 from mcp_scheduler.core.slots import DEVICES
@@ -26,12 +24,12 @@ from mcp_scheduler.service.contention import why_behind, why_blocked
 from mcp_scheduler.service.devices import asked, why_not
 from mcp_scheduler.service.explaining import why_pinned
 from mcp_scheduler.service.groups import Tally
+from mcp_scheduler.service.last_runs import LastRun, LastRuns
 from mcp_scheduler.service.outlook import Outlook
 from mcp_scheduler.service.shown import ShownViews
 from mcp_scheduler.views import AttemptView, EtaView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
-_KEPT: Final = 20_000
 _SHOWN: Final = 3  # names in a sentence
 _GOES_ON: Final = (State.QUEUED, State.RUNNING)  # whatever went wrong before
 _PLAIN: Final = {
@@ -54,15 +52,6 @@ HINTS: Final[dict[Reason, str]] = {
 }
 
 
-@dataclass(slots=True)
-class LastRun:
-    """What is worth showing of a task's last attempt."""
-
-    started_at: float
-    ended_at: float
-    outcome: Outcome
-
-
 class Look:
     """Builds views from memory; only the details of old tasks come from the store."""
 
@@ -73,7 +62,7 @@ class Look:
         self.visibility: Callable[[Sequence[str]], Mapping[str, str]] = _no_variables
         self.hangs: Callable[[AttemptId], str] = lambda _: ""
         self.outlook = Outlook(cluster, clock)
-        self._runs: OrderedDict[str, LastRun] = OrderedDict()
+        self._runs = LastRuns()
         self._started: dict[AttemptId, float] = {}
         self._shown = ShownViews()
 
@@ -89,9 +78,7 @@ class Look:
             started = self._started.pop(ended.attempt, ended.at - outcome.seconds)
             if self._has_lost(ended):
                 continue
-            self._runs[ended.attempt.task] = LastRun(started, ended.at, outcome)
-        while len(self._runs) > _KEPT:
-            self._runs.popitem(last=False)
+            self._runs.keep(ended.attempt.task, LastRun(started, ended.at, outcome))
 
     def _has_lost(self, ended: Ended) -> bool:
         """Whether another copy has come first: then that one tells how the task has ended."""
@@ -99,7 +86,7 @@ class Look:
         return task is not None and task.status.state is State.SUCCEEDED and ended.outcome.reason is not None
 
     def last_run(self, task_id: str) -> LastRun | None:
-        return self._runs.get(task_id)
+        return self._runs.of(task_id)
 
     def task(
         self,
@@ -121,7 +108,7 @@ class Look:
         return tuple([self._plain(task, now) for task in tasks])
 
     def _plain(self, task: Task, now: float) -> TaskView:
-        run = self._runs.get(task.id)
+        run = self._runs.of(task.id)
         view = self._shown.of(task, run, now)
         if view is None:
             view = self._view(task, None, None, duplicate=False, detail=False)
@@ -138,7 +125,7 @@ class Look:
         detail: bool,
     ) -> TaskView:
         status = task.status
-        run = self._runs.get(task.id)
+        run = self._runs.of(task.id)
         attempt = self._cluster.attempt_of(task) if status.state is State.RUNNING else None
         started = attempt.at if attempt else run.started_at if run else _started(attempts)
         seconds = run.outcome.seconds if run and attempt is None else _seconds(attempts)
