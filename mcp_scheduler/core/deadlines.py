@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
+from typing import Final
 
 from mcp_scheduler.core.task import Task
 
+_SLACK: Final = 64  # entries of tasks that have ended, or of earlier deadlines, that are not worth a look
+
 
 class Deadlines:
-    """The open tasks with a deadline, and the next one to pass."""
+    """The open tasks with a deadline, and the next one to pass. A task that ends leaves its entry in the heap: when
+    most of them are of that kind the heap is made anew, or a task with a day's deadline would be kept for a day."""
 
     __slots__ = ("_heap", "_open")
 
@@ -35,6 +39,9 @@ class Deadlines:
     def forget(self, task: Task) -> None:
         """The task has ended."""
         self._open.pop(task, None)
+        if len(self._heap) > 2 * len(self._open) + _SLACK:
+            self._heap = [(one.deadline, one.seq, one) for one in self._open if one.deadline is not None]
+            heapify(self._heap)
 
     def next(self) -> float:
         """When the next deadline passes; infinite if there is none."""

@@ -54,6 +54,7 @@ class Footprints(Protocol):
         ...
 
 
+MOST: Final = 10_000  # targets; beyond that the one that was known first is forgotten
 _FALL: Final = 0.2  # a shorter call pulls the estimate down by this share
 _LEAP: Final = 4.0  # a longer one raises it at once, but not beyond so many times what it was,
 _STEP: Final = 0.001  # seconds: or to this, where that is more
@@ -73,6 +74,8 @@ class Estimates:
         """A call of `target` took `seconds`; with `at_least` it has taken so long already, and still runs."""
         known = self._seconds.get(target)
         if known is None:
+            if len(self._seconds) >= MOST:
+                del self._seconds[next(iter(self._seconds))]
             self._seconds[target] = seconds
         elif seconds >= known:
             self._seconds[target] = seconds if at_least else min(seconds, max(known * _LEAP, _STEP))

@@ -14,6 +14,7 @@ from typing import Any, Final
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from mcp_scheduler.core.states import FINAL
 from mcp_scheduler.core.task import Task
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.ports import Outputs, Store
@@ -54,10 +55,11 @@ class Payloads:
 
     async def load(self, tasks: Sequence[Task]) -> None:
         """Take the small calls of many tasks into memory in one read: after a start none is there."""
-        missing = [task.id for task in tasks if task.id not in self._calls]
+        missing = {task.id: task for task in tasks if task.id not in self._calls}
         if len(missing) > 1:
-            for task_id, payload in (await self._store.payloads(missing)).items():
-                self.keep(task_id, payload)
+            for task_id, payload in (await self._store.payloads(list(missing))).items():
+                if missing[task_id].status.state not in FINAL:  # what has ended meanwhile is not asked for again
+                    self.keep(task_id, payload)
 
     async def fetch(self, task: Task) -> bytes:
         """The call, from the store if need be, with every `$result` put in. `InvalidRequest` says what is missing."""
