@@ -12,6 +12,7 @@ from mcp_scheduler.core.policy import TaskClass
 from mcp_scheduler.core.task import Task
 
 _GONE: Final = 32  # places at the beginning of a line that are worth a clearance
+_DEAD: Final = 64  # tasks that are worth a look at all
 _NONE_EARLY: Final[list[tuple[float, int, int, Task]]] = []  # shared, and never changed
 _NONE_DEAD: Final[dict[Task, int]] = {}
 
@@ -23,7 +24,7 @@ class Queue:
 
     The order within a queue is by arrival, or by deadline; only its head is ranked, by `rank`, and again when the
     policy's epoch is over (`stale`). A task leaves the middle by being counted dead: its place is given up when it
-    comes to the head.
+    comes to the head, or when there are more dead ones than living ones.
     """
 
     __slots__ = (
@@ -83,6 +84,9 @@ class Queue:
             self.dead = {}
         self.dead[task] = self.dead.get(task, 0) + 1
         self.size -= 1
+        if len(self.dead) > self.size + _DEAD:
+            self.line, self.begin = [(place, one.seq, one) for place, one in self.tasks()], 0
+            self.early, self.dead = _NONE_EARLY, _NONE_DEAD
         self.stale()
 
     def stale(self) -> None:

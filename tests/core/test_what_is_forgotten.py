@@ -43,6 +43,19 @@ def test_a_deadline_that_was_put_off_counts_once_when_the_heap_is_made_anew():
     assert list(deadlines.passed(10.0)) == [moved]
 
 
+def test_tasks_that_leave_a_queue_that_stands_still_do_not_stay_in_it():
+    stage = Stage(cpus=1)
+    stage.submit("runs")
+    for number in range(300):
+        stage.submit(f"waits-{number}")
+        if number % 3:
+            stage.cancel(f"waits-{number}")
+    queue = stage.task("waits-0").queue
+    assert queue.size == 100
+    assert len(queue.line) - queue.begin + len(queue.early) < 300
+    assert [task.id for _, task in queue.tasks()] == [f"waits-{number}" for number in range(0, 300, 3)]
+
+
 def test_estimates_of_targets_without_end_are_bounded_and_the_latest_are_known():
     estimates = Estimates()
     for number in range(MOST + 10):
