@@ -41,7 +41,7 @@ def capture_environment(
     return {
         "python": _interpreter(python, folder, environ),
         "cwd": folder,
-        "path": [os.path.abspath(part) for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part],
+        "path": [_absolute(part) for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part],
         "functions": [_source(source) for source in functions],
         "variables": variables,
     }
@@ -83,13 +83,13 @@ def _interpreter(python: str, folder: str, environ: Mapping[str, str]) -> str:
     for root in (environ.get("VIRTUAL_ENV", ""), os.path.join(folder, ".venv")):
         candidate = os.path.join(root, "bin", "python")
         if root and os.access(candidate, os.X_OK):
-            return os.path.abspath(candidate)
+            return _absolute(candidate)
     return sys.executable
 
 
 def _program(python: str, environ: Mapping[str, str]) -> str:
     if os.sep in python:
-        candidates = [os.path.abspath(os.path.expanduser(python))]
+        candidates = [_absolute(os.path.expanduser(python))]
     else:
         candidates = [os.path.join(part, python) for part in environ.get("PATH", "").split(os.pathsep) if part]
     for candidate in candidates:
@@ -109,12 +109,17 @@ def _working_folder() -> str:
         raise DoorError(
             "The folder that this program was started in has been removed.",
             code="invalid_request",
-            hint="cd to your project first, or give --cwd.",
+            hint="cd to your project first.",
         ) from None
 
 
+def _absolute(path: str) -> str:
+    """As `os.path.abspath`, with the trouble told."""
+    return os.path.normpath(path if os.path.isabs(path) else os.path.join(_working_folder(), path))
+
+
 def _folder(cwd: str) -> str:
-    folder = os.path.abspath(os.path.expanduser(cwd))
+    folder = _absolute(os.path.expanduser(cwd))
     if not os.path.isdir(folder):
         raise DoorError(
             f"There is no folder {folder}.", code="invalid_request", hint="Give --cwd the folder of your project."
@@ -123,4 +128,4 @@ def _folder(cwd: str) -> str:
 
 
 def _source(source: str) -> str:
-    return os.path.abspath(os.path.expanduser(source)) if source.endswith(".py") or os.sep in source else source
+    return _absolute(os.path.expanduser(source)) if source.endswith(".py") or os.sep in source else source
