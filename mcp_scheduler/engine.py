@@ -45,6 +45,7 @@ from mcp_scheduler.service import Service
 from mcp_scheduler.service.adapting import Adapting
 from mcp_scheduler.service.snapshots import Snapshots
 from mcp_scheduler.settings import Pool, Queue, Settings, load
+from mcp_scheduler.store.spot import Spot
 from mcp_scheduler.store.sqlite import SqliteStore
 from mcp_scheduler.telemetry.feed import GpuFeed
 from mcp_scheduler.telemetry.host import HostSensor
@@ -69,7 +70,7 @@ class Engine:
         path = Path(home.path)
         folders, pool = _folders(home, path), settings.pool
         self._clock = SystemClock()
-        self._store = SqliteStore(path / "scheduler.db")
+        self._store = SqliteStore(path / "scheduler.db", Spot())
         self._sensor = HostSensor(pool, path)
         policies = _policies(settings.queue)
         self._cluster = Cluster(policies.find(settings.queue.policy))

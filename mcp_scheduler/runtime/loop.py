@@ -111,6 +111,8 @@ class Loop:
         last = False
         while not last:
             self._set_timer()
+            if self._wake.is_set():  # a turn may have waited for nothing, not for the disk either
+                await asyncio.sleep(0)
             await self._wake.wait()
             await self._gather()
             self._wake.clear()

@@ -51,6 +51,8 @@ class Checkpoints:
                 LOG.debug("A reader keeps %d pages of %s from being moved.", pages - moved, self._wal)
             if self._wal.stat().st_size > WAL_LIMIT:
                 self._truncate()
+            elif pages > PAGES * 5 // 4:  # readers kept the log from being begun anew: twice, and it is twice as long
+                self._waiting_for_readers("RESTART")
         except (DBAPIError, OSError) as error:
             LOG.warning("Checkpoint of %s failed, to be tried again: %s", self._wal, error)
 
@@ -61,9 +63,12 @@ class Checkpoints:
         self._truncate()
 
     def _truncate(self) -> None:
+        self._waiting_for_readers("TRUNCATE")
+
+    def _waiting_for_readers(self, kind: str) -> None:
         self._connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE_MS}")
         try:
-            self._checkpoint("TRUNCATE")
+            self._checkpoint(kind)
         finally:
             self._connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
 

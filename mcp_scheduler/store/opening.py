@@ -103,7 +103,10 @@ def _connect(path: Path, *, read_only: bool = False) -> Connection:
     place = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}"
 
     def driver() -> sqlite3.Connection:
-        return sqlite3.connect(place, uri=True, isolation_level=None, cached_statements=PREPARED)
+        # Used by one thread at a time, and not always the same: see `spot`.
+        return sqlite3.connect(
+            place, uri=True, isolation_level=None, cached_statements=PREPARED, check_same_thread=False
+        )
 
     engine = create_engine("sqlite+pysqlite://", creator=driver, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     connection = engine.connect()

@@ -14,8 +14,10 @@ from mcp_scheduler.ports import AttemptRow, Boot, Pruned, Result, TaskQuery
 from mcp_scheduler.store.migrations import MIGRATIONS
 from mcp_scheduler.store.pruning import NOTE, noted
 from mcp_scheduler.store.reads import Reads
+from mcp_scheduler.store.spot import Spot
 from mcp_scheduler.store.terms import TermsBook
 from mcp_scheduler.store.thread import WriterThread
+from mcp_scheduler.store.transaction import LockHeld
 from mcp_scheduler.store.writer import Writer
 
 
@@ -23,13 +25,15 @@ class SqliteStore:
     """`ports.Store` in the file `path`, whose folder exists. The process must not open the file by any other means,
     and must never fork while the store is open: both break SQLite's locks.
 
-    `open` raises `NewerSchema` or `StoreDamaged` where it must not go on; the file is then as it was.
+    With a `spot` the event loop writes a commit itself where that is the shorter way. `open` raises `NewerSchema` or
+    `StoreDamaged` where it must not go on; the file is then as it was.
     """
 
     schema: int = len(MIGRATIONS)
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, spot: Spot | None = None) -> None:
         self._path = Path(path)
+        self._spot = spot
         self._book = TermsBook()
         self._writer = Writer(self._path, self._book)
         self._thread: WriterThread | None = None
@@ -50,9 +54,24 @@ class SqliteStore:
     async def commit(self, changes: Changes) -> None:
         if not changes:
             return
-        thread = self._running()
-        if await thread.run(self._writer.commit, changes):
+        thread, spot = self._running(), self._spot
+        if spot is None:
+            due = await thread.run(self._writer.commit, changes)
+        elif thread.is_idle and spot.takes(changes) and (written := self._written_at_once(changes)) is not None:
+            due = written
+        else:
+            with spot.watched():
+                due = await thread.run(self._writer.commit, changes)
+        if due:
             thread.follow(self._writer.checkpoint_passive)
+
+    def _written_at_once(self, changes: Changes) -> bool | None:
+        """Whether a checkpoint is due. Where another program holds the file's lock nothing is written: None. Only the
+        thread can wait for it."""
+        try:
+            return self._writer.commit(changes, patient=False)
+        except LockHeld:
+            return None
 
     async def named_results(self, files: Sequence[str]) -> set[str]:
         return await self._reading().named_results(files)

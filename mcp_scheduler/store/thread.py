@@ -55,6 +55,9 @@ class _Piece(Generic[T]):
             self._value = self._work()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             self._error = error
+
+    def tell(self) -> None:
+        """In the thread, which has nothing of this piece in its hands any more."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._over)
 
@@ -96,8 +99,10 @@ class WriterThread:
     """Runs one thing after the other, in the order of asking."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Callable[[], None], Callable[[], None]] | None] = SimpleQueue()
         self._waiting = 0
+        self._put = 0  # pieces of work, counted in the event loop
+        self._done = 0  # and in the thread: no number is changed by both
         # A daemon: a program that ends without closing its store has no answer to wait for.
         threading.Thread(target=self._serve, name="store-writer", daemon=True).start()
 
@@ -106,27 +111,41 @@ class WriterThread:
         """More than what runs now has been asked for. Meant for what runs now."""
         return self._waiting > 1
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is under way or asked for: until the loop asks for more, the thread touches nothing."""
+        return self._put == self._done
+
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._waiting += 1
         try:
             piece = _Piece(partial(work, *args, **kwargs))
-            self._queue.put(piece.do)
+            self._put += 1
+            self._queue.put((piece.do, piece.tell))
             return await piece.outcome()
         finally:
             self._waiting -= 1
 
     def follow(self, work: Callable[[], None]) -> None:
         """Runs `work` after what has been asked for. Nobody waits for it: it tells of its failures itself."""
-        self._queue.put(work)
+        self._put += 1
+        self._queue.put((work, _nothing))
 
     def end(self) -> None:
         """Takes no more work. What was asked for is still done; nobody waits for the thread here."""
         self._queue.put(None)
 
     def _serve(self) -> None:
-        while (work := self._queue.get()) is not None:
+        while (asked := self._queue.get()) is not None:
+            work, tell = asked
             try:
                 work()
             except Exception:  # a thread that has ended would let every commit wait for ever
                 log.exception("What was to be done beside the commits has failed.")
-            del work  # nothing of it is held while the next is waited for
+            self._done += 1  # before it is told: whoever hears of it may find the thread idle
+            tell()
+            del asked, work, tell  # nothing of it is held while the next is waited for
+
+
+def _nothing() -> None:
+    """To be told to nobody."""

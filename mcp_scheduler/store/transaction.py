@@ -19,6 +19,10 @@ PASSING = frozenset(
 )
 
 
+class LockHeld(Exception):
+    """Another program holds the file's lock, and who asked does not wait for it."""
+
+
 def raw(connection: Connection) -> sqlite3.Connection:
     """The driver's own connection."""
     driver = connection.connection.dbapi_connection
@@ -27,9 +31,14 @@ def raw(connection: Connection) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(connection: Connection, kind: Literal["IMMEDIATE", "EXCLUSIVE"] = "IMMEDIATE") -> Generator[None]:
+def transaction(
+    connection: Connection, kind: Literal["IMMEDIATE", "EXCLUSIVE"] = "IMMEDIATE", *, patient: bool = True
+) -> Generator[None]:
     driver = raw(connection)
-    driver.execute(f"BEGIN {kind}")
+    if patient:
+        driver.execute(f"BEGIN {kind}")
+    else:
+        _begin_at_once(driver)
     try:
         yield
         driver.execute("COMMIT")
@@ -38,6 +47,19 @@ def transaction(connection: Connection, kind: Literal["IMMEDIATE", "EXCLUSIVE"] 
         if driver.in_transaction:
             driver.execute("ROLLBACK")
         raise
+
+
+def _begin_at_once(driver: sqlite3.Connection) -> None:
+    (patience,) = driver.execute("PRAGMA busy_timeout").fetchone()
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+            raise LockHeld from error
+        raise
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 def meaning(error: DBAPIError | sqlite3.Error, path: Path) -> SchedulerError:

@@ -1,4 +1,5 @@
-"""What the writer's thread does. Every method runs there, on the one connection that writes."""
+"""What the writer's thread does, on the one connection that writes. A small commit may run in another thread while that
+one has nothing to do."""
 
 from __future__ import annotations
 
@@ -46,13 +47,14 @@ class Writer:
             self._open = connection, Checkpoints(connection, self._path)
             return found
 
-    def commit(self, changes: Changes) -> bool:
-        """Writes the changes durably; whether a checkpoint is due."""
+    def commit(self, changes: Changes, *, patient: bool = True) -> bool:
+        """Writes the changes durably; whether a checkpoint is due. Who is not patient gets `LockHeld` where another
+        program holds the file's lock."""
         with self._meaning():
             connection, checkpoints = self._opened()
             before = raw(connection).total_changes
             latest = moment(changes, self._latest)
-            with transaction(connection):
+            with transaction(connection, patient=patient):
                 learnt = write(connection, changes, self._book, latest)
             self._book.learn(learnt)
             self._latest = latest
