@@ -18,3 +18,10 @@ def nap(seconds: float) -> float:
     """The work: waiting."""
     time.sleep(seconds)
     return seconds
+
+
+@function
+def hold(seconds: float) -> float:
+    """So long that every slot gets a worker of its own."""
+    time.sleep(seconds)
+    return seconds

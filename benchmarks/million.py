@@ -1,11 +1,12 @@
 """`make bench-million`: does the length of the queue cost anything?
 
-    python benchmarks/million.py [--count 1000000] [--shapes 1000] [--sample 500] [--rounds 5]
+    python benchmarks/million.py [--count 1000000] [--shapes 1000] [--sample 500] [--rounds 25]
 
 Two homes: one keeps `--shapes` tasks queued, the other `--count`, both in as many different shapes, each with needs of
-its own, of 20 priorities and 50 principals, and with a deadline for one task in twenty. In both the queue is let go
-`--rounds` times until `--sample` no-op calls have ended, paused, and filled up again. Of the longer queue also: the
-memory of the engine's process, and the time that a new engine needs until it answers.
+its own, of 20 priorities and 50 principals, and with a deadline for one task in twenty. By turns, so that both see the
+same hours of the machine, each queue is let go until `--sample` no-op calls have ended, paused, and filled up again,
+`--rounds` times. Of the longer queue also: the memory of the engine's process, and the time that a new engine needs
+until it answers.
 
 No two calls of different needs share a window, so each call is a round trip through the engine here: this is not the
 throughput of equal calls.
@@ -116,18 +117,51 @@ async def opened(folder: str) -> AsyncGenerator[House]:
         yield House(engine)
 
 
-async def queue(folder: str, count: int, shapes: int, sample: int, rounds: int) -> dict[str, Any]:
-    """Fill a queue, and let it go a few times."""
+async def queue(folder: str, count: int, shapes: int, sample: int) -> None:
+    """Fill a queue, and let it go at each line that is read. What was seen is told as lines, too."""
     async with opened(folder) as house:
         await house.service.pause(house.callers[0])
         start = time.perf_counter()
         await house.submit(count, shapes)
-        filled = time.perf_counter() - start
-        rates: list[float] = []
-        for _ in range(rounds + 1):  # the first one starts workers and learns how long the calls take
-            rates.append(await house.sample(sample))
+        _tell(filled=time.perf_counter() - start)
+        while await asyncio.to_thread(sys.stdin.readline):
+            rate = await house.sample(sample)
             await house.submit(count - await house.waiting(), shapes)
-        return {"rates": rates[1:], "filled": filled, "mib": _mib()}
+            _tell(rate=rate, mib=_mib())
+
+
+def _tell(**found: float) -> None:
+    print(json.dumps(found), flush=True)
+
+
+class Queue:
+    """A queue in a process of its own."""
+
+    def __init__(self, home: str, count: int, protocol: argparse.Namespace) -> None:
+        self.count = count
+        self.rates: list[float] = []
+        self.mib = 0
+        words = ("--part", "queue", "--home", home, "--count", count)
+        words += ("--shapes", protocol.shapes, "--sample", protocol.sample)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.filled: float = self._read()["filled"]
+
+    def sample(self) -> float:
+        assert self._process.stdin is not None
+        print("go on", file=self._process.stdin, flush=True)
+        seen = self._read()
+        self.mib = seen["mib"]
+        return seen["rate"]
+
+    def close(self) -> None:
+        self._process.communicate()
+        assert self._process.returncode == 0
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
 
 
 async def restart(folder: str) -> dict[str, Any]:
@@ -154,33 +188,38 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--shapes", type=int, default=1000)
     parser.add_argument("--sample", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--part", choices=["queue", "restart"], help=argparse.SUPPRESS)
     parser.add_argument("--home", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.part == "queue":
-        print(json.dumps(asyncio.run(
-            queue(chosen.home, chosen.count, chosen.shapes, chosen.sample, chosen.rounds)
-        )))  # fmt: skip
-        return 0
-    if chosen.part == "restart":
+        asyncio.run(queue(chosen.home, chosen.count, chosen.shapes, chosen.sample))
+    elif chosen.part == "restart":
         print(json.dumps(asyncio.run(restart(chosen.home))))
-        return 0
-    protocol = ("--shapes", chosen.shapes, "--sample", chosen.sample, "--rounds", chosen.rounds)
-    found: dict[int, float] = {}
-    for count in (chosen.shapes, chosen.count):
-        with tempfile.TemporaryDirectory(prefix="bench-") as home:
-            seen = _alone("--part", "queue", "--home", home, "--count", count, *protocol)
-            found[count] = statistics.median(seen["rates"])
-            print(f"{count:>9,} queued: {found[count]:7.0f} calls/s (median of {chosen.rounds}: "
-                  f"{', '.join(f'{rate:.0f}' for rate in seen['rates'])}); filled in {seen['filled']:.1f} s; "
-                  f"{seen['mib']} MiB at most", flush=True)  # fmt: skip
-            if count == chosen.count:
-                again = _alone("--part", "restart", "--home", home)
-                print(f"{'':>9} a new engine with {again['queued']:,} queued answers after {again['seconds']:.1f} s; "
-                      f"{again['mib']} MiB")  # fmt: skip
-    print(f"the longer queue has {found[chosen.count] / found[chosen.shapes]:.0%} of the shorter one's rate")
+    else:
+        _compare(chosen)
     return 0
+
+
+def _compare(chosen: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as brief, tempfile.TemporaryDirectory(prefix="bench-") as long:
+        queues = [Queue(brief, chosen.shapes, chosen), Queue(long, chosen.count, chosen)]
+        for number in range(chosen.rounds + 1):
+            for one in queues if number % 2 else reversed(queues):
+                rate = one.sample()
+                if number:  # the first one starts workers and learns how long the calls take
+                    one.rates.append(rate)
+        for one in queues:
+            one.close()
+            print(f"{one.count:>9,} queued: {statistics.median(one.rates):7.0f} calls/s (median of {chosen.rounds}: "
+                  f"{', '.join(f'{rate:.0f}' for rate in one.rates)}); filled in {one.filled:.1f} s; "
+                  f"{one.mib} MiB at most")  # fmt: skip
+        again = _alone("--part", "restart", "--home", long)
+        print(f"{'':>9} a new engine with {again['queued']:,} queued answers after {again['seconds']:.1f} s; "
+              f"{again['mib']} MiB")  # fmt: skip
+    of_each = [long / brief for brief, long in zip(queues[0].rates, queues[1].rates, strict=True)]
+    print(f"the longer queue has {statistics.median(of_each):.0%} of the shorter one's rate (median of the rounds; "
+          f"{statistics.median(queues[1].rates) / statistics.median(queues[0].rates):.0%} by the medians)")  # fmt: skip
 
 
 if __name__ == "__main__":

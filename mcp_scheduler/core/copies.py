@@ -135,7 +135,7 @@ def lost(draft: Draft, event: Ended) -> None:
     if event.outcome.result_file:
         draft.changes.leavings.append(event.outcome.result_file)
     charging.end(cluster, task, attempt, outcome.seconds, draft.now)
-    draft.leave_slot(attempt)
+    draft.leave_slot(attempt, event.at)
     draft.end(Ended(attempt, event.at, outcome))
     learn(cluster, task, slot, outcome, draft.now)
 

@@ -206,16 +206,18 @@ class Draft:
             return None
         return task
 
-    def leave_slot(self, attempt: AttemptId) -> None:
-        """The attempt no longer holds its place; an empty slot gives its reservation back."""
+    def leave_slot(self, attempt: AttemptId, at: float | None = None) -> None:
+        """The attempt no longer holds its place; an empty slot gives its reservation back. `at`: when it ended, where
+        that is known; whoever stood behind it runs since then."""
         cluster = self.cluster
         slot = cluster.slots[cluster.slot_of.pop(attempt)]
+        at = self.now if at is None else min(max(at, slot.since), self.now)
         cluster.stopping.discard(attempt)
         if slot.still_since is not None:
             cluster.slices.take_back_cpus(cluster, slot)
         if cluster.copies.living:
             cluster.copies.left(attempt)
-        if slot.drop(attempt, self.now):
+        if slot.drop(attempt, at):
             if cluster.slices.quantum:
                 cluster.slices.leave(slot)
             del cluster.slots[slot.id]

@@ -32,7 +32,7 @@ def ended(draft: Draft, event: Ended) -> None:
     if event.outcome.reason is None and task.extras.has_copies:
         copies.won(draft, task, attempt)
     charging.end(cluster, task, attempt, event.outcome.seconds, draft.now)
-    draft.leave_slot(attempt)
+    draft.leave_slot(attempt, event.at)
     draft.end(event)
     outcome = event.outcome
     if outcome.reason is not None or cluster.breakers.known:

@@ -19,7 +19,7 @@ Lane = tuple[Kind, str, Needs]
 
 WINDOW_SECONDS: Final = 0.02  # calls expected to take longer than this together do not queue behind each other
 WINDOW_CALLS: Final = 400  # which is some 20 ms even if the calls themselves take none
-STAND_BY: Final = 0.005  # seconds around the expected end of a longer call: then the next one may stand behind it
+STAND_BY: Final = 0.01  # seconds around the expected end of a longer call: then the next one may stand behind it
 STAND_BY_LONGEST: Final = 1.0  # seconds: the ends of calls that take longer are not foreseen so well
 FIRST_GUESS: Final = 1.0  # seconds that a call of unknown length is taken to go on at its beginning
 _LEAST: Final = 1e-6
@@ -61,12 +61,12 @@ class Slot:
         self.expected += seconds
         self.bound += upper
 
-    def drop(self, attempt: AttemptId, now: float) -> bool:
-        """Take an attempt out; True when that leaves the slot empty."""
+    def drop(self, attempt: AttemptId, at: float) -> bool:
+        """Take an attempt out that ended at this time; True when that leaves the slot empty."""
         self.expected -= self.attempts.pop(attempt)
-        self.since = now
+        self.since = at
         if self.bound < inf:
-            self.bound = now + self.expected  # of several there are bounds only where all are short
+            self.bound = at + self.expected  # of several there are bounds only where all are short
         return not self.attempts
 
     @property

@@ -168,9 +168,10 @@ class Composer:
             plan.call["inputs"] = {"tree": tree.name, "files": tree.files, "bytes": tree.bytes}
         payload = self._payload(plan.call)
         after: tuple[str, ...] = ()
-        if spec.after or MARK in payload:
-            after, call = dependencies(spec, plan.call, names)
-            payload = self._payload(call)
+        has_mark = MARK in payload
+        if spec.after or has_mark:
+            after, call = dependencies(spec, plan.call if has_mark else {}, names)
+            payload = self._payload(call) if has_mark else payload
         now = self._clock.now()
         declared = plan.declared
         priority = spec.priority if spec.priority is not None else int(declared.get("priority", 0))

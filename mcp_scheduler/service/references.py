@@ -82,8 +82,9 @@ def names_in(spec: TaskSpec) -> set[str]:
 
 
 def dependencies(spec: TaskSpec, call: dict[str, Any], names: Names) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The ids the task waits for, and its call with every reference in the form that the runtime reads: a task's id,
-    or, for a group, the stretch [start, end] of the dependencies in which its members stand."""
+    """The ids the task waits for, and its call (empty, where it has no references) with every reference in the form
+    that the runtime reads: a task's id, or, for a group, the stretch [start, end] of the dependencies in which its
+    members stand."""
     after: dict[str, None] = {}
     spans: dict[str, list[int]] = {}
 

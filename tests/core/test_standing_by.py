@@ -79,3 +79,15 @@ def test_where_nobody_waits_no_look_is_planned():
     submit_many(stage, 1, MIDDLING)
     due = stage.cluster.next_due()
     assert due is None or due - stage.now > 2 * NAP
+
+
+def test_who_stood_behind_runs_since_the_one_before_has_ended_not_since_that_was_heard():
+    stage = napping()
+    stage.wait(NAP - STAND_BY)
+    stage.wait(STAND_BY)
+    end = stage.ended("s0", seconds=NAP)
+    stage.wait(STAND_BY / 2)  # the commit before took so long
+    stage.turn(end)
+    due = stage.cluster.next_due()
+    assert due is not None
+    assert due == pytest.approx(end.at + NAP - STAND_BY)
