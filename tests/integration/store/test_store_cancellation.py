@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 import anyio
 import anyio.lowlevel
@@ -23,20 +24,22 @@ def in_transaction(store: SqliteStore) -> bool:
 
 
 async def test_two_hundred_cancelled_commits_are_whole_or_not_there(store: SqliteStore) -> None:
-    committed = 0
+    committed = cancelled = 0
     for turn in range(200):
         names = [f"t{turn}-{i}" for i in range(5)]
         task = asyncio.ensure_future(store.commit(added(*map(new, names))))
         for _ in range(turn % 7):
             await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        is_in_time = task.cancel()  # a machine that is busy otherwise may have let the thread finish already
+        with pytest.raises(asyncio.CancelledError) if is_in_time else nullcontext():
             await task
+        cancelled += is_in_time
         assert not await store._thread.run(in_transaction, store)
         found = await store.tasks(names)
         assert len(found) in (0, 5)
         committed += len(found) // 5
     assert committed > 0
+    assert cancelled > 0
     assert await store.counts() == {State.QUEUED: committed * 5}
 
 
