@@ -11,7 +11,7 @@ from mcp_scheduler import errors, views
 from mcp_scheduler.core.explain import explain
 from mcp_scheduler.core.states import FINAL, State
 from mcp_scheduler.core.task import Task
-from mcp_scheduler.ports import TaskQuery
+from mcp_scheduler.ports import Result, TaskQuery
 from mcp_scheduler.requests import Caller, Gather, GetTask, ListTasks, ReadOutput, Wait
 from mcp_scheduler.service import reading, waiting
 from mcp_scheduler.service.desk import Desk
@@ -44,8 +44,9 @@ class Looking(Desk):
         left = [task for task in tasks if not waiting.has_come(task)]
         remaining = len(left) + (sum(tally.open for tally in tallies) if request.mode != "next" else 0)
         complete = waiting.is_over(request, awaited)
+        results = await self._old_results(done)
         return views.WaitReport(
-            done=tuple([await self._with_result(task) for task in done]),
+            done=tuple([self._look.task(task, result=results.get(task.id)) for task in done]),
             groups=tuple(self._group(tally, caller) for tally in tallies),
             waiting=self._look.tasks(left[:_WAITING_SHOWN]),
             remaining=remaining,
@@ -102,7 +103,8 @@ class Looking(Desk):
         attempts = None
         if request.detail or (found.status.state in FINAL and self._look.last_run(found.id) is None):
             attempts = await self._store.attempts(found.id)
-        view = await self._with_result(found, attempts=attempts, detail=request.detail)
+        result = (await self._old_results([found])).get(found.id)
+        view = self._look.task(found, result=result, attempts=attempts, detail=request.detail)
         if not request.detail or found.status.state in FINAL:
             return view
         now = self._clock.now()
@@ -158,11 +160,12 @@ class Looking(Desk):
             )
         return (await self._results([task.id])).get(task.id)
 
-    async def _with_result(self, task: Task, **options: Any) -> views.TaskView:
-        result = None
-        if task.status.state is State.SUCCEEDED and self._look.last_run(task.id) is None:
-            result = (await self._store.results([task.id])).get(task.id)
-        return self._look.task(task, result=result, **options)
+    async def _old_results(self, tasks: Sequence[Task]) -> dict[str, Result]:
+        """What those have returned whose runs have left memory, by their ids."""
+        old = [
+            task.id for task in tasks if task.status.state is State.SUCCEEDED and self._look.last_run(task.id) is None
+        ]
+        return await self._store.results(old) if old else {}
 
     def _counts(self) -> dict[str, int]:
         return {state.value: count for state, count in self._cluster.totals().items() if count}
