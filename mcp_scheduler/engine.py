@@ -93,7 +93,9 @@ class Engine:
         self._at_work = (0, 0)
         self._inputs = LocalInputs(folders.inputs, settings.inputs)
         self._leavings = Leavings(self._cluster, self._store, outputs)
-        self._upkeep = Upkeep(self._cluster, self._store, outputs, self._inputs, self._clock, settings.queue)
+        self._upkeep = Upkeep(
+            self._cluster, self._store, outputs, self._inputs, self._clock, settings.queue, self._leavings.add
+        )
         self._adapting = Adapting(self._cluster, self._loop, policies, self._store)
         self._tasks: list[asyncio.Task[None]] = []
         self.service = self._desk(policies, outputs, watch, path, embedded=embedded)

@@ -1,4 +1,5 @@
-"""Files of large results that no task has: beaten copies, attempts that were repeated, and engines that died left them.
+"""Files of large results that no task has: beaten copies, attempts that were repeated, engines that died, and pruning
+left them.
 
 A result lies in a file named by its content before its end is reported, and who returns the same content uses the same
 file. So one that no task names may be about to be named: it goes only while nothing is under way, in one step with the
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from mcp_scheduler.core.changes import Changes
@@ -36,7 +38,11 @@ class Leavings:
 
     def committed(self, changes: Changes) -> None:
         """Know what was left; and that nothing is under way any more."""
-        self._files.update(dict.fromkeys(changes.leavings))
+        self.add(changes.leavings)
+
+    def add(self, files: Iterable[str]) -> None:
+        """Look at these, too, as soon as nothing is under way."""
+        self._files.update(dict.fromkeys(files))
         if self._files and self._is_idle():
             self._turn.set()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from mcp_scheduler.core.cluster import Cluster
@@ -24,10 +24,18 @@ _BATCH = 500
 
 
 class Upkeep:
-    """Runs beside the loop. What fails is tried again the next time."""
+    """Runs beside the loop. What fails is tried again the next time. `leave` is told of files of results that stay,
+    because a call has just returned the same."""
 
     def __init__(
-        self, cluster: Cluster, store: Store, outputs: Outputs, inputs: Inputs, clock: Clock, limits: Queue
+        self,
+        cluster: Cluster,
+        store: Store,
+        outputs: Outputs,
+        inputs: Inputs,
+        clock: Clock,
+        limits: Queue,
+        leave: Callable[[Iterable[str]], None],
     ) -> None:
         self._cluster = cluster
         self._store = store
@@ -35,6 +43,7 @@ class Upkeep:
         self._inputs = inputs
         self._clock = clock
         self._limits = limits
+        self._leave = leave
 
     async def run(self) -> None:
         work: Callable[[], Awaitable[int | None]] = self._clear
@@ -66,6 +75,6 @@ class Upkeep:
         if pruned.tasks or pruned.result_files:
             named = await self._store.named_results(pruned.result_files)
             files = tuple(file for file in pruned.result_files if file not in named)
-            await self._outputs.remove(replace(pruned, result_files=files))
+            self._leave(await self._outputs.remove(replace(pruned, result_files=files)))
             self._inputs.release(pruned.tasks)
             await self._store.forget_pruned()

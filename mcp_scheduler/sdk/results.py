@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import hashlib
 import json
+import os
 import re
 import sys
 from itertools import accumulate
@@ -59,10 +60,12 @@ def store(folder: Path, raw: bytes) -> str:
     if not target.parent.exists():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_folder(folder)
-    if target.exists():
-        sync_folder(target.parent)  # whoever put it there may not have come so far yet
-    else:
+    try:
+        os.utime(target)  # a claim: whoever removes what no task has any more leaves it
+    except FileNotFoundError:
         write_durably(target, raw)
+    else:
+        sync_folder(target.parent)  # whoever put it there may not have come so far yet
     return name
 
 

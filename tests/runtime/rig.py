@@ -88,7 +88,7 @@ class Files:
     def discard(self, file: str) -> None:
         del self.results[file]
 
-    async def remove(self, pruned: Pruned) -> None:
+    async def remove(self, pruned: Pruned) -> list[str]:
         raise AssertionError("Nobody prunes here.")
 
 

@@ -99,3 +99,22 @@ async def test_a_store_that_cannot_be_read_keeps_all_of_them_for_the_next_time()
             await leavings.clear()
         assert await leavings.clear() == 1
         assert rig.files.results == {}
+
+
+async def test_what_is_handed_on_goes_when_nothing_is_under_way_unless_a_task_has_it_by_then():
+    async with Rig() as rig, cleared(rig) as leavings:
+        await rig.submit("a")
+        await rig.until(lambda: rig.executor.running)
+        rig.files.results |= {WON: b"1", OTHER: b"2"}
+        leavings.add([WON, OTHER])
+        assert await leavings.clear() == 0
+        rig.executor.end(AttemptId("a", 1), large(WON))
+        await rig.until(lambda: OTHER not in rig.files.results)
+        assert list(rig.files.results) == [WON]
+
+
+async def test_where_nothing_is_under_way_it_goes_at_once():
+    async with Rig() as rig, cleared(rig) as leavings:
+        rig.files.results |= {OTHER: b"2"}
+        leavings.add([OTHER])
+        await rig.until(lambda: not rig.files.results)

@@ -59,12 +59,15 @@ class Files:
     def __init__(self, results):
         self.tasks, self.results = set(results), set(results.values())
         self.refusals = []
+        self.claimed = set()  # results that a call has just returned again
+        self.left = []
 
     async def remove(self, pruned: Pruned):
         if self.refusals:
             raise self.refusals.pop(0)
         self.tasks -= set(pruned.tasks)
-        self.results -= set(pruned.result_files)
+        self.results -= set(pruned.result_files) - self.claimed
+        return [file for file in pruned.result_files if file in self.claimed]
 
 
 class NoInputs:
@@ -78,7 +81,7 @@ def upkeep(rig, files, at=0, keep=1):
     limits = Queue(keep_tasks=keep, keep_days=30)
     cluster = Cluster(PRIORITY)
     store, outputs = Interrupted(rig.disk, steps), Interrupted(files, steps)
-    return Upkeep(cluster, store, outputs, NoInputs(), rig.clock, limits), steps
+    return Upkeep(cluster, store, outputs, NoInputs(), rig.clock, limits, files.left.extend), steps
 
 
 def is_stored(rig, name):
@@ -149,3 +152,14 @@ async def test_a_result_that_another_task_has_by_then_stays():
         pruning, _ = upkeep(rig, files, keep=9)
         await pruning.prune()
         assert files.results == {RESULTS["old"], RESULTS["kept"]}
+
+
+async def test_a_result_that_stays_because_a_call_has_returned_the_same_is_handed_on():
+    async with Rig() as rig:
+        await three_tasks(rig)
+        files = Files(RESULTS)
+        files.claimed.add(RESULTS["older"])
+        pruning, _ = upkeep(rig, files, keep=0)
+        assert await pruning.prune() == len(RESULTS)
+        assert files.left == [RESULTS["older"]]
+        assert await rig.disk.pruned() == Pruned()

@@ -18,7 +18,9 @@ from mcp_scheduler.ports import Pruned
 
 SUFFIXES = {"stdout": "out", "stderr": "err"}
 CLOCK_GRAIN = 0.05  # seconds that a folder's time of change may lag behind
+CLAIMED = 600.0  # seconds; a result's file that was returned again so lately may be about to be named by a task
 _RESULT_FILE = re.compile(r"[0-9a-f]{64}")
+_ASIDE = ".aside"
 
 
 class LocalOutputs:
@@ -48,8 +50,8 @@ class LocalOutputs:
         """Remove one now, not in a thread: nothing may begin between the look that it is not wanted and this."""
         self._result_place(file).unlink(missing_ok=True)
 
-    async def remove(self, pruned: Pruned) -> None:
-        await asyncio.to_thread(self._remove, pruned)
+    async def remove(self, pruned: Pruned) -> list[str]:
+        return await asyncio.to_thread(self._remove, pruned)
 
     def changed_at(self) -> float:
         """Who began after this time has printed nothing: a first byte makes a file, and that changes the folder."""
@@ -69,10 +71,12 @@ class LocalOutputs:
         return self._folders.results / file[:2] / file
 
     def _all(self) -> list[str]:
+        for aside in self._folders.results.glob(f"*/*{_ASIDE}"):  # whoever put it there was killed
+            aside.rename(aside.with_suffix(""))
         places = self._folders.results.glob("*/*")
         return [place.name for place in places if _RESULT_FILE.fullmatch(place.name)]
 
-    def _remove(self, pruned: Pruned) -> None:
+    def _remove(self, pruned: Pruned) -> list[str]:
         tasks = set(pruned.tasks)
         if tasks:
             for path in self._folders.attempts.iterdir():
@@ -81,5 +85,20 @@ class LocalOutputs:
         for task in tasks:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(self._folders.tasks / task)
-        for file in pruned.result_files:
-            self._result_place(file).unlink(missing_ok=True)
+        return [file for file in pruned.result_files if not _is_removed(self._result_place(file))]
+
+
+def _is_removed(place: Path) -> bool:
+    """Remove a result's file, unless a call has returned the same lately. It is put aside first: whoever returns the
+    same from then on finds nothing and writes it anew, and a claim from before that can be seen."""
+    aside = place.with_name(place.name + _ASIDE)
+    try:
+        place.rename(aside)
+    except FileNotFoundError:
+        return True
+    seen = aside.stat()
+    if seen.st_ctime - seen.st_mtime < CLAIMED:  # from the last claim until it was put aside
+        aside.rename(place)
+        return False
+    aside.unlink()
+    return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.errors import InvalidRequest
-from mcp_scheduler.executors.local.outputs import LocalOutputs
+from mcp_scheduler.executors.local.outputs import CLAIMED, LocalOutputs
 from mcp_scheduler.ports import Progress, Pruned
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +90,43 @@ async def test_a_name_that_is_no_result_opens_no_file(stage, outputs):
         await outputs.result("../../etc/passwd")
 
 
+def returned_long_ago(stage, file):
+    place = stage.folders.results / file[:2] / file
+    then = place.stat().st_mtime - 2 * CLAIMED
+    os.utime(place, (then, then))
+
+
+async def test_a_result_that_is_pruned_while_a_call_returns_the_same_stays(stage, outputs):
+    file = (await stage.end_of(stage.call("big", size=100_000))).result_file
+    returned_long_ago(stage, file)
+    assert (await stage.end_of(stage.call("big", size=100_000))).result_file == file
+
+    assert await outputs.remove(Pruned((), (file,))) == [file]
+
+    assert len(await outputs.result(file)) == 100_002
+    assert await outputs.files() == [file]
+
+
+async def test_a_result_that_is_returned_again_after_it_was_pruned_is_there(stage, outputs):
+    file = (await stage.end_of(stage.call("big", size=100_000))).result_file
+    returned_long_ago(stage, file)
+    assert await outputs.remove(Pruned((), (file, file))) == []
+    assert await outputs.files() == []
+
+    await stage.end_of(stage.call("big", size=100_000))
+
+    assert await outputs.files() == [file]
+
+
+async def test_a_result_that_was_put_aside_by_one_who_was_killed_is_put_back(stage, outputs):
+    file = (await stage.end_of(stage.call("big", size=100_000))).result_file
+    place = stage.folders.results / file[:2] / file
+    place.rename(place.with_name(f"{file}.aside"))
+
+    assert await outputs.files() == [file]
+    assert len(await outputs.result(file)) == 100_002
+
+
 async def test_pruning_removes_the_files_of_its_tasks_and_no_others(stage, outputs):
     kept, pruned = stage.call("say", text="kept"), stage.call("say", text="pruned")
     large = stage.call("big", size=100_000)
@@ -95,8 +134,9 @@ async def test_pruning_removes_the_files_of_its_tasks_and_no_others(stage, outpu
         await stage.end_of(attempt)
     file = (await stage.end_of(large)).result_file
     (stage.folders.tasks / pruned.task).mkdir()
+    returned_long_ago(stage, file)
 
-    await outputs.remove(Pruned((pruned.task,), (file,)))
+    assert await outputs.remove(Pruned((pruned.task,), (file,))) == []
 
     assert (await outputs.read(kept, "stdout", offset=0, limit=100))[1] == 5
     assert await outputs.read(pruned, "stdout", offset=0, limit=100) == (b"", 0)
