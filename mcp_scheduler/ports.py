@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_lowercase, ascii_uppercase
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from mcp_scheduler.core.changes import Changes, Launch, Remembered
 from mcp_scheduler.core.events import Event, Group, Origin
@@ -245,12 +245,22 @@ class Hangs(Protocol):
     def all(self) -> list[str]: ...
 
 
+class Printed(NamedTuple):
+    """A piece of what an attempt printed: from `start` up to `end`, of `total` bytes in all. Where bytes were not kept
+    a line in `text` says so in their place, so `end - start` is not its length."""
+
+    text: bytes
+    start: int
+    end: int
+    total: int
+
+
 class Outputs(Protocol):
     """What attempts printed, and files of results. `stream` is "stdout" or "stderr". `files`: all results there are;
     `discard` takes one away at once. `remove` answers the results that it has left where they are, because a call has
     returned the same lately, and may be about to have it named by its task."""
 
-    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> tuple[bytes, int]: ...
+    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> Printed: ...
     async def result(self, file: str) -> bytes: ...
     async def remove(self, pruned: Pruned) -> list[str]: ...
     async def files(self) -> list[str]: ...

@@ -80,8 +80,8 @@ def refusal(program: str, folder: str, error: OSError | ValueError) -> str:
 def record(end: CommandEnd, out: Path, err: Path, result: Path, results: Path) -> dict[str, Any]:
     """The outcome. `out`, `err`: what was printed; `result`: the file that the command may have written, which is
     taken away; `results`: the folder of large results. Errors: OSError."""
-    printed, stdout_bytes = log.read(out, -_RAW, _RAW)
-    complained, stderr_bytes = log.read(err, -_RAW, _RAW)
+    printed, _, stdout_bytes = log.read(out, -_RAW, _RAW)
+    complained, _, stderr_bytes = log.read(err, -_RAW, _RAW)
     told: dict[str, Any] = {
         "exit_code": end.exit_code,
         "signal": end.signum,
