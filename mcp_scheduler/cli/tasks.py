@@ -246,7 +246,7 @@ def _show_group(group: Json) -> None:
             ("kind", group.get("kind")),
             ("name", group.get("name")),
             ("state", group["state"]),
-            ("why", group.get("why")),
+            ("why", one_line(for_people(group.get("why", "")))),
             ("hint", one_line(for_people(group.get("hint", "")))),
             ("tasks", f"{group['size']}: {counted(group.get('counts', {}))}"),
             ("done in", eta(group)),

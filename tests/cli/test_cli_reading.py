@@ -229,3 +229,13 @@ def test_json_of_a_result_can_be_read_back(cli, standin):
     value = {"nested": [{"a": "\u2028\x00é"}], "big": 2**70}
     standin.answers["result"] = value
     assert json.loads(cli("result", "x").out) == value
+
+
+def test_explain_and_a_series_name_verbs_and_not_tools(cli, standin):
+    why = "held back; update_task resume lets it go on"
+    standin.answers["explain"] = {"id": "a", "state": "held", "policy": "fifo", "why": why}
+    assert "why: held back; `mcp-scheduler resume` lets it go on\n" in cli("explain", "a").out
+    standin.answers["get"] = {
+        "id": "s", "kind": "series", "state": "held", "size": 1, "counts": {"held": 1}, "submitted_at": 0.0, "why": why
+    }  # fmt: skip
+    assert "why        held back; `mcp-scheduler resume` lets it go on\n" in cli("show", "s").out
