@@ -157,6 +157,8 @@ def _show_task(task: Json) -> None:
         ("id", task["id"]),
         ("state", task["state"] + (" (cancel requested)" if task.get("cancel_requested") else "")),
         ("call", one_line(task["call"])),
+        ("arguments" if task["call"].startswith("function ") else "command", one_line(task.get("given", ""))),
+        ("folder", task.get("cwd")),
         ("name", task.get("name")),
         ("group", task.get("group")),
         ("tags", ", ".join(task.get("tags", ()))),

@@ -96,6 +96,15 @@ def test_show_tells_the_story_of_a_task(cli, standin):
     assert standin.asked("get") == [{"id": "x", "detail": True}]
 
 
+def test_show_tells_the_whole_command_and_its_folder_or_the_arguments(cli, standin):
+    standin.answers["get"] = task("x", call="command python train.py", given="/bin/python train.py --lr 0.1", cwd="/w")
+    lines = cli("show", "x").out.splitlines()
+    assert "command    /bin/python train.py --lr 0.1" in lines
+    assert "folder     /w" in lines
+    standin.answers["get"] = task("x", call="function tools.train", given='{"lr": 0.1}')
+    assert 'arguments  {"lr": 0.1}' in cli("show", "x").out.splitlines()
+
+
 def test_show_tells_what_undoes_a_task_and_whose_result_it_has(cli, standin):
     standin.answers["get"] = task("x", "failed", undo="x-undo", rollback="done")
     assert {"undo       x-undo", "rollback   done"} <= set(cli("show", "x").out.splitlines())

@@ -213,6 +213,7 @@ def test_what_was_learnt_is_shown_drawn_and_known_to_the_next_engine(program):
     assert "seconds" in {one["quantity"] for one in told["forecasts"]}
     program("stop")
     program.until(lambda: program("status").code == 3, "the engine has left")
+    assert all(one["seconds"] is not None for one in program("list", "--json").json["tasks"])
     ran = program("forecast")
     assert (ran.code, "tools.add" in ran.out) == (0, True), ran.err
     drawn = program("plot", "forecast", "tools.add", "--to", "add.svg")
