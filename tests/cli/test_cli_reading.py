@@ -1,7 +1,9 @@
 """list, show, result, functions, nodes, status: what people see, what pipes get."""
 
+import io
 import json
 import re
+import sys
 
 import pytest
 from owner_standin import task
@@ -248,3 +250,13 @@ def test_explain_and_a_series_name_verbs_and_not_tools(cli, standin):
         "id": "s", "kind": "series", "state": "held", "size": 1, "counts": {"held": 1}, "submitted_at": 0.0, "why": why
     }  # fmt: skip
     assert "why        held back; `mcp-scheduler resume` lets it go on\n" in cli("show", "s").out
+
+
+def test_a_stream_without_umlauts_gets_question_marks_and_json_stays_what_it_is(cli, standin, monkeypatch):
+    standin.answers["result"] = "Grüße"
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert cli("result", "x", "--raw").code == 0
+    assert raw.getvalue() == b"Gr??e\n"
+    assert cli("result", "x").code == 0
+    assert json.loads(raw.getvalue().splitlines()[1]) == "Grüße"
