@@ -88,7 +88,7 @@ def task_table(found: list[Json]) -> Table:
     now = time.time()  # noqa: TID251 - a person's clock: outside the engine
     columns = (
         Column("ID"), Column("STATE"), Column("CALL", cut=True), Column("AGE", right=True), Column("TIME", right=True),
-        Column("DONE IN", right=True), Column("NOTE", cut=True),
+        Column("DONE IN", right=True, cut=True), Column("NOTE", cut=True),
     )  # fmt: skip
     rows = [
         (

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -26,7 +27,11 @@ _LIVE: Final = 0.5  # and when somebody does
 _GOING_ON: Final = ("running", "held")  # states of a group that has not ended
 _SHOWN: Final = 12  # waiting tasks on the screen
 _SAID: Final = 300  # characters of a result or an error on its line
-_BAR: Final = 16  # characters of a progress bar
+_BARS: Final = (
+    (80, 16),
+    (60, 8),
+    (0, 0),
+)  # columns of a terminal, and how many characters a progress bar has there
 
 
 def wait(
@@ -219,5 +224,7 @@ def _share(group: Json) -> float:
 def _bar(share: float | None) -> str:
     if share is None:
         return ""
-    full = round(max(0.0, min(1.0, share)) * _BAR)
-    return "━" * full + "╌" * (_BAR - full) + f" {share * 100:3.0f} %"
+    columns = get_terminal_size().columns
+    length = next(length for least, length in _BARS if columns >= least)
+    full = round(max(0.0, min(1.0, share)) * length)
+    return "━" * full + "╌" * (length - full) + f" {share * 100:3.0f} %"

@@ -260,3 +260,22 @@ def test_a_stream_without_umlauts_gets_question_marks_and_json_stays_what_it_is(
     assert raw.getvalue() == b"Gr??e\n"
     assert cli("result", "x").code == 0
     assert json.loads(raw.getvalue().splitlines()[1]) == "Grüße"
+
+
+def test_in_a_narrow_terminal_why_a_task_waits_stays_longer_than_when_it_is_done(cli, standin, terminal):
+    terminal(60)
+    waiting = task("x-7f3k9q2m", "queued", why="needs 2 cpus; free: 0", eta={"end": 39.4, "end_late": 39.6})
+    standin.answers["list"] = {"tasks": [waiting, task("count-slowly-7f3k9q2m", "succeeded", seconds=10.1)]}
+    head, line, *_ = (re.sub(r"\x1b\[[0-9;]*m", "", line) for line in cli("list").out.splitlines())
+    assert head.split() == ["ID", "STATE", "AGE", "TIME", "NOTE"]
+    assert "needs 2 " in line
+
+
+def test_in_a_narrow_terminal_no_word_of_the_nodes_is_folded(cli, standin, terminal):
+    terminal(60)
+    node = {"name": "local", "total": {"cpus": 4, "memory": 21 << 30}, "reserved": {"cpus": 1.5, "memory": 0},
+            "load": {"cpus": 37.2, "memory_pressure": 5}, "soon": {"cpus": 61}, "running": 2, "weight": 58}  # fmt: skip
+    standin.answers["load"] = {"nodes": [node]}
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).split() for line in cli("nodes").out.splitlines()]
+    assert lines[0] == ["NODE", "RESOURCE", "RESERVED", "TOTAL", "LOAD", "RUNNING"]
+    assert ["memory_pressure", "5", "%"] in lines

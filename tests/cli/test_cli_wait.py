@@ -1,6 +1,7 @@
 """wait: exit codes, lines in a pipe, the table on a terminal, and a Ctrl-C that leaves the tasks alone."""
 
 import itertools
+import re
 
 import pytest
 from owner_standin import task
@@ -130,3 +131,11 @@ def test_a_terminal_shows_what_is_still_to_come(cli, reports, terminal):
     assert "others go first" in ran.out
     assert "2 tasks to come" in ran.out
     assert f"a succeeded in {duration(1)}" in ran.out
+
+
+def test_in_a_narrow_terminal_the_bar_is_shorter_and_the_id_stays_whole(cli, reports, terminal):
+    running = task("count-slowly-7f3k9q2m", "running", progress=0.5, started_at=1_700_000_000.0)
+    reports(report(waiting=[running]), report(task("count-slowly-7f3k9q2m", "succeeded", seconds=1)))
+    terminal(60)
+    assert "━━━━╌╌╌╌  50 %" in (out := cli("wait", "count-slowly-7f3k9q2m").out)
+    assert re.search(r"^\W*count-slowly-7f3k9q2m +running", out, re.MULTILINE)
