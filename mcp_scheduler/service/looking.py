@@ -34,7 +34,7 @@ class Looking(Desk):
     ) -> views.WaitReport:
         """Until what was asked for has ended, or the time is up: both are normal answers."""
         tasks, tallies = await self._find.all(caller, request.ids, members=request.mode == "next")
-        awaited = waiting.Awaited(tasks, tallies)
+        awaited = waiting.Awaited(tasks, [] if request.mode == "next" else tallies)  # their tasks are there
         await waiting.wait_until_over(request, awaited, self._watch, progress)
         if request.mode == "next":
             done = waiting.since(tasks, request.cursor or "")[:_NEXT_SHOWN]
@@ -64,8 +64,8 @@ class Looking(Desk):
 
     async def gather(self, caller: Caller, request: Gather) -> tuple[views.Return, ...]:
         """The results of tasks, in the order of their ids, once all have ended or the time is up."""
-        tasks, tallies = await self._find.all(caller, request.ids, members=True)
-        awaited = waiting.Awaited(tasks, tallies)
+        tasks = await self._find.members(caller, request.ids)
+        awaited = waiting.Awaited(tasks, [])
         everything = Wait.model_construct(ids=request.ids, mode="all", timeout=request.timeout, cursor=None)
         await waiting.wait_until_over(everything, awaited, self._watch, None)
         wanted = [task.id for task in tasks if task.status.state is State.SUCCEEDED]
