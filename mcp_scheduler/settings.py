@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -209,13 +210,30 @@ def load(home: Path, **flags: Any) -> Settings:
     try:
         return OfThisHome(**flags)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+        told = "; ".join(
+            _told(one["type"], [str(step) for step in one["loc"]], one["msg"]) for one in error.errors()[:5]
+        )
         raise InvalidRequest(
             f"The settings cannot be used: {told}.",
             hint=f"Mend {home / 'config.toml'}, or the MCP_SCHEDULER_ variables of the environment.",
         ) from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{home / 'config.toml'} is not TOML: {error}.", hint="Write it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise InvalidRequest(f"{home / 'config.toml'} is not TOML: {error}.", hint="Mend that line.") from None
+    except OSError as error:
+        raise InvalidRequest(f"{home / 'config.toml'} cannot be read: {error.strerror}.") from None
+
+
+def _told(kind: str, place: list[str], message: str) -> str:
+    """What is wrong with the setting at `place`; of one that there is not, which is probably meant."""
+    name = ".".join(place)
+    if kind != "extra_forbidden":
+        return f"{name}: {message}"
+    room = Settings.model_fields[place[0]].annotation if len(place) > 1 else Settings
+    known = room.model_fields if isinstance(room, type) and issubclass(room, BaseModel) else {}
+    near = difflib.get_close_matches(place[-1], known, n=1)
+    return f"there is no setting {name}" + (f" (did you mean {'.'.join([*place[:-1], *near])}?)" if near else "")
 
 
 def usable_cpus() -> float:

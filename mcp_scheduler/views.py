@@ -46,7 +46,8 @@ class TaskView:
     a lease that is held, `fence` is larger than that of every earlier grant, `due` is when it lapses, and a program
     that has its `variables` sees its devices. `undo` is the id of its compensation, `rollback` how that goes (running,
     done, failed); of a compensation, `undoes` is the task that it is for. `cached_from` is the equal task whose
-    result this one was given. `decision`: in detail, of one that has not ended, the terms of the decision about it."""
+    result this one was given. `decision`: in detail, of one that has not ended, the terms of the decision about it.
+    `given`: in detail, the line of a command or the arguments of a function as JSON; `cwd`: a command's folder."""
 
     id: str
     state: str
@@ -85,6 +86,8 @@ class TaskView:
     after: tuple[str, ...] = ()
     attempts: tuple[AttemptView, ...] = ()
     decision: tuple[str, ...] = ()
+    given: str = ""
+    cwd: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from mcp_scheduler.cli import out
 from mcp_scheduler.cli.coercion import read_plainly
 from mcp_scheduler.cli.failures import INTERRUPTED, INVALID, PIPE_CLOSED, complain, told
 from mcp_scheduler.errors import SchedulerError
@@ -121,6 +122,7 @@ def root() -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; answers with its exit code (see `failures`). Never raises for what a user can do wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
+    out.spare_strange_letters()
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     command: list[str] | None = None

@@ -1,8 +1,9 @@
-"""From words of a command line to the fields of a request. Pure but for `@FILE`."""
+"""From words of a command line to the fields of a request. Pure but for `@FILE` and variables that are taken along."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -63,13 +64,17 @@ def pairs(words: Sequence[str], option: str) -> dict[str, Any]:
 
 
 def variables(words: Sequence[str]) -> dict[str, str]:
-    """`NAME=value` options → environment variables; the value is taken as it stands."""
+    """`NAME=value` options → environment variables, the value as it stands; `NAME` takes along the one of here."""
     found: dict[str, str] = {}
     for word in words:
         name, is_pair, text = word.partition("=")
-        if not is_pair or not name:
-            raise InvalidRequest(f"--env {word}: write NAME=VALUE.")
-        found[name] = text
+        if not name:
+            raise InvalidRequest(f"--env {word}: write NAME=VALUE, or NAME alone to take yours along.")
+        if not is_pair and name not in os.environ:
+            raise InvalidRequest(
+                f"--env {name}: there is no such variable here.", hint=f"export {name}, or write {name}=VALUE."
+            )
+        found[name] = text if is_pair else os.environ[name]
     return found
 
 

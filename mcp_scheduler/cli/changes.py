@@ -9,7 +9,7 @@ import typer
 from mcp_scheduler.cli import options, out
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import INVALID, SUCCESS
-from mcp_scheduler.cli.text import Json, one_line, plural
+from mcp_scheduler.cli.text import Json, note, one_line, plural
 
 
 def cancel(
@@ -65,7 +65,7 @@ def change(method: str, asked: Json, done: str, as_json: bool, home: options.Hom
         out.as_json(answer)
     else:
         for task in changed:
-            out.line(f"{task['id']} {'cancel requested' if task.get('cancel_requested') else task['state']}")
+            out.line(f"{task['id']} {'cancel requested' if task.get('cancel_requested') else _state(task)}")
         if count > len(changed):
             out.aside(f"{plural(count, 'task')} {done}; the first {len(changed)} are shown.")
         for id, reason in unchanged.items():  # noqa: A001 - the word of every request
@@ -73,3 +73,8 @@ def change(method: str, asked: Json, done: str, as_json: bool, home: options.Hom
         if not count and not unchanged:
             out.aside("No task has that tag.")
     return SUCCESS if count or not unchanged else INVALID
+
+
+def _state(task: Json) -> str:
+    """Where it stands now; of one that was skipped at once again also why."""
+    return f"{task['state']}: {note(task)}" if task["state"] == "skipped" else str(task["state"])

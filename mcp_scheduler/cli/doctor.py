@@ -29,8 +29,8 @@ def doctor(
 ) -> int:
     """Check that everything is in order here.
 
-    The installation, the data folder, the engine, your functions and this machine. Starts no engine and changes
-    nothing. Exit code 1 if something is wrong.
+    The installation, the data folder, its settings, the engine, your functions and this machine. Starts no engine and
+    changes nothing. Exit code 1 if something is wrong.
     """
     findings: list[Finding] = []
     for finding in _findings(home, python, functions or []):
@@ -48,6 +48,7 @@ def _findings(home: Path | None, python: str | None, functions: list[str]) -> It
     yield program.check_packages()
     yield program.check_sqlite()
     yield folder.check_home(chosen.path)
+    yield folder.check_settings(chosen.path)
     yield folder.check_file_system(chosen.path)
     yield folder.check_disk(chosen.path)
     yield reach.check_socket(chosen)

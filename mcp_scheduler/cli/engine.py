@@ -122,8 +122,8 @@ def node_table(found: list[Json]) -> Table:
     """A table of nodes and their resources."""
     columns = (
         Column("NODE"), Column("RESOURCE"), Column("RESERVED", right=True), Column("TOTAL", right=True),
-        Column("LOAD", right=True), Column("SOON", right=True), Column("RUNNING", right=True),
-        Column("WEIGHT", right=True),
+        Column("LOAD", right=True), Column("SOON", right=True, cut=True), Column("RUNNING", right=True),
+        Column("WEIGHT", right=True, cut=True),
     )  # fmt: skip
     return Table(columns, [row for node in found for row in _rows(node)])
 

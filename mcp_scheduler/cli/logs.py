@@ -13,11 +13,12 @@ import typer
 from mcp_scheduler.cli import options, out
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.failures import INTERRUPTED, SUCCESS, TASK_FAILED
-from mcp_scheduler.cli.text import FINAL, Json, note
+from mcp_scheduler.cli.text import FINAL, Json, for_people, note, one_line
 from mcp_scheduler.owner import OwnerClient
 
 _PAGE: Final = 65_536  # bytes, the most that one reading gives
 _PAUSES: Final = (0.1, 1.0)  # seconds between two looks: the first, the longest
+_PATIENCE: Final = 2  # looks at a waiting task before it is said what it waits for
 
 Stream = Literal["stdout", "stderr"]
 
@@ -110,6 +111,7 @@ def follow_to_end(reading: Reading, between: Callable[[], None] = lambda: None) 
     """Print until the task has ended, from one attempt to the next; answers with the task. `between` is called before
     each new look."""
     shown = 0
+    waits = _Waits()
     pause = _PAUSES[0]
     pinned = reading.attempt is not None
     while True:
@@ -124,11 +126,34 @@ def follow_to_end(reading: Reading, between: Callable[[], None] = lambda: None) 
         pause = _PAUSES[0] if number and reading.print_new() else min(pause * 1.5, _PAUSES[1])
         if task["state"] in FINAL:
             break
+        waits.tell(task)
         time.sleep(pause)
         between()
     if task["state"] != "succeeded":
         out.aside(f"--- {task['state']}: {note(task)}".rstrip(": ") + " ---")
     return task
+
+
+class _Waits:
+    """Says what a task waits for: not of one that is about to begin anyway, and again only when it is another thing."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+        self._told = ""
+
+    def tell(self, task: Json) -> None:
+        if task["state"] == "running":
+            self._looks, self._told = 0, ""
+            return
+        self._looks += 1
+        told = f"{task['state']}: {one_line(for_people(task.get('why', '')))}".rstrip(": ")
+        if self._looks > _PATIENCE and _without_figures(told) != _without_figures(self._told):
+            out.aside(f"--- {told} ---")
+            self._told = told
+
+
+def _without_figures(text: str) -> str:
+    return "".join(sign for sign in text if not (sign.isdigit() or sign == "."))
 
 
 def _print_json(client: OwnerClient, id: str, streams: list[Stream], attempt: int | None, grep: str | None) -> None:  # noqa: A002 - as above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -38,7 +39,16 @@ def hanging(head: str, text: str, width: int | None = None) -> None:
 
 def as_json(value: Any) -> None:
     """`value` as JSON: all that a reading verb with --json writes to standard output."""
-    line(json.dumps(value, ensure_ascii=False, indent=2))
+    speaks_all = (sys.stdout.encoding or "").lower().startswith("utf")
+    line(json.dumps(value, ensure_ascii=not speaks_all, indent=2))
+
+
+def spare_strange_letters() -> None:
+    """Where the streams speak another language than UTF-8, a letter that they have not is a question mark, and no
+    reason to end."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def on_terminal() -> bool:

@@ -9,7 +9,7 @@ import typer
 from mcp_scheduler.cli import options, out, tables
 from mcp_scheduler.cli.connect import engine
 from mcp_scheduler.cli.tables import Column
-from mcp_scheduler.cli.text import Json, one_line
+from mcp_scheduler.cli.text import Json, for_people, one_line
 
 
 def policy(
@@ -53,6 +53,6 @@ def explain(
         return
     out.line(f"{found['id']} is {found['state']}; policy {found['policy']}")
     if found.get("why"):
-        out.line(f"why: {one_line(found['why'])}")
+        out.line(f"why: {one_line(for_people(found['why']))}")
     for line in found.get("lines", ()):
         out.line(one_line(line))

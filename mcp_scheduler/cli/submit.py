@@ -85,7 +85,10 @@ def submit(
     cwd: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Working folder of a command. Default: this one.")
     ] = None,
-    env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable for it. Repeatable.")] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=VALUE]", help="Variable for it; NAME alone takes yours along. Repeatable."),
+    ] = None,
     ranks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Start the command as N ranks of a gang, as torchrun does.")
     ] = None,

@@ -114,7 +114,8 @@ def _filled(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[l
 def _fitting(columns: list[Column], rows: list[list[str]], width: int) -> tuple[list[Column], list[list[str]]]:
     """The table without the first of the `cut` columns, as long as there is no room for all of them."""
     while cut := [index for index, column in enumerate(columns) if column.cut]:
-        if _left(columns, _widths(columns, rows), width) >= _NARROWEST * len(cut):
+        widths = _widths(columns, rows)
+        if _left(columns, widths, width) >= sum(min(_NARROWEST, widths[index]) for index in cut):
             break
         columns, rows = _only([index for index in range(len(columns)) if index != cut[0]], columns, rows)
     return columns, rows
@@ -145,7 +146,7 @@ def _limits(columns: Sequence[Column], widths: Sequence[int], width: int) -> lis
     for place, index in enumerate(cut):
         fair = left // (len(cut) - place)
         spare = left - sum(min(widths[later], fair) for later in cut[place + 1 :])
-        limit = max(_NARROWEST, min(widths[index], max(fair, spare)))
+        limit = min(widths[index], max(_NARROWEST, fair, spare))
         limits[index] = limit
         left -= limit
     return limits

@@ -88,7 +88,7 @@ def task_table(found: list[Json]) -> Table:
     now = time.time()  # noqa: TID251 - a person's clock: outside the engine
     columns = (
         Column("ID"), Column("STATE"), Column("CALL", cut=True), Column("AGE", right=True), Column("TIME", right=True),
-        Column("DONE IN", right=True), Column("NOTE", cut=True),
+        Column("DONE IN", right=True, cut=True), Column("NOTE", cut=True),
     )  # fmt: skip
     rows = [
         (
@@ -157,6 +157,8 @@ def _show_task(task: Json) -> None:
         ("id", task["id"]),
         ("state", task["state"] + (" (cancel requested)" if task.get("cancel_requested") else "")),
         ("call", one_line(task["call"])),
+        ("arguments" if task["call"].startswith("function ") else "command", one_line(task.get("given", ""))),
+        ("folder", task.get("cwd")),
         ("name", task.get("name")),
         ("group", task.get("group")),
         ("tags", ", ".join(task.get("tags", ()))),
@@ -246,7 +248,7 @@ def _show_group(group: Json) -> None:
             ("kind", group.get("kind")),
             ("name", group.get("name")),
             ("state", group["state"]),
-            ("why", group.get("why")),
+            ("why", one_line(for_people(group.get("why", "")))),
             ("hint", one_line(for_people(group.get("hint", "")))),
             ("tasks", f"{group['size']}: {counted(group.get('counts', {}))}"),
             ("done in", eta(group)),

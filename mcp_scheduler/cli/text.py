@@ -122,7 +122,7 @@ def note(task: Json) -> str:
     reason, error = task.get("reason"), task.get("error")
     if reason and not error:
         parts.append(str(reason))
-    elif reason and reason != "error":  # an error speaks for itself
+    elif reason and reason not in ("error", task["state"]):  # an error and a state speak for themselves
         parts.append(f"{reason}:")
     parts.extend(str(text) for text in (error, "" if error else for_people(task.get("why", ""))) if text)
     return one_line(" ".join(parts))

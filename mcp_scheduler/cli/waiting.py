@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -26,7 +27,11 @@ _LIVE: Final = 0.5  # and when somebody does
 _GOING_ON: Final = ("running", "held")  # states of a group that has not ended
 _SHOWN: Final = 12  # waiting tasks on the screen
 _SAID: Final = 300  # characters of a result or an error on its line
-_BAR: Final = 16  # characters of a progress bar
+_BARS: Final = (
+    (80, 16),
+    (60, 8),
+    (0, 0),
+)  # columns of a terminal, and how many characters a progress bar has there
 
 
 def wait(
@@ -74,14 +79,16 @@ class Seen:
     remaining: int = 0
     complete: bool = False
 
-    def learn(self, report: Json) -> list[Json]:
-        """Take in a report; answers with the tasks that it tells for the first time."""
+    def learn(self, report: Json, ids: Sequence[str]) -> list[Json]:
+        """Take in a report about `ids`; answers with the tasks that it tells for the first time. Ends are told by the
+        page: of groups, whose tasks `ids` does not name, all are known only when no more come."""
         fresh = [task for task in report.get("done", []) if task["id"] not in self.done]
         self.done |= {task["id"]: task for task in fresh}
         self.groups |= {group["id"]: group for group in report.get("groups", [])}
         self.waiting = report.get("waiting", [])
         self.remaining = report["remaining"]
-        self.complete = self.remaining == 0  # `complete` of a report that tells what is next says that it has news
+        all_told = not fresh or all(name in self.done for name in ids)
+        self.complete = self.remaining == 0 and all_told  # `complete` of the report itself says that it has news
         return fresh
 
     def ended(self, ids: Sequence[str]) -> dict[str, str]:
@@ -122,7 +129,7 @@ def _reports(client: OwnerClient, wanted: Wanted, seen: Seen, pause: float) -> I
         asked: Json = {"ids": list(wanted.ids), "mode": "next", "timeout": wanted.left(pause)}
         report = client.call("wait", asked | ({"cursor": cursor} if cursor else {}))
         cursor = report.get("cursor")
-        yield seen.learn(report)
+        yield seen.learn(report, wanted.ids)
         if seen.complete or (wanted.any_of and seen.ended(wanted.ids)) or wanted.is_over():
             return
 
@@ -219,5 +226,7 @@ def _share(group: Json) -> float:
 def _bar(share: float | None) -> str:
     if share is None:
         return ""
-    full = round(max(0.0, min(1.0, share)) * _BAR)
-    return "━" * full + "╌" * (_BAR - full) + f" {share * 100:3.0f} %"
+    columns = get_terminal_size().columns
+    length = next(length for least, length in _BARS if columns >= least)
+    full = round(max(0.0, min(1.0, share)) * length)
+    return "━" * full + "╌" * (length - full) + f" {share * 100:3.0f} %"

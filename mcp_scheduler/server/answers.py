@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mcp_scheduler import requests
@@ -41,6 +41,7 @@ _DEVICES_SHOWN: Final = 16
 _TENANTS_SHOWN: Final = 5
 _THINGS_SHOWN: Final = 5
 _FEW: Final = 3  # so many results may come along whole
+_GOING_ON: Final = ("running", "held")  # states of a group that has not ended
 _WHOLE_RESULT: Final = 2000  # characters of a status with its result
 _IDLE_WEIGHT: Final = 95.0  # of 100; what weighs more is idle, and no word is worth it
 _NEWS: Final = 5.0  # percent by which a load must change to be worth a word
@@ -88,6 +89,8 @@ async def wait_for_tasks(visit: Visit, request: requests.Wait) -> Reply:
     limit = visit.habits.wait if request.timeout is None else min(request.timeout, LONGEST_WAIT)
     bounded = request.model_copy(update={"timeout": limit})
     report = await visit.service.wait(visit.caller, bounded, visit.progress)
+    if request.mode == "next":  # whoever asks again and again hears of a group once, at its end
+        report = replace(report, groups=tuple(group for group in report.groups if group.state not in _GOING_ON))
     content = _waited(report, visit.now(), keep_cursor=request.mode == "next")
     for place, group in enumerate(report.groups[:_FEW]):
         if group.state == "succeeded":

@@ -87,6 +87,8 @@ def detailed(task: TaskView, now: float) -> Json:
     status |= _without_empty({
         "name": task.name,
         "call": one_line(task.call, 300),
+        "given": one_line(task.given, 500),
+        "cwd": one_line(task.cwd, 300),
         "tags": list(task.tags),
         "priority": task.priority or None,
         "principal": task.principal,

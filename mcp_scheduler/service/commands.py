@@ -87,9 +87,32 @@ def program_of(name: str, cwd: str, environment: Environment) -> str:
             return found
     elif (here := shutil.which(name, path=path)) is not None:
         return os.path.abspath(here)
-    raise errors.InvalidRequest(
-        f"There is no program '{name}' in {cwd if os.sep in name else 'the PATH of this client'}.",
-        hint="Give its absolute path." if os.sep not in name else "Check the path and that it is executable.",
+    raise _no_program(name, cwd, path)
+
+
+def _no_program(name: str, cwd: str, path: str) -> errors.InvalidRequest:
+    """What stands there instead, and how it would run."""
+    here = os.path.normpath(os.path.join(cwd, os.path.expanduser(name)))
+    if os.path.isdir(here) and os.sep in name:
+        return errors.InvalidRequest(f"{here} is a folder, not a program.", hint="Name a program in it.")
+    if os.path.isfile(here):
+        if not os.access(here, os.X_OK):
+            return errors.InvalidRequest(
+                f"{here} may not be executed.", hint=f"chmod +x it, or name its interpreter first: bash {name}."
+            )
+        return errors.InvalidRequest(
+            f"There is no program '{name}' in the PATH of this client.", hint=f"There is one in {cwd}: say ./{name}."
+        )
+    first, *others = name.split()[:2] or [""]
+    if others and (shutil.which(first, path=path) or first in _PYTHONS):
+        return errors.InvalidRequest(
+            f"There is no program '{name}': that is a whole line.",
+            hint=f"Give its words one by one: {name:.80}. A line for a shell: bash -c {shlex.quote(name):.80}.",
+        )
+    if os.sep in name:
+        return errors.InvalidRequest(f"There is no program '{name}' in {cwd}.", hint="Check the path.")
+    return errors.InvalidRequest(
+        f"There is no program '{name}' in the PATH of this client.", hint="Give its absolute path."
     )
 
 

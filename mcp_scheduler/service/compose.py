@@ -36,6 +36,7 @@ from mcp_scheduler.settings import Queue
 _TERM_FIELDS = {"needs", "retry", "timeout", "idle_timeout"}  # with none of these, terms are the function's own
 _PLAIN_FIELDS = {"function", "arguments", "name", "tags", "idempotency_key", "priority", "hold", *_TERM_FIELDS}
 _TEXT_FIELDS = {"name", "idempotency_key", "tags", "reads", "writes"}
+_DEVICE_WORDS = ("gpus", "gpu_memory")  # of needs, beside the resources of nodes
 _as_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _SUPPLY = 64  # ids for which chance is drawn at once
 
@@ -284,7 +285,7 @@ class Composer:
             raise no_such_devices(terms.needs, rooms, self.absent())
         raise errors.Unsatisfiable(
             f"No node is large enough ({'; '.join(short)}).",
-            hint=f"Ask for less. This scheduler knows these resources: {', '.join(sorted(have))}.",
+            hint=f"{_meant(terms, have)}This scheduler knows these resources: {', '.join(sorted(have))}.",
         )
 
     def _payload(self, call: Mapping[str, Any]) -> bytes:
@@ -298,6 +299,15 @@ class Composer:
                 hint="Put the bulk into a file and pass its path.",
             )
         return payload
+
+
+def _meant(terms: Terms, have: Mapping[str, int]) -> str:
+    """What to do about needs that no node covers: another name, where one is asked for that nobody has, else less."""
+    unknown = [name for name, _ in terms.needs.amounts if name not in have]
+    near = [close for name in unknown for close in difflib.get_close_matches(name, [*have, *_DEVICE_WORDS], n=1)]
+    if near:
+        return f"Did you mean {' and '.join(near)}? "
+    return f"Ask for less, or leave {', '.join(unknown)} out. " if unknown else "Ask for less. "
 
 
 def _source(spec: TaskSpec, names: Names) -> str:

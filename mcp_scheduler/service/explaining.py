@@ -14,7 +14,8 @@ def lines_of(told: Explanation, now: float) -> tuple[str, ...]:
     """The explanation as lines of text."""
     lines = [f"rank, {name}: {text}" for name, text in told.rank.items()]
     if told.before is not None:
-        lines.append(f"before it: {told.before} tasks stand in queues that go first")
+        tasks = "1 task stands" if told.before == 1 else f"{told.before or 'no'} tasks stand"
+        lines.append(f"before it: {tasks} in queues that go first")
     if told.seconds is not None:
         median, upper = told.seconds
         lines.append(f"takes: about {_figure(median)} s, 9 in 10 at most {_figure(upper)} s")

@@ -62,10 +62,10 @@ class Finder:
             found = await self.any(caller, name)
             if isinstance(found, Task):
                 tasks[name] = found
-            elif members:
-                tasks.update({task.id: task for task in await self._of(found)})
             else:
                 tallies.append(found)
+                if members:
+                    tasks.update({task.id: task for task in await self._of(found)})
         return list(tasks.values()), tallies
 
     async def members(self, caller: Caller, names: Iterable[str]) -> list[Task]:

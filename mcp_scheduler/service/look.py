@@ -27,6 +27,7 @@ from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.last_runs import LastRun, LastRuns
 from mcp_scheduler.service.outlook import Outlook
 from mcp_scheduler.service.shown import ShownViews
+from mcp_scheduler.service.spans import span
 from mcp_scheduler.views import AttemptView, EtaView, TaskView
 
 SMALL_RESULT: Final = 1024  # bytes; larger results are read by read_output
@@ -37,6 +38,7 @@ _PLAIN: Final = {
     State.ROLLING_BACK: "has failed; its rollback is under way",
 }
 _LAPSED: Final = "Lease it again, and renew it in time: update_task renew; or ask for a longer timeout."
+_SKIPPED: Final = "First update_task retry what it waited for, then this one."
 LEASE_VARIABLE: Final = "MCP_SCHEDULER_LEASE"  # tells what a process uses of a device from a stranger's use
 
 HINTS: Final[dict[Reason, str]] = {
@@ -179,7 +181,7 @@ class Look:
         task = self._present(tally)
         if task is None or not task.extras.every:
             return "it has ended"
-        times = task.extras.cron or f"every {task.extras.every:g} s"
+        times = task.extras.cron or f"every {_period(task.extras.every)}"
         why = self.why(task, task.status)
         return f"{times}; {task.id} {task.status.state}{': ' + why if why else ''}"
 
@@ -199,7 +201,7 @@ class Look:
             has_lapsed = task.terms.kind is Kind.LEASE and status.reason is Reason.TIMEOUT
             return _LAPSED if has_lapsed else HINTS.get(status.reason, "") if status.reason else ""
         if status.state in FINAL:
-            return ""
+            return _SKIPPED if status.state is State.SKIPPED else ""
         if task.deadline is None:
             return rates.told(rates.utilisation(self._cluster)) if task.extras.every else ""
         now = self._clock.now()
@@ -215,7 +217,7 @@ class Look:
             case State.PENDING:
                 return self._why_pending(task)
             case State.SCHEDULED:
-                return f"starts in {max(0.0, status.due - self._clock.now()):.0f} s"
+                return f"starts in {span(status.due - self._clock.now())}"
             case State.RETRYING:
                 wait = max(0.0, status.due - self._clock.now())
                 return (
@@ -275,6 +277,11 @@ class Look:
     def _is_open(self, name: str) -> bool:
         other = self._cluster.tasks.get(name)
         return other is not None and other.status.state not in FINAL
+
+
+def _period(seconds: float) -> str:
+    """In larger units only where they tell all of it."""
+    return span(seconds) if seconds % 60 == 0 else f"{seconds:g} s"
 
 
 def _too_long(left: float, eta: EtaView | None) -> str:

@@ -16,6 +16,7 @@ from mcp_scheduler.requests import Caller, Gather, GetTask, ListTasks, ReadOutpu
 from mcp_scheduler.service import reading, waiting
 from mcp_scheduler.service.desk import Desk
 from mcp_scheduler.service.explaining import lines_of
+from mcp_scheduler.service.given import given
 from mcp_scheduler.service.groups import Tally
 from mcp_scheduler.service.look import telling
 
@@ -33,7 +34,7 @@ class Looking(Desk):
     ) -> views.WaitReport:
         """Until what was asked for has ended, or the time is up: both are normal answers."""
         tasks, tallies = await self._find.all(caller, request.ids, members=request.mode == "next")
-        awaited = waiting.Awaited(tasks, tallies)
+        awaited = waiting.Awaited(tasks, [] if request.mode == "next" else tallies)  # their tasks are there
         await waiting.wait_until_over(request, awaited, self._watch, progress)
         if request.mode == "next":
             done = waiting.since(tasks, request.cursor or "")[:_NEXT_SHOWN]
@@ -63,8 +64,8 @@ class Looking(Desk):
 
     async def gather(self, caller: Caller, request: Gather) -> tuple[views.Return, ...]:
         """The results of tasks, in the order of their ids, once all have ended or the time is up."""
-        tasks, tallies = await self._find.all(caller, request.ids, members=True)
-        awaited = waiting.Awaited(tasks, tallies)
+        tasks = await self._find.members(caller, request.ids)
+        awaited = waiting.Awaited(tasks, [])
         everything = Wait.model_construct(ids=request.ids, mode="all", timeout=request.timeout, cursor=None)
         await waiting.wait_until_over(everything, awaited, self._watch, None)
         wanted = [task.id for task in tasks if task.status.state is State.SUCCEEDED]
@@ -102,10 +103,15 @@ class Looking(Desk):
             return self._group(found, caller, tasks=request.detail)
         attempts = None
         if request.detail or (found.status.state in FINAL and self._look.last_run(found.id) is None):
-            attempts = await self._store.attempts(found.id)
+            attempts = (await self._store.attempts([found.id])).get(found.id, [])
         result = (await self._old_results([found])).get(found.id)
         view = self._look.task(found, result=result, attempts=attempts, detail=request.detail)
-        if not request.detail or found.status.state in FINAL:
+        if not request.detail:
+            return view
+        payload = (await self._store.payloads([found.id])).get(found.id, b"{}")
+        line, cwd = given(payload)
+        view = replace(view, given=line, cwd=cwd)
+        if found.status.state in FINAL:
             return view
         now = self._clock.now()
         return replace(view, decision=lines_of(explain(self._cluster, found, now), now))
@@ -123,7 +129,16 @@ class Looking(Desk):
         )
         tasks, more = await self._find.page(query)
         cursor = "" if more is None else str(more)
-        return views.TaskPage(self._look.tasks(tasks), cursor, self._counts())
+        return views.TaskPage(await self._told(tasks), cursor, self._counts())
+
+    async def _told(self, tasks: Sequence[Task]) -> tuple[views.TaskView, ...]:
+        """With the times of those whose last run has left memory, as after a restart of the engine."""
+        ran = [task.id for task in tasks if task.status.state in FINAL and task.status.number]
+        left = [name for name in ran if self._look.last_run(name) is None]
+        if not left:
+            return self._look.tasks(tasks)
+        attempts = await self._store.attempts(left)
+        return tuple(self._look.task(task, attempts=attempts.get(task.id)) for task in tasks)
 
     async def read(self, caller: Caller, request: ReadOutput) -> views.OutputPage:
         """A piece of a result or of what was printed."""
@@ -136,7 +151,7 @@ class Looking(Desk):
 
     async def _latest(self, task: Task) -> int:
         """The number of the attempt that tells how the task has ended: of copies it need not be the last."""
-        rows = await self._store.attempts(task.id) if task.extras.has_copies else []
+        rows = (await self._store.attempts([task.id])).get(task.id, []) if task.extras.has_copies else []
         return telling(rows).id.number if rows else task.status.number
 
     async def result(self, caller: Caller, id: str) -> Any:  # noqa: A002 - the word of every door

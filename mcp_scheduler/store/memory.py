@@ -142,8 +142,9 @@ class MemoryStore:
         self._check_open()
         return {row.result.file for row in self._rows.values() if row.result.file}.intersection(files)
 
-    async def attempts(self, task: str) -> list[AttemptRow]:
-        return [run.row for _, row in self._named([task]) for _, run in sorted(row.runs.items(), key=_first)]
+    async def attempts(self, ids: Sequence[str]) -> dict[str, list[AttemptRow]]:
+        runs = {name: sorted(row.runs.items(), key=_first) for name, row in self._named(ids) if row.runs}
+        return {name: [run.row for _, run in found] for name, found in runs.items()}
 
     async def find(self, query: TaskQuery) -> list[Task]:
         found = (row.task for row in self._in_order(newest_first=True) if query.matches(row.task))

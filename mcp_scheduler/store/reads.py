@@ -51,10 +51,10 @@ _NAMED: Final = select(tasks.c.result_file).where(
     tasks.c.result_file != literal_column("''"), tasks.c.result_file.in_(_IDS)
 )
 _ATTEMPTS: Final = (
-    select(*ATTEMPT_COLUMNS)
+    select(tasks.c.id, *ATTEMPT_COLUMNS)
     .join_from(attempts, tasks, tasks.c.seq == attempts.c.task)
-    .where(tasks.c.id == bindparam("task"))
-    .order_by(attempts.c.number)
+    .where(tasks.c.id.in_(_IDS))
+    .order_by(attempts.c.task, attempts.c.number)
 )
 # Of several copies the one that came first, which need not be the last that was started.
 SUCCESS: Final = and_(attempts.c.reason.is_(None), attempts.c.ended_at.is_not(None), attempts.c.returned == 0)
@@ -111,8 +111,11 @@ class Reads:
     async def named_results(self, files: Sequence[str]) -> set[str]:
         return {file for (file,) in await self._rows(_NAMED, ids=json.dumps(list(files)))}
 
-    async def attempts(self, task: str) -> list[AttemptRow]:
-        return [attempt_from(task, row) for row in await self._rows(_ATTEMPTS, task=task)]
+    async def attempts(self, ids: Sequence[str]) -> dict[str, list[AttemptRow]]:
+        found: dict[str, list[AttemptRow]] = {}
+        for name, *row in await self._rows(_ATTEMPTS, ids=json.dumps(list(ids))):
+            found.setdefault(name, []).append(attempt_from(name, row))
+        return found
 
     async def find(self, query: TaskQuery) -> list[Task]:
         return await self._tasks(_search(query))

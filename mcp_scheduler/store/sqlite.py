@@ -129,8 +129,8 @@ class SqliteStore:
     async def results(self, ids: Sequence[str]) -> dict[str, Result]:
         return await self._reading().results(ids)
 
-    async def attempts(self, task: str) -> list[AttemptRow]:
-        return await self._reading().attempts(task)
+    async def attempts(self, ids: Sequence[str]) -> dict[str, list[AttemptRow]]:
+        return await self._reading().attempts(ids)
 
     async def find(self, query: TaskQuery) -> list[Task]:
         return await self._reading().find(query)

@@ -44,3 +44,9 @@ def test_many_changes_are_counted(cli, standin):
 def test_json_is_the_engine_s_answer(cli, standin):
     standin.answers["update"] = {"changed": [task("a", "held")], "count": 1}
     assert cli("hold", "a", "--json").json == standin.answers["update"]
+
+
+def test_what_is_skipped_at_once_again_says_why(cli, standin):
+    skipped = task("c", "skipped", error="Its dependency a did not succeed (cancelled).")
+    standin.answers["update"] = {"changed": [skipped], "count": 1}
+    assert cli("retry", "c").out == "c skipped: Its dependency a did not succeed (cancelled).\n"

@@ -31,8 +31,8 @@ def test_everything_in_order_ends_with_0_and_changes_nothing(cli, home_folder):
     ran = cli("doctor")
     assert ran.code == 0, ran.out
     assert "FAIL" not in ran.out
-    for what in ("python", "packages", "sqlite", "home", "file system", "disk", "socket", "engine", "interpreter",
-                 "functions", "cgroup", "open files", "gpus"):  # fmt: skip
+    for what in ("python", "packages", "sqlite", "home", "settings", "file system", "disk", "socket", "engine",
+                 "interpreter", "functions", "cgroup", "open files", "gpus"):  # fmt: skip
         assert any(line[6:].startswith(what) for line in ran.out.splitlines()), what
     assert not home_folder.exists()
 
@@ -207,3 +207,31 @@ def test_gpus_are_no_failure_whatever_the_driver_says(monkeypatch):
     monkeypatch.setattr(pynvml, "nvmlInit", broken)
     assert machine.check_gpus().level == "WARN"
     assert "Reboot" in machine.check_gpus().todo
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[pool]\ncpu = 2\n", "there is no setting pool.cpu (did you mean pool.cpus?)."),
+        ("[pol]\ncpus = 2\n", "there is no setting pol (did you mean pool?)."),
+        ("[pool]\ncpus = 'two'\n", "pool.cpus: Input should be a valid number"),
+        ("[pool\n", "is not TOML"),
+        ("[pool]\nxyz = 1\n", "there is no setting pool.xyz."),
+    ],
+)
+def test_settings_that_no_engine_would_start_with_are_found(cli, home_folder, text, told):
+    home_folder.mkdir(mode=0o700)
+    (home_folder / "config.toml").write_text(text)
+    ran = cli("doctor")
+    assert ran.code == 1
+    finding = next(line for line in ran.out.splitlines() if line.startswith("FAIL"))
+    assert finding[6:].startswith("settings")
+    assert told in finding
+
+
+def test_settings_that_are_understood_are_in_order(home_folder):
+    home_folder.mkdir(mode=0o700)
+    (home_folder / "config.toml").write_text("[pool]\ncpus = 2\n")
+    assert folder.check_settings(str(home_folder)).level == "OK"
+    (home_folder / "config.toml").write_bytes(b"[pool]\n# \xff\n")
+    assert "UTF-8" in folder.check_settings(str(home_folder)).todo

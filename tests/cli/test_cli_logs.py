@@ -106,3 +106,23 @@ def test_grep_and_attempt_are_passed_on(cli, printed, standin):
     assert standin.asked("read") == [
         {"id": "a", "what": "stdout", "limit": 65536, "offset": 0, "attempt": 3, "grep": "x+"}
     ]
+
+
+def test_following_says_what_a_task_waits_for_once_and_not_of_one_that_begins_at_once(cli, printed, standin):
+    printed.add("stdout", "out\n")
+    queued = task("a", "queued", why="needs 1 cpu; free now: 0 cpus")
+    later = task("a", "queued", why="needs 1 cpu; free now: 0.5 cpus")
+    held = task("a", "held", why="held back; update_task resume lets it go on")
+    states(standin, queued, queued, queued, later, held, task("a", "succeeded", attempt=1))
+    ran = cli("logs", "-f", "a")
+    assert ran.out == "out\n"
+    assert ran.err == (
+        "--- queued: needs 1 cpu; free now: 0 cpus ---\n--- held: held back; `mcp-scheduler resume` lets it go on ---\n"
+    )
+    states(standin, queued, queued, task("a", "succeeded", attempt=1))
+    assert cli("logs", "-f", "a").err == ""
+
+
+def test_how_a_cancelled_task_ended_is_said_once(cli, printed, standin):
+    states(standin, task("a", "cancelled", attempt=1, reason="cancelled", error="The command was cancelled."))
+    assert cli("logs", "-f", "a").err == "--- cancelled: The command was cancelled. ---\n"

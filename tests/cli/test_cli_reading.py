@@ -1,7 +1,9 @@
 """list, show, result, functions, nodes, status: what people see, what pipes get."""
 
+import io
 import json
 import re
+import sys
 
 import pytest
 from owner_standin import task
@@ -94,6 +96,15 @@ def test_show_tells_the_story_of_a_task(cli, standin):
         "B",
     ]
     assert standin.asked("get") == [{"id": "x", "detail": True}]
+
+
+def test_show_tells_the_whole_command_and_its_folder_or_the_arguments(cli, standin):
+    standin.answers["get"] = task("x", call="command python train.py", given="/bin/python train.py --lr 0.1", cwd="/w")
+    lines = cli("show", "x").out.splitlines()
+    assert "command    /bin/python train.py --lr 0.1" in lines
+    assert "folder     /w" in lines
+    standin.answers["get"] = task("x", call="function tools.train", given='{"lr": 0.1}')
+    assert 'arguments  {"lr": 0.1}' in cli("show", "x").out.splitlines()
 
 
 def test_show_tells_what_undoes_a_task_and_whose_result_it_has(cli, standin):
@@ -229,3 +240,42 @@ def test_json_of_a_result_can_be_read_back(cli, standin):
     value = {"nested": [{"a": "\u2028\x00é"}], "big": 2**70}
     standin.answers["result"] = value
     assert json.loads(cli("result", "x").out) == value
+
+
+def test_explain_and_a_series_name_verbs_and_not_tools(cli, standin):
+    why = "held back; update_task resume lets it go on"
+    standin.answers["explain"] = {"id": "a", "state": "held", "policy": "fifo", "why": why}
+    assert "why: held back; `mcp-scheduler resume` lets it go on\n" in cli("explain", "a").out
+    standin.answers["get"] = {
+        "id": "s", "kind": "series", "state": "held", "size": 1, "counts": {"held": 1}, "submitted_at": 0.0, "why": why
+    }  # fmt: skip
+    assert "why        held back; `mcp-scheduler resume` lets it go on\n" in cli("show", "s").out
+
+
+def test_a_stream_without_umlauts_gets_question_marks_and_json_stays_what_it_is(cli, standin, monkeypatch):
+    standin.answers["result"] = "Grüße"
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert cli("result", "x", "--raw").code == 0
+    assert raw.getvalue() == b"Gr??e\n"
+    assert cli("result", "x").code == 0
+    assert json.loads(raw.getvalue().splitlines()[1]) == "Grüße"
+
+
+def test_in_a_narrow_terminal_why_a_task_waits_stays_longer_than_when_it_is_done(cli, standin, terminal):
+    terminal(60)
+    waiting = task("x-7f3k9q2m", "queued", why="needs 2 cpus; free: 0", eta={"end": 39.4, "end_late": 39.6})
+    standin.answers["list"] = {"tasks": [waiting, task("count-slowly-7f3k9q2m", "succeeded", seconds=10.1)]}
+    head, line, *_ = (re.sub(r"\x1b\[[0-9;]*m", "", line) for line in cli("list").out.splitlines())
+    assert head.split() == ["ID", "STATE", "AGE", "TIME", "NOTE"]
+    assert "needs 2 " in line
+
+
+def test_in_a_narrow_terminal_no_word_of_the_nodes_is_folded(cli, standin, terminal):
+    terminal(60)
+    node = {"name": "local", "total": {"cpus": 4, "memory": 21 << 30}, "reserved": {"cpus": 1.5, "memory": 0},
+            "load": {"cpus": 37.2, "memory_pressure": 5}, "soon": {"cpus": 61}, "running": 2, "weight": 58}  # fmt: skip
+    standin.answers["load"] = {"nodes": [node]}
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).split() for line in cli("nodes").out.splitlines()]
+    assert lines[0] == ["NODE", "RESOURCE", "RESERVED", "TOTAL", "LOAD", "RUNNING"]
+    assert ["memory_pressure", "5", "%"] in lines

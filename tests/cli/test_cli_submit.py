@@ -174,3 +174,13 @@ def test_a_command_without_the_dashes_is_told_where_it_goes(cli, standin, monkey
     ran = cli("submit", word)
     assert (ran.code, standin.calls) == (2, [])
     assert "submit -- python train.py" in ran.err
+
+
+def test_a_variable_is_given_or_taken_along(submitted, cli, monkeypatch):
+    monkeypatch.setenv("HERE", "ours = 1")
+    assert submitted("--env", "HERE", "--env", "A=b=c", "--", "true")["env"] == {"HERE": "ours = 1", "A": "b=c"}
+    monkeypatch.delenv("HERE")
+    ran = cli("submit", "--env", "HERE", "--", "true")
+    assert (ran.code, ran.err) == (
+        2, "error: --env HERE: there is no such variable here.\nhint: export HERE, or write HERE=VALUE.\n"
+    )  # fmt: skip

@@ -1,6 +1,7 @@
 """wait: exit codes, lines in a pipe, the table on a terminal, and a Ctrl-C that leaves the tasks alone."""
 
 import itertools
+import re
 
 import pytest
 from owner_standin import task
@@ -130,3 +131,25 @@ def test_a_terminal_shows_what_is_still_to_come(cli, reports, terminal):
     assert "others go first" in ran.out
     assert "2 tasks to come" in ran.out
     assert f"a succeeded in {duration(1)}" in ran.out
+
+
+def test_in_a_narrow_terminal_the_bar_is_shorter_and_the_id_stays_whole(cli, reports, terminal):
+    running = task("count-slowly-7f3k9q2m", "running", progress=0.5, started_at=1_700_000_000.0)
+    reports(report(waiting=[running]), report(task("count-slowly-7f3k9q2m", "succeeded", seconds=1)))
+    terminal(60)
+    assert "━━━━╌╌╌╌  50 %" in (out := cli("wait", "count-slowly-7f3k9q2m").out)
+    assert re.search(r"^\W*count-slowly-7f3k9q2m +running", out, re.MULTILINE)
+
+
+def test_ends_that_come_page_by_page_are_all_told_and_count(cli, reports, standin):
+    reports(report(task("a", "succeeded"), cursor="c1"), report(task("b", "failed", error="bad"), cursor="c2"))
+    ran = cli("wait", "a", "b")
+    assert (ran.code, ran.out) == (1, "a succeeded\nb failed: bad\n")
+    group = {"id": "g", "state": "failed", "size": 3, "counts": {"succeeded": 2, "failed": 1}}
+    reports(
+        report(task("m1", "succeeded"), task("m2", "succeeded"), groups=[group]),
+        report(task("m3", "failed", error="bad"), groups=[group]),
+        report(groups=[group]),
+    )
+    ran = cli("wait", "g")
+    assert (ran.code, ran.out) == (1, "m3 failed: bad\ng failed: 2 succeeded, 1 failed\n")

@@ -17,7 +17,7 @@ from mcp_scheduler.core.task import Status, Task, Terms
 from mcp_scheduler.errors import SchedulerError
 from mcp_scheduler.executors.scripted import ScriptedExecutor
 from mcp_scheduler.policies.order import PRIORITY
-from mcp_scheduler.ports import Pruned
+from mcp_scheduler.ports import Printed, Pruned
 from mcp_scheduler.runtime.effects import Effects
 from mcp_scheduler.runtime.loop import Loop
 from mcp_scheduler.runtime.payloads import Payloads
@@ -76,7 +76,7 @@ class Files:
     def __init__(self) -> None:
         self.results: dict[str, bytes] = {}
 
-    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> tuple[bytes, int]:
+    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> Printed:
         raise AssertionError("Nobody reads outputs here.")
 
     async def result(self, file: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 
@@ -156,3 +157,31 @@ def test_a_text_is_split_as_a_shell_splits_it():
     assert words_of("python train.py --name 'a b'") == ["python", "train.py", "--name", "a b"]
     with pytest.raises(errors.InvalidRequest, match="empty"):
         words_of("  ")
+
+
+@pytest.mark.parametrize(
+    ("command", "told", "hint"),
+    [
+        (["nowhere"], "There is no program 'nowhere' in the PATH of this client.", "Give its absolute path."),
+        (["./nowhere"], r"There is no program './nowhere' in .*", "Check the path."),
+        (["./plain"], r".*/plain may not be executed.", r"chmod \+x it, or name its interpreter first: bash ./plain."),
+        (["plain"], r".*/plain may not be executed.", r"chmod \+x it, .*"),
+        (["mine"], r"There is no program 'mine' in the PATH of this client.", r"There is one in .*: say ./mine."),
+        (["bin/"], r".*/bin is a folder, not a program.", "Name a program in it."),
+        (
+            ["tool a | other"],
+            r"There is no program 'tool a \| other': that is a whole line.",
+            r"Give its words one by one: tool a \| other. A line for a shell: bash -c 'tool a \| other'.",
+        ),
+        (["nowhere a"], "There is no program 'nowhere a' in the PATH of this client.", "Give its absolute path."),
+    ],
+)
+def test_who_names_no_program_is_told_what_stands_there_and_how_it_would_run(
+    environment, tmp_path, command, told, hint
+):
+    (tmp_path / "plain").write_text("echo hi\n")
+    shutil.copy(tmp_path / "bin" / "tool", tmp_path / "mine")
+
+    with pytest.raises(errors.InvalidRequest) as refused:
+        call(environment, command)
+    assert re.fullmatch(f"{told} {hint}", str(refused.value))

@@ -12,6 +12,7 @@ from typing import Final
 
 from mcp_scheduler.cli.checks.finding import Finding
 from mcp_scheduler.cli.text import size
+from mcp_scheduler.errors import SchedulerError
 
 _NETWORK: Final = frozenset(
     {
@@ -45,6 +46,18 @@ def check_home(home: str) -> Finding:
     if stat.S_IMODE(found.st_mode) & 0o077:
         return Finding("WARN", "home", f"{home} can be entered by others", f"chmod 700 {home}")
     return Finding("OK", "home", home)
+
+
+def check_settings(home: str) -> Finding:
+    """An engine starts only with settings that it understands."""
+    from mcp_scheduler.settings import load  # noqa: PLC0415 - pydantic, which no other check needs
+
+    file = Path(home, "config.toml")
+    try:
+        load(Path(home))
+    except SchedulerError as error:
+        return Finding("FAIL", "settings", error.message, error.hint)
+    return Finding("OK", "settings", f"{file}" if file.exists() else "the defaults: there is no config.toml")
 
 
 def _check_place(home: str) -> Finding:

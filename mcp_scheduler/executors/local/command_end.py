@@ -28,8 +28,8 @@ _STOPPED: Final = {
     "lost": "The device that it ran on is gone or broken.",
     "idle_timeout": "The command printed nothing for longer than its idle timeout.",
 }
+_FIRST_LINE: Final = 256  # bytes of it that the kernel reads
 _REFUSED: Final = {
-    errno.ENOENT: "there is no such program (or no interpreter of the name in its first line)",
     errno.EACCES: "it may not be executed by this user",
     errno.ENOEXEC: "it is no program, and has no #! line that names an interpreter",
     errno.E2BIG: "its arguments and its environment are together larger than the system takes; put long texts into "
@@ -73,15 +73,30 @@ def refusal(program: str, folder: str, error: OSError | ValueError) -> str:
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     if isinstance(error, OSError) and error.filename == folder and folder != program:
         return f"The command cannot run in {folder}: {os.strerror(number or 0)}."
-    why = _REFUSED.get(number or 0) or os.strerror(number or 0)
+    why = _absent(program) if number == errno.ENOENT else _REFUSED.get(number or 0) or os.strerror(number or 0)
     return f"{program} cannot be started: {why}."
+
+
+def _absent(program: str) -> str:
+    """What is not there: the program, or the interpreter that its first line names."""
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(_FIRST_LINE)
+    except OSError:
+        return "there is no such program"
+    if not first.startswith(b"#!"):
+        return "the loader that it asks for is not there; it was made for another system"
+    interpreter = first[2:].strip(b" \n")
+    if interpreter.endswith(b"\r"):
+        return f"its lines end as on Windows, and so does the name of its interpreter: sed -i 's/\\r$//' {program}"
+    return f"its first line names an interpreter that is not there: {interpreter.decode(errors='replace')}"
 
 
 def record(end: CommandEnd, out: Path, err: Path, result: Path, results: Path) -> dict[str, Any]:
     """The outcome. `out`, `err`: what was printed; `result`: the file that the command may have written, which is
     taken away; `results`: the folder of large results. Errors: OSError."""
-    printed, stdout_bytes = log.read(out, -_RAW, _RAW)
-    complained, stderr_bytes = log.read(err, -_RAW, _RAW)
+    printed, _, stdout_bytes = log.read(out, -_RAW, _RAW)
+    complained, _, stderr_bytes = log.read(err, -_RAW, _RAW)
     told: dict[str, Any] = {
         "exit_code": end.exit_code,
         "signal": end.signum,

@@ -68,36 +68,38 @@ def _extent(fd: int) -> _Extent:
     return _Extent(size, 0, size)
 
 
-def read(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
-    """At most `limit` bytes of the stream from `offset`, and how many bytes were printed in all.
+def read(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:
+    """At most `limit` bytes of the stream from `offset`, the offset behind them, and how many were printed in all.
 
     Offsets are those of the stream, not of the file. A negative offset counts from the end. Where bytes were dropped
-    the text continues with the kept tail, after one line that says how many are missing.
+    the text continues with the kept tail, after one line that says how many are missing: so the offset behind it may be
+    far beyond `offset` and the length of the text.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return b"", 0
+        return b"", max(0, offset), 0
     try:
         extent = _extent(fd)
         if offset < 0:
             offset = max(0, extent.total + offset)
-        return _read(fd, extent, offset, limit), extent.total
+        return *_read(fd, extent, offset, limit), extent.total
     finally:
         os.close(fd)
 
 
-def _read(fd: int, extent: _Extent, offset: int, limit: int) -> bytes:
+def _read(fd: int, extent: _Extent, offset: int, limit: int) -> tuple[bytes, int]:
     parts = b""
     if offset < extent.head:
         parts = os.pread(fd, min(limit, extent.head - offset), offset)
         offset += len(parts)
     if len(parts) == limit or offset >= extent.total:
-        return parts
+        return parts, offset
     start = max(offset, extent.tail_from)
     if start > offset:
         parts += b"\n[%d bytes were not kept]\n" % (start - offset)
-    return parts + _ring(fd, extent, start, limit - min(limit, len(parts)))
+    last = _ring(fd, extent, start, limit - min(limit, len(parts)))
+    return parts + last, start + len(last)
 
 
 def _ring(fd: int, extent: _Extent, start: int, limit: int) -> bytes:

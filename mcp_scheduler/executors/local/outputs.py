@@ -14,7 +14,7 @@ from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.executors.local import log
 from mcp_scheduler.executors.local.folders import Folders
-from mcp_scheduler.ports import Pruned
+from mcp_scheduler.ports import Printed, Pruned
 
 SUFFIXES = {"stdout": "out", "stderr": "err"}
 CLOCK_GRAIN = 0.05  # seconds that a folder's time of change may lag behind
@@ -30,9 +30,10 @@ class LocalOutputs:
         self._folders = folders
         self._attempts = str(folders.attempts)
 
-    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> tuple[bytes, int]:
-        """Bytes of the stream from `offset` (negative: from its end), and how many were printed in all."""
-        return await asyncio.to_thread(log.read, self._place(attempt, stream), offset, limit)
+    async def read(self, attempt: AttemptId, stream: str, *, offset: int, limit: int) -> Printed:
+        """Bytes of the stream from `offset` (negative: from its end)."""
+        text, end, total = await asyncio.to_thread(log.read, self._place(attempt, stream), offset, limit)
+        return Printed(text, offset if offset >= 0 else max(0, total + offset), end, total)
 
     async def result(self, file: str) -> bytes:
         """Errors: `InvalidRequest` for a name that is none, or a file that was pruned."""

@@ -71,7 +71,7 @@ async def test_any_number_of_tasks_lives_through_a_whole_life(store: Store, coun
     assert {name: result.inline for name, result in (await store.results(names)).items()} == {
         name: name.encode() for name in names
     }
-    [run] = await store.attempts(names[-1])
+    [run] = (await store.attempts([names[-1]]))[names[-1]]
     assert (run.devices, run.started_at, run.ended_at, run.seconds) == (("GPU-1",), 20.0, 30.0, 0.5)
 
 
@@ -79,12 +79,12 @@ async def test_an_attempt_is_remembered_with_all_that_was_told_of_its_end(store:
     outcome = Outcome(Reason.ERROR, "boom", None, "", 0, 3, 9, 1.25, 1 << 40, 10, 20, "f00d", 1 << 34)
     await store.commit(added(new("a")))
     await store.commit(started("a"))
-    [run] = await store.attempts("a")
+    [run] = (await store.attempts(["a"]))["a"]
     assert (run.ended_at, run.reason, run.returned) == (None, None, False)
     await store.commit(ended("a", reason=Reason.ERROR, error="boom", exit_code=3, signal=9, seconds=1.25,
                              memory_peak=1 << 40, stdout_bytes=10, stderr_bytes=20, fingerprint="f00d",
                              device_peak=1 << 34))  # fmt: skip
-    [run] = await store.attempts("a")
+    [run] = (await store.attempts(["a"]))["a"]
     assert run.id == AttemptId("a", 1)
     told = [field for field in Outcome.__slots__ if not field.startswith("result")]
     assert {field: getattr(run, field) for field in told} == {field: getattr(outcome, field) for field in told}
@@ -96,7 +96,7 @@ async def test_a_returned_attempt_is_closed_and_its_task_can_start_again(store: 
     back = Changes(returned=[AttemptId("a", 1)], statuses={"a": Status(State.QUEUED, 25.0, 1)})
     await store.commit(back)
     await store.commit(started("a", number=2, at=26.0))
-    first, second = await store.attempts("a")
+    first, second = (await store.attempts(["a"]))["a"]
     assert (first.returned, first.ended_at, second.returned, second.ended_at) == (True, 25.0, False, None)
 
 

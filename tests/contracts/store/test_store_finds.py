@@ -100,7 +100,7 @@ async def test_what_belongs_to_a_forgotten_task_goes_with_it(store: Store) -> No
     await finish(store, "b", at=51.0, result_file="bb", result_size=9)
     await finish(store, "c", at=90.0, result_file="bb", result_size=9)
     assert await store.prune(ended_before=60.0, keep=9) == Pruned(("a", "b"), ("aa",))
-    assert await store.attempts("a") == []
+    assert await store.attempts(["a"]) == {}
     assert await store.payloads(["a", "c"]) == {"c": b"{}"}
     assert await store.by_key("agent", "k") is None
     assert await store.group("g") is None

@@ -100,6 +100,14 @@ def test_tasks_are_held_reordered_resumed_cancelled_and_retried(program):
     assert program("hold", task).code == 2
 
 
+def test_a_wait_for_a_group_ends_with_how_the_group_ended(program):
+    series = program("submit", "--every", "1h", "--", "true").out.strip()
+    program("wait", f"{series}-1")
+    program("cancel", series)
+    ran = program("wait", series)
+    assert (ran.code, ran.out.splitlines()[-1]) == (1, f"{series} cancelled: 1 succeeded, 1 cancelled")
+
+
 def test_what_failed_under_an_earlier_engine_is_run_again_where_it_was_meant_to_run(program, tmp_path):
     there = tmp_path / "there"
     there.mkdir()
@@ -213,6 +221,9 @@ def test_what_was_learnt_is_shown_drawn_and_known_to_the_next_engine(program):
     assert "seconds" in {one["quantity"] for one in told["forecasts"]}
     program("stop")
     program.until(lambda: program("status").code == 3, "the engine has left")
+    listed = program("list", "--state", "succeeded", "--json").json["tasks"]
+    assert listed
+    assert all("seconds" in one for one in listed), listed
     ran = program("forecast")
     assert (ran.code, "tools.add" in ran.out) == (0, True), ran.err
     drawn = program("plot", "forecast", "tools.add", "--to", "add.svg")

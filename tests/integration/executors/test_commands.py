@@ -84,6 +84,23 @@ async def test_a_folder_that_is_gone_is_named(stage, root):
     assert outcome.error == f"The command cannot run in {root}/gone: No such file or directory."
 
 
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("#!/bin/sh\r", r"its lines end as on Windows, and so does the name of its interpreter: sed -i 's/\r$//' "),
+        ("#!/nowhere/sh -e", "its first line names an interpreter that is not there: /nowhere/sh -e"),
+    ],
+)
+async def test_an_interpreter_that_is_not_there_is_named(stage, root, first, words):
+    program = root / "program"
+    program.write_bytes(f"{first}\necho hi\n".encode())
+    program.chmod(0o700)
+    outcome = await stage.end_of(stage.command([str(program)]))
+
+    assert outcome.reason is Reason.REJECTED
+    assert words in outcome.error
+
+
 async def test_a_program_without_an_interpreter_is_rejected(stage, root):
     program = root / "program"
     program.write_text("no first line\n")

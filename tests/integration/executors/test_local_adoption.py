@@ -106,7 +106,7 @@ async def test_a_call_that_ended_without_an_engine_is_read_from_its_record(heir,
     outcome = await heir.end_of(doomed.attempts[0])
     assert outcome.result == b'"through"'
     printed = await LocalOutputs(heir.folders).read(doomed.attempts[0], "stdout", offset=0, limit=100)
-    assert printed == (b"said alone\n", 11)
+    assert (printed.text, printed.total) == (b"said alone\n", 11)
     assert outcome.stdout_bytes == 11
 
 

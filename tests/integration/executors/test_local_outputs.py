@@ -26,8 +26,8 @@ async def test_each_attempt_has_its_own_output_although_one_worker_printed_it_al
     for number, attempt in enumerate(attempts):
         outcome = await stage.end_of(attempt)
         out = f"line {number}\n".encode()
-        assert await outputs.read(attempt, "stdout", offset=0, limit=1000) == (out, len(out))
-        assert await outputs.read(attempt, "stderr", offset=0, limit=1000) == (b"!" * number, number)
+        assert await outputs.read(attempt, "stdout", offset=0, limit=1000) == (out, 0, len(out), len(out))
+        assert await outputs.read(attempt, "stderr", offset=0, limit=1000) == (b"!" * number, 0, number, number)
         assert (outcome.stdout_bytes, outcome.stderr_bytes) == (len(out), number)
 
 
@@ -36,7 +36,7 @@ async def test_who_prints_nothing_leaves_no_file(stage, outputs):
     outcome = await stage.end_of(attempt)
 
     assert outcome.stdout_bytes == 0
-    assert await outputs.read(attempt, "stdout", offset=0, limit=10) == (b"", 0)
+    assert await outputs.read(attempt, "stdout", offset=0, limit=10) == (b"", 0, 0, 0)
     assert not list(stage.folders.attempts.glob(f"{attempt}.*"))
 
 
@@ -49,14 +49,16 @@ async def test_a_hundred_megabytes_are_cut_in_the_middle(stage, outputs):
     assert outcome.stdout_bytes == printed
     limits = stage.limits
     assert (stage.folders.attempts / f"{attempt}.out").stat().st_size <= limits.head + limits.tail + 64
-    head, total = await outputs.read(attempt, "stdout", offset=0, limit=10240)
+    head, _, _, total = await outputs.read(attempt, "stdout", offset=0, limit=10240)
     assert total == printed
     assert head == b"".join(b"%01023d\n" % number for number in range(10))
-    tail, _ = await outputs.read(attempt, "stdout", offset=-10240, limit=10240)
+    tail, _, end, _ = await outputs.read(attempt, "stdout", offset=-10240, limit=10240)
     assert tail == b"".join(b"%01023d\n" % number for number in range(printed // 1024 - 10, printed // 1024))
-    middle, _ = await outputs.read(attempt, "stdout", offset=limits.head - 64, limit=64 + 200)
+    middle, _, behind, _ = await outputs.read(attempt, "stdout", offset=limits.head - 64, limit=64 + 200)
     dropped = printed - limits.head - limits.tail
     assert b"\n[%d bytes were not kept]\n" % dropped in middle
+    assert behind == limits.head + dropped + len(middle) - 64 - len(b"\n[%d bytes were not kept]\n" % dropped)
+    assert end == printed
 
 
 async def test_a_call_that_prints_is_heard_while_it_runs(stage, outputs):
@@ -65,7 +67,7 @@ async def test_a_call_that_prints_is_heard_while_it_runs(stage, outputs):
     running = stage.call("wait", slot="s", **gate.arguments)
     await gate.reached()
 
-    assert await outputs.read(first, "stdout", offset=0, limit=10) == (b"before\n", 7)
+    assert await outputs.read(first, "stdout", offset=0, limit=10) == (b"before\n", 0, 7, 7)
     gate.open()
     await stage.end_of(running)
 
@@ -138,8 +140,8 @@ async def test_pruning_removes_the_files_of_its_tasks_and_no_others(stage, outpu
 
     assert await outputs.remove(Pruned((pruned.task,), (file,))) == []
 
-    assert (await outputs.read(kept, "stdout", offset=0, limit=100))[1] == 5
-    assert await outputs.read(pruned, "stdout", offset=0, limit=100) == (b"", 0)
+    assert (await outputs.read(kept, "stdout", offset=0, limit=100)).total == 5
+    assert await outputs.read(pruned, "stdout", offset=0, limit=100) == (b"", 0, 0, 0)
     assert not (stage.folders.tasks / pruned.task).exists()
     with pytest.raises(InvalidRequest):
         await outputs.result(file)
@@ -183,9 +185,9 @@ def test_a_log_reads_the_same_however_it_was_written(tmp_path):
         for start in range(0, len(stream), size):
             writing.write(stream[start : start + size])
         writing.close()
-        assert log.read(path, 0, 256) == (stream[:256], len(stream))
-        assert log.read(path, -512, 512) == (stream[-512:], len(stream))
-        assert log.read(path, len(stream), 10) == (b"", len(stream))
+        assert log.read(path, 0, 256) == (stream[:256], 256, len(stream))
+        assert log.read(path, -512, 512) == (stream[-512:], len(stream), len(stream))
+        assert log.read(path, len(stream), 10) == (b"", len(stream), len(stream))
 
 
 def test_a_log_that_is_continued_stays_one_stream(tmp_path):
@@ -197,7 +199,7 @@ def test_a_log_that_is_continued_stays_one_stream(tmp_path):
         writing.close()
 
     assert log.read(tmp_path / "x", 0, 200)[0] == b"a" * 100 + b"b" * 100
-    assert log.read(tmp_path / "x", -400, 400) == (b"b" * 100 + b"c" * 300, 1100)
+    assert log.read(tmp_path / "x", -400, 400) == (b"b" * 100 + b"c" * 300, 1100, 1100)
 
 
 def test_attempts_of_a_task_with_dots_in_its_folder_name_keep_apart():

@@ -145,6 +145,17 @@ async def test_next_tells_each_end_once_and_in_pages(scheduler: Scheduler) -> No
     assert sorted(told) == sorted(ids)
 
 
+async def test_next_tells_how_a_group_stands_beside_the_ends_of_its_tasks(scheduler: Scheduler) -> None:
+    graph = await scheduler.submit_graph(
+        {"bad": {"command": ["false"]}, "after": {"command": ["true"], "after": ["bad"]}}
+    )
+    await graph.wait(LIMIT)
+    report = await scheduler.wait([graph.id], mode="next", timeout=LIMIT)
+    assert {task.state for task in report.done} == {"failed", "skipped"}
+    assert [(group.id, group.state) for group in report.groups] == [(graph.id, "failed")]
+    assert (report.remaining, report.complete) == (0, True)
+
+
 async def test_the_first_copy_that_succeeds_is_the_tasks_and_the_others_are_gone(scheduler: Scheduler) -> None:
     handle = await scheduler.submit(call("safe"), first=60.0, options={"replicas": 2, "needs": {"cpus": 0.25}})
     assert await handle.result(LIMIT) == 2

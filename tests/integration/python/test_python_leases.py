@@ -60,7 +60,10 @@ async def test_a_lease_that_is_not_granted_is_not_wanted_any_more_when_its_calle
         ({"needs": {}}, "would hold nothing"),
         ({"needs": {"cpus": 1}, "retry": 3}, "`retry` belongs to work that runs"),
         ({"needs": {"cpus": 1}, "env": {"A": "b"}}, "`env` belongs to a command"),
-        ({"needs": {"cpus": 100_000}}, "No node is large enough"),
+        ({"needs": {"cpus": 100_000}}, "No node is large enough.*Ask for less"),
+        ({"needs": {"cpu": 1}}, r"cpu: 1 asked, 0 there.*Did you mean cpus\?"),
+        ({"needs": {"gpu": 1}}, r"Did you mean gpus\?"),
+        ({"needs": {"printer": 1}}, "Ask for less, or leave printer out"),
     ],
 )
 async def test_a_lease_that_makes_no_sense_is_refused(

@@ -33,6 +33,8 @@ async def test_a_failure_tells_the_exit_code_and_where_to_look(house, era):
         assert ended["error"] == "exited with 3: no such data"
         detail = await call(client, "get_task", id=task["id"], detail=True)
         assert detail["attempts"][0]["exit_code"] == 3
+        assert detail["given"].endswith("/sh -c 'echo no such data >&2; exit 3'")
+        assert detail["cwd"].startswith("/")
         assert (await call(client, "read_output", id=task["id"], what="stderr"))["text"] == "no such data\n"
 
 
