@@ -35,7 +35,7 @@ _WRITER_PRAGMAS: Final = (
     "synchronous = FULL",
     "wal_autocheckpoint = 0",
     f"journal_size_limit = {WAL_LIMIT}",
-    "cache_size = -32768",  # KiB
+    "cache_size = -16384",  # KiB
 )
 _MAC_PRAGMAS: Final = ("fullfsync = ON", "checkpoint_fullfsync = ON")
 
