@@ -163,7 +163,9 @@ async def list_functions(visit: Visit, request: requests.ListFunctions) -> Reply
     }
     if page.problems:
         content["problems"] = [one_line(problem, 300) for problem in page.problems[:10]]
-    if not page.total:
+    if not page.total and request.query:
+        content["hint"] = f"None matches '{one_line(request.query, 80)}'; without query all are listed."
+    elif not page.total:
         content["hint"] = "Add --functions FILE_OR_MODULE to this server's arguments in the client's configuration."
     return _reply(content)
 

@@ -69,6 +69,11 @@ _BOUNDS: Final = {
     "string_too_short": ("min_length", "a text of at least {} character(s)"),
 }
 
+_BOUNDS_OF_OBJECTS: Final = {
+    "too_long": "an object of at most {} entries",
+    "too_short": "an object of at least {} entry",
+}
+
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """The known name that `name` was probably meant to be, "" for none."""
@@ -124,6 +129,8 @@ def _note(detail: ErrorDetails, where: str, model: type[BaseModel] | None, wrong
         one.said.append(_not_among(path, detail["input"], str(context["expected"])))
     elif kind in _BOUNDS:
         name, phrase = _BOUNDS[kind]
+        if isinstance(detail["input"], dict):
+            phrase = _BOUNDS_OF_OBJECTS.get(kind, phrase)
         one.expected.append(phrase.format(_number(context[name])))
     else:
         one.expected.append(_EXPECTED.get(kind, f"right ({detail['msg'].lower()})"))

@@ -133,7 +133,7 @@ class Desk:
             stages_done=tally.done(),
             chunk=group.chunk,
             why=self._look.series(tally) if group.kind == "series" else "",
-            hint=self._look.series_hint(tally) if group.kind == "series" else "",
+            hint=self._look.series_hint(tally) if group.kind == "series" else _skipped_hint(tally),
             eta=self._group_eta(tally),
         )
 
@@ -165,6 +165,13 @@ class Desk:
 def origin_of(caller: Caller) -> Origin | None:
     """The name of a request that can be recognised when it comes again."""
     return Origin(caller.door, caller.request) if caller.door and caller.request else None
+
+
+def _skipped_hint(tally: Tally) -> str:
+    """What brings those back that were skipped: to retry one task runs nothing that came after it."""
+    if tally.open or not tally.counts[State.SKIPPED]:
+        return ""
+    return f"update_task retry with {tally.group.id} runs what failed once more, and what was skipped for it."
 
 
 def _group_state(tally: Tally) -> str:

@@ -18,6 +18,7 @@ from mcp_scheduler.service.grep import matching_lines
 from mcp_scheduler.views import OutputPage
 
 _GREP_BYTES = 2 * 2**20 + 4096  # what is kept of an attempt's output at most
+_NOTHING_THERE = "There is nothing at this path, or a null."
 _LETTER = 4  # bytes of the longest letter in UTF-8
 _FIRST_BYTES = ((4, 0xF0), (3, 0xE0), (2, 0xC0))  # the length of a letter, and the least of its first bytes
 
@@ -25,6 +26,12 @@ _FIRST_BYTES = ((4, 0xF0), (3, 0xE0), (2, 0xC0))  # the length of a letter, and 
 async def result_page(name: str, number: int, value: Any, request: ReadOutput) -> OutputPage:
     """A page of the JSON text of the result of a task (its attempt `number`) or of a group, after `path` has picked a
     part of it. A result that is a text is shown as it is."""
+    note = ""
+    if number and request.attempt not in (None, number):
+        raise errors.InvalidRequest(
+            f"{name} has its result from attempt {number}.",
+            hint="Leave attempt out; what other attempts printed is read as stdout and stderr.",
+        )
     if request.path is not None:
         try:
             value = jmespath.search(request.path, value)
@@ -32,8 +39,9 @@ async def result_page(name: str, number: int, value: Any, request: ReadOutput) -
             raise errors.InvalidRequest(
                 f"'{request.path}' is no JMESPath: {error}.", hint="For example: items[0].name or keys(@)."
             ) from None
+        note = _NOTHING_THERE if value is None else ""
     text = value if isinstance(value, str) and request.path is not None else json.dumps(value, ensure_ascii=False)
-    return await _page(name, request, text.encode(errors="replace"), number)
+    return await _page(name, request, text.encode(errors="replace"), number, note=note)
 
 
 async def stream_page(task: Task, outputs: Outputs, request: ReadOutput, latest: int) -> OutputPage:

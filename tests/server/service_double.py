@@ -219,6 +219,8 @@ class ServiceDouble:
             "properties": {"a": {"type": "integer"}, "b": {"type": "number", "default": 2}},
             "required": ["a"],
         }
+        if request.query and request.query not in "tools.add":
+            return views.FunctionPage((), 0)
         return views.FunctionPage((views.FunctionView("tools.add", "Add two numbers.", schema, {"retry": 3}),), 1)
 
     async def status(self, caller: Caller) -> views.EngineView:

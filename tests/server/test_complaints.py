@@ -62,6 +62,10 @@ def test_a_task_inside_a_graph_is_named_by_its_key():
     assert text == "`tasks.one` has no field `afer`: did you mean `after`?"
 
 
+def test_an_empty_graph_lacks_entries_and_is_no_list():
+    assert said(requests.SubmitGraph, {"tasks": {}}) == "`tasks` must be an object of at least 1 entry, not {}."
+
+
 def test_the_template_of_a_map_is_named():
     text = said(requests.MapTask, {"task": {"function": "f"}, "over": {"item": [1]}})
     assert text.startswith("`over` has no field `item`: did you mean `items`?")

@@ -272,6 +272,12 @@ async def test_a_front_is_told_point_by_point_with_the_plans_to_submit(connect):
     assert "energy" in refused
 
 
+async def test_a_query_that_no_function_matches_is_not_told_to_add_functions(connect):
+    async with connect() as client:
+        found, _ = await call(client, "list_functions", query="zzz")
+    assert found["hint"] == "None matches 'zzz'; without query all are listed."
+
+
 async def test_functions_are_told_as_signatures_unless_asked_for_more(connect):
     async with connect() as client:
         short, _ = await call(client, "list_functions")

@@ -109,3 +109,19 @@ async def test_who_has_not_run_has_printed_nothing_and_it_is_said_why(tmp_path: 
     with pytest.raises(errors.Conflict, match=told) as refused:
         await Printer(tmp_path, state, number=0).page()
     assert "get_task" in refused.value.hint
+
+
+async def test_a_path_that_meets_nothing_is_told_from_a_result_that_is_null():
+    async def note(value: object, **query: object) -> str:
+        request = ReadOutput.model_validate({"id": "task-1", **query})
+        return (await result_page("task-1", 1, value, request)).note
+
+    assert "nothing at this path" in await note({"a": 1}, path="b")
+    assert await note({"a": 1}, path="a") == ""
+    assert await note(None) == ""
+
+
+async def test_the_result_of_another_attempt_is_refused():
+    request = ReadOutput.model_validate({"id": "task-1", "attempt": 7})
+    with pytest.raises(errors.InvalidRequest, match="from attempt 1"):
+        await result_page("task-1", 1, "x", request)

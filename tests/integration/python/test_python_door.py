@@ -60,6 +60,16 @@ async def test_results_flow_through_a_graph(scheduler: Scheduler) -> None:
     assert sorted(await handle.result(LIMIT)) == [2, 12, 14]
 
 
+async def test_a_group_in_which_tasks_were_skipped_says_how_they_run_after_all(scheduler: Scheduler) -> None:
+    handle = await scheduler.submit_graph(
+        {"first": {"function": call("fail"), "arguments": {"text": "no"}}, "then": {"function": call("add"),
+         "arguments": {"a": 1}, "after": ["first"]}}
+    )  # fmt: skip
+    view = await handle.wait(LIMIT)
+    assert isinstance(view, views.GroupView)
+    assert f"update_task retry with {handle.id}" in view.hint
+
+
 async def test_a_repeated_key_is_the_same_task_and_other_content_a_conflict(scheduler: Scheduler) -> None:
     options = {"idempotency_key": "once"}
     first = await scheduler.submit(call("add"), options=options, a=1)
