@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 from pathlib import Path
@@ -19,6 +20,7 @@ LIMIT: Final = 100_000
 CHUNK_SECONDS: Final = 0.5  # of a chunk of a size that we choose, by default: the cost of a task is lost in it
 CHUNKS_PER_CPU: Final = 4  # at least: one that turns out long must not leave the other CPUs idle for long
 LARGEST_CHUNK: Final = 1_000
+_JSON_LINES: Final = (".jsonl", ".ndjson")  # how the names of such files end
 
 
 def items_of(over: MapOver) -> list[Any]:
@@ -50,15 +52,24 @@ def _rows(path: Path) -> list[Any]:
     if not path.is_absolute():
         raise errors.InvalidRequest(f"'{path}' is a relative path.", hint="Give the absolute path of the file.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise errors.InvalidRequest(f"{path} cannot be read: {error}.", hint="Give a CSV or JSONL file.") from None
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
+    if path.suffix.lower() in _JSON_LINES:
         try:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
         except json.JSONDecodeError as error:
             raise errors.InvalidRequest(f"{path} is not JSONL: {error}.") from None
-    return [dict(row) for row in csv.DictReader(text.splitlines())]
+    # Lines as CSV and JSON know them: those of `splitlines` also end at signs that may stand within a value.
+    return [dict(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+
+
+def advice_about(over: MapOver) -> str:
+    """What to do about items that do not fit the function, where that is known."""
+    if over.rows is None or Path(over.rows).suffix.lower() in _JSON_LINES:
+        return ""
+    return "Every value of a CSV is text: let the function convert it, or give JSONL, which keeps numbers."
 
 
 def layout_of(request: MapTask, items: list[Any], size: int) -> Layout:

@@ -160,7 +160,10 @@ class Submitting(Desk):
         """One template over many items, and perhaps a reduce over their results."""
         items = mapping.items_of(request.over)
         size = await self._chunk_size(caller, request, len(items))
-        return await self._submit_group(caller, request, "map", mapping.layout_of(request, items, size))
+        try:
+            return await self._submit_group(caller, request, "map", mapping.layout_of(request, items, size))
+        except errors.BadArguments as error:
+            raise errors.BadArguments(error.message, hint=mapping.advice_about(request.over) or error.hint) from error
 
     async def _chunk_size(self, caller: Caller, request: MapTask, count: int) -> int:
         each: float | None = None

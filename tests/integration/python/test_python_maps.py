@@ -9,6 +9,7 @@ import pytest
 from python_door import FUNCTIONS, LIMIT, call
 
 from mcp_scheduler import Scheduler, errors, views
+from mcp_scheduler.requests import MapTask
 from mcp_scheduler.scheduler import TaskFailed
 
 pytestmark = pytest.mark.anyio
@@ -162,3 +163,11 @@ async def test_what_an_item_takes_is_told_by_the_next_engine_too(tmp_path: Path)
         assert 0.0 < told[call("add")] < 1.0
     async with Scheduler.open(tmp_path / "home", functions=[FUNCTIONS]) as second:
         assert (await second.forecasts("add")).in_chunks == told
+
+
+async def test_rows_of_a_csv_that_do_not_fit_are_told_to_be_texts(scheduler: Scheduler, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a\n1\n")
+    asked = MapTask.model_validate({"task": {"function": call("add")}, "over": {"rows": str(rows)}})
+    with pytest.raises(errors.BadArguments, match=r"'a' must be integer.* Every value of a CSV is text"):
+        await scheduler._service.submit_map(scheduler._caller, asked)
