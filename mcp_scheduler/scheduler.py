@@ -232,7 +232,7 @@ class Scheduler:
     async def cancel(self, ids: Sequence[str] = (), *, tag: str | None = None) -> views.Changed:
         return await self._service.cancel(self._caller, _valid(requests.Cancel, {"ids": list(ids), "tag": tag}))
 
-    async def update(self, ids: Sequence[str], action: str, value: float | None = None) -> views.Changed:
+    async def update(self, ids: Sequence[str], action: str, value: float | str | None = None) -> views.Changed:
         """hold, resume, retry, set_priority; of a lease release, renew (`value`: seconds from now)."""
         return await self._service.update(
             self._caller, _valid(requests.Update, {"ids": list(ids), "action": action, "value": value})

@@ -135,6 +135,11 @@ def _value(action: Action, request: Update) -> float | None:
         return _number(request)
     if action is Action.RENEW and request.value is not None:
         return _seconds(request)
+    if request.value is not None:
+        raise errors.InvalidRequest(
+            f"{action} takes no value, and is given {request.value!r}.",
+            hint="A value goes with set_priority, set_deadline and renew.",
+        )
     return None
 
 

@@ -44,7 +44,7 @@ class Finder:
         tally = await self._groups.get(name) if task is None else None
         if tally is not None and self._may_see(caller, tally.group.principal):
             return tally
-        near = difflib.get_close_matches(name, list(self._cluster.tasks)[-1000:], n=2, cutoff=0.7)
+        near = difflib.get_close_matches(name.lower(), list(self._cluster.tasks)[-1000:], n=2, cutoff=0.7)
         hint = f"Did you mean {' or '.join(near)}? " if near and not caller.isolated else ""
         raise errors.UnknownTask(f"There is no task or group '{name}'.", hint=hint + errors.UnknownTask.hint)
 

@@ -70,6 +70,19 @@ async def test_a_group_in_which_tasks_were_skipped_says_how_they_run_after_all(s
     assert f"update_task retry with {handle.id}" in view.hint
 
 
+async def test_an_id_in_capitals_is_nearly_right(scheduler: Scheduler) -> None:
+    handle = await scheduler.submit(call("add"), a=1)
+    with pytest.raises(errors.UnknownTask, match=f"Did you mean {handle.id}"):
+        await scheduler.get(handle.id.upper())
+
+
+async def test_a_value_that_a_change_does_not_take_is_refused(scheduler: Scheduler) -> None:
+    handle = await scheduler.submit(call("add"), options={"hold": True}, a=1)
+    with pytest.raises(errors.InvalidRequest, match=r"resume takes no value.*set_priority"):
+        await scheduler.update([handle.id], "resume", 5.0)
+    await scheduler.cancel([handle.id])
+
+
 async def test_a_repeated_key_is_the_same_task_and_other_content_a_conflict(scheduler: Scheduler) -> None:
     options = {"idempotency_key": "once"}
     first = await scheduler.submit(call("add"), options=options, a=1)
