@@ -62,7 +62,12 @@ def _rows(path: Path) -> list[Any]:
         except json.JSONDecodeError as error:
             raise errors.InvalidRequest(f"{path} is not JSONL: {error}.") from None
     # Lines as CSV and JSON know them: those of `splitlines` also end at signs that may stand within a value.
-    return [dict(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    try:
+        return [dict(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    except csv.Error as error:
+        raise errors.InvalidRequest(
+            f"{path} is no CSV that can be read: {error}.", hint="Mend it (a quote left open?), or give JSONL."
+        ) from None
 
 
 def advice_about(over: MapOver) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_scheduler import errors
 from mcp_scheduler.requests import MapOver
 from mcp_scheduler.service.mapping import advice_about, items_of
 
@@ -23,6 +24,11 @@ def test_a_value_in_quotes_may_have_several_lines(tmp_path: Path) -> None:
 def test_signs_that_end_lines_elsewhere_stay_in_their_values(tmp_path: Path) -> None:
     assert rows(tmp_path / "a.csv", f"text\n{SEPARATORS}\n") == [{"text": SEPARATORS}]
     assert rows(tmp_path / "a.jsonl", '{"text": "one\u2028two"}\r\n\n[1]\n') == [{"text": "one\u2028two"}, [1]]
+
+
+def test_a_quote_that_is_left_open_over_a_long_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidRequest, match=r"is no CSV that can be read: field larger.*JSONL"):
+        rows(tmp_path / "a.csv", 'text\n"' + "x" * 200_000)
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_first_name(tmp_path: Path) -> None:
