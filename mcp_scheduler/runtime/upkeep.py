@@ -67,7 +67,10 @@ class Upkeep:
             await self._clear()
             total += len(pruned.tasks)
             if len(pruned.tasks) < _BATCH:
-                return total
+                break
+        if total and not self._cluster.attempts:  # nothing runs whose end would wait for it
+            await self._store.checkpoint()
+        return total
 
     async def _clear(self) -> None:
         """Remove the files of what was pruned. A result that another task has by now stays."""

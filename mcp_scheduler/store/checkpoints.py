@@ -20,7 +20,7 @@ LOG: Final = logging.getLogger(__name__)
 COMMITS: Final = 200
 PAGES: Final = 1024  # 4 MiB
 PATIENCE_MS: Final = 100  # how long TRUNCATE waits for readers, and every commit behind it for TRUNCATE
-FREE_PAGES: Final = 2_000  # given back to the file system in one go
+FREE_PAGES: Final = 1_000  # given back to the file system in one go: as many at most come into the log
 
 
 class Checkpoints:
@@ -50,25 +50,25 @@ class Checkpoints:
             if pages != moved:
                 LOG.debug("A reader keeps %d pages of %s from being moved.", pages - moved, self._wal)
             if self._wal.stat().st_size > WAL_LIMIT:
-                self._truncate()
+                self._waiting_for_readers("TRUNCATE")
             elif pages > PAGES * 5 // 4:  # readers kept the log from being begun anew: twice, and it is twice as long
                 self._waiting_for_readers("RESTART")
         except (DBAPIError, OSError) as error:
             LOG.warning("Checkpoint of %s failed, to be tried again: %s", self._wal, error)
 
-    def idle(self) -> None:
-        """Moves everything, gives back some of the database's free pages and the log's space."""
+    def idle(self) -> bool:
+        """Moves everything, gives back some of the database's free pages and the log's space; whether it pays to do
+        so again: more are free, and no reader keeps the log long."""
         # It frees a page at each step, with rows of no columns: only a script is stepped to its end.
         raw(self._connection).executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
-        self._truncate()
+        is_short = self._waiting_for_readers("TRUNCATE")
+        return is_short and self._connection.exec_driver_sql("PRAGMA freelist_count").scalar_one() > 0
 
-    def _truncate(self) -> None:
-        self._waiting_for_readers("TRUNCATE")
-
-    def _waiting_for_readers(self, kind: str) -> None:
+    def _waiting_for_readers(self, kind: str) -> bool:
+        """Whether they have let go in time."""
         self._connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE_MS}")
         try:
-            self._checkpoint(kind)
+            return self._checkpoint(kind)[0] == 0
         finally:
             self._connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
 

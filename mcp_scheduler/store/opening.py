@@ -35,6 +35,7 @@ _WRITER_PRAGMAS: Final = (
     "synchronous = FULL",
     "wal_autocheckpoint = 0",
     f"journal_size_limit = {WAL_LIMIT}",
+    "secure_delete = FAST",  # some builds would write zeros over every page that is given up, through the log
     "cache_size = -16384",  # KiB
 )
 _MAC_PRAGMAS: Final = ("fullfsync = ON", "checkpoint_fullfsync = ON")

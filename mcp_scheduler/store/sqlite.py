@@ -87,7 +87,11 @@ class SqliteStore:
 
     async def prune(self, *, ended_before: float, keep: int, limit: int = 500) -> Pruned:
         """One batch: removes at most `limit` tasks and as many remembered requests. Call it again while it removes."""
-        return await self._running().run(self._writer.prune, ended_before=ended_before, keep=keep, limit=limit)
+        thread = self._running()
+        pruned = await thread.run(self._writer.prune, ended_before=ended_before, keep=keep, limit=limit)
+        if pruned.tasks:  # it writes as many pages as thousands of commits
+            thread.follow(self._writer.checkpoint_passive)
+        return pruned
 
     async def pruned(self) -> Pruned:
         return noted(await self._reading().setting(NOTE))
@@ -96,13 +100,13 @@ class SqliteStore:
         await self.set_setting(NOTE, "")
 
     async def checkpoint(self) -> None:
-        """Moves the log into the database; if nothing waits to be written, gives the log's space back, too."""
+        """Moves the log into the database. As long as nothing waits to be written, gives space back, too."""
         thread = self._running()
 
         def work() -> None:
             self._writer.checkpoint_passive()
-            if not thread.busy:
-                self._writer.checkpoint_idle()
+            while not thread.busy and self._writer.checkpoint_idle():
+                pass
 
         await thread.run(work)
 

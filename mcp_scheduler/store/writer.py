@@ -93,9 +93,10 @@ class Writer:
         if self._open is not None:  # closed in order: closing has checkpointed
             self._open[1].passive()
 
-    def checkpoint_idle(self) -> None:
+    def checkpoint_idle(self) -> bool:
+        """Whether there is more space to give back."""
         with self._meaning():
-            self._opened()[1].idle()
+            return self._opened()[1].idle()
 
     def close(self) -> None:
         """Marks the store as closed in order, and closes it. A second time it does nothing."""

@@ -46,9 +46,13 @@ class Disk(MemoryStore):
         self.spinning = asyncio.Event()  # a commit has begun
         self.free = asyncio.Event()  # cleared: commits wait
         self.free.set()
-        self.reads = 0
+        self.reads = self.checkpoints = 0
         self.read_refusals: list[SchedulerError] = []
         self.named_refusals: list[SchedulerError] = []
+
+    async def checkpoint(self) -> None:
+        self.checkpoints += 1
+        await super().checkpoint()
 
     async def commit(self, changes: Changes) -> None:
         self.spinning.set()

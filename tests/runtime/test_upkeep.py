@@ -163,3 +163,14 @@ async def test_a_result_that_stays_because_a_call_has_returned_the_same_is_hande
         assert await pruning.prune() == len(RESULTS)
         assert files.left == [RESULTS["older"]]
         assert await rig.disk.pruned() == Pruned()
+
+
+async def test_space_is_given_back_after_a_pruning_unless_something_runs():
+    async with Rig() as rig:
+        await three_tasks(rig)
+        pruning, _ = upkeep(rig, Files(RESULTS), keep=3)
+        assert await pruning.prune() == 0
+        assert rig.disk.checkpoints == 0
+        pruning, _ = upkeep(rig, Files(RESULTS), keep=2)
+        assert await pruning.prune() == 1
+        assert rig.disk.checkpoints == 1

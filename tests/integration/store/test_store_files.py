@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -55,6 +57,40 @@ async def test_forgotten_tasks_give_their_space_back(store: SqliteStore, path: P
     await store.prune(ended_before=1000.0, keep=0)
     await store.checkpoint()
     assert path.stat().st_size < full / 2
+
+
+async def many_ended(store: SqliteStore, count: int) -> None:
+    names = [f"t{i}" for i in range(count)]
+    await store.commit(added(*(new(name, payload=b"x" * 20_000) for name in names)))
+    for name in names:
+        await finish(store, name)
+
+
+async def test_the_log_does_not_grow_with_what_is_forgotten(store: SqliteStore, path: Path) -> None:
+    await many_ended(store, 200)
+    await store.checkpoint()
+    sizes: list[int] = []
+    while (await store.prune(ended_before=1000.0, keep=0, limit=10)).tasks:
+        sizes.append(log_size(path))
+    assert len(sizes) == 20
+    assert sizes[-1] <= 2 * sizes[0]
+
+
+async def test_all_the_space_of_many_forgotten_tasks_is_given_back_unless_a_reader_keeps_the_log(
+    store: SqliteStore, path: Path
+) -> None:
+    await many_ended(store, 400)
+    await store.checkpoint()
+    full = path.stat().st_size
+    await store.prune(ended_before=1000.0, keep=0, limit=400)
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM tasks").fetchone()
+        await store.checkpoint()
+        assert 0 < log_size(path) <= WAL_LIMIT
+    await store.checkpoint()
+    assert log_size(path) == 0
+    assert path.stat().st_size < full / 10
 
 
 def blocks() -> dict[str, Block]:
