@@ -34,6 +34,7 @@ from mcp_scheduler.store.block import Block
 from mcp_scheduler.store.booting import remember_seq
 from mcp_scheduler.store.rows import names_from
 from mcp_scheduler.store.schema import attempts, groups, payloads, remembered, settings, task_tags, tasks
+from mcp_scheduler.store.terms import TermsBook
 
 NOTE: Final = "pruned"  # among the settings: what was removed, until its files are, too
 REPEATED_WITHIN: Final = 600.0  # seconds: a relay that has found a new engine sends again what was not answered
@@ -59,7 +60,7 @@ def _untag() -> Block:
 _UNTAG: Final = _untag()
 
 
-def prune(connection: Connection, *, ended_before: float, keep: int, limit: int) -> Pruned:
+def prune(connection: Connection, book: TermsBook, *, ended_before: float, keep: int, limit: int) -> Pruned:
     removed = connection.execute(_candidates(connection, ended_before, keep, limit)).all()
     if removed:
         remember_seq(connection)
@@ -68,6 +69,7 @@ def prune(connection: Connection, *, ended_before: float, keep: int, limit: int)
             connection.execute(statement, {"items": rows})
         _UNTAG.run(connection, [(tag, row.seq) for row in removed for tag in dict.fromkeys(names_from(row.tags))])
         _delete_empty_groups(connection, {row.group_id for row in removed if row.group_id})
+        book.let_go(connection, {row.terms for row in removed})
     _forget(connection, ended_before, keep, 2 * limit)
     pruned = Pruned(
         tasks=tuple(row.id for row in removed),
@@ -104,8 +106,9 @@ def _candidates(connection: Connection, ended_before: float, keep: int, limit: i
         old = or_(old, tuple_(tasks.c.ended_at, tasks.c.seq) <= tuple_(*first))
     unfinished = select(tasks.c.after).where(tasks.c.ended_at.is_(None), tasks.c.after.is_not(None)).subquery()
     names = func.json_each(unfinished.c.after).table_valued("value")
+    told = (tasks.c.seq, tasks.c.id, tasks.c.state, tasks.c.tags, tasks.c.group_id, tasks.c.result_file, tasks.c.terms)
     return (
-        select(tasks.c.seq, tasks.c.id, tasks.c.state, tasks.c.tags, tasks.c.group_id, tasks.c.result_file)
+        select(*told)
         .where(
             _FINISHED,
             old,

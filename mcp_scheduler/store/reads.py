@@ -16,7 +16,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from mcp_scheduler.core.events import Group, Origin
 from mcp_scheduler.core.states import FINAL, State
-from mcp_scheduler.core.task import Task
+from mcp_scheduler.core.task import Task, Terms
 from mcp_scheduler.ports import AttemptRow, Remembered, Result, TaskQuery
 from mcp_scheduler.store.opening import SAFE_PRAGMAS
 from mcp_scheduler.store.rows import (
@@ -153,14 +153,24 @@ class Reads:
         await to_the_end(asyncio.ensure_future(self._engine.dispose()))
 
     async def _tasks(self, statement: Executable, **values: Any) -> list[Task]:
+        rows, known = await self._with_terms(statement, values)
+        if not known.keys() >= {
+            row.terms for row in rows
+        }:  # forgotten between the two reads, and their terms with them
+            rows, known = await self._with_terms(statement, values)
+        reader = TaskReader(known)
+        return [reader.task(row) for row in rows]
+
+    async def _with_terms(
+        self, statement: Executable, values: dict[str, Any]
+    ) -> tuple[Sequence[Any], dict[int, Terms]]:
         rows = await self._rows(statement, **values)
         known = self._book.known(row.terms for row in rows)
         missing = sorted({row.terms for row in rows} - known.keys())
         if missing:
             found = await self._rows(SELECT_TERMS, ids=json.dumps(missing))
-            known |= self._book.learn((row, terms_from(body)) for row, body in found)
-        reader = TaskReader(known)
-        return [reader.task(row) for row in rows]
+            known |= self._book.share((row, terms_from(body)) for row, body in found)
+        return rows, known
 
     async def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
         """Who is cancelled while waiting for a turn leaves at once, or a flood of requests that were taken back would

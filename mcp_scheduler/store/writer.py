@@ -87,7 +87,7 @@ class Writer:
         with self._meaning():
             connection, _ = self._opened()
             with transaction(connection):
-                return prune(connection, ended_before=ended_before, keep=keep, limit=limit)
+                return prune(connection, self._book, ended_before=ended_before, keep=keep, limit=limit)
 
     def checkpoint_passive(self) -> None:
         if self._open is not None:  # closed in order: closing has checkpointed
