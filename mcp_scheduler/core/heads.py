@@ -90,9 +90,19 @@ class Group:
                 heap = self.heap
             else:
                 member.offered = None
-                if member.is_empty() and self.members.get(member.key) is member:
-                    del self.members[member.key]
+                if member.is_empty():
+                    self.forget(member)
         return None
+
+    def forget(self, member: Member) -> None:
+        """An empty member: it comes again under another name. Nothing here leads to it any more, or it and its group
+        would hold each other until the collector of memory comes by."""
+        if self.members.get(member.key) is member:
+            del self.members[member.key]
+        if self._first is member:
+            self._head = self._first = None
+        if not self.members:
+            self.heap.clear()
 
     def head(self) -> Head | None:
         head = self._head
@@ -123,8 +133,8 @@ class Group:
             return
         heappop(self.heap)
         member.offered = None
-        if member.is_empty() and self.members.get(member.key) is member:
-            del self.members[member.key]
+        if member.is_empty():
+            self.forget(member)
 
     def pop(self) -> None:
         """Take out the entry of the member that `best` has just shown."""

@@ -278,14 +278,10 @@ class Ready:
             if head is not None:
                 parent.offer(member, head[0], head[1])
             elif member.is_empty():
-                self._forget(parent, member)
+                parent.forget(member)
         for parent, _ in parked:
             if parent.parent is not None:
                 self._offer(parent)
-
-    def _forget(self, parent: Group, member: Member) -> None:
-        if parent.members.get(member.key) is member:
-            del parent.members[member.key]
 
     # --- ranks that change
 
@@ -303,7 +299,7 @@ class Ready:
             self._left -= 1
             if queue.is_empty():
                 queue.offered = None
-                self._forget(queue.parent, queue)
+                queue.parent.forget(queue)
                 continue
             self._queues.append(queue)
             queue.stale()

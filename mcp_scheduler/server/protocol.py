@@ -3,8 +3,9 @@ module is imported late (`server.session`), never at the top of another."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+import contextlib
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 import anyio
@@ -78,7 +79,7 @@ class _Desk:
         caller = self._who(context)
         if params.name == "wait_for_tasks":
             progress = _Progress(context)
-            async with progress.told_each_second():
+            with progress.told_each_second():
                 outcome = await self._toolbox.answer(params.name, params.arguments, caller, progress.note)
         else:
             outcome = await self._toolbox.answer(params.name, params.arguments, caller)
@@ -141,28 +142,37 @@ class _Desk:
 
 
 class _Progress:
-    """The last word about a wait, told to the client each second (the SDK sends nothing if it did not ask for that)."""
+    """The last word about a wait, told to the client each second (the SDK sends nothing if it did not ask for that).
+    Most waits are shorter: for them a timer is all there is, and no task that has to be cancelled."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._text = "waiting"
+        self._telling: asyncio.Task[None] | None = None
 
     def note(self, text: str) -> None:
         self._text = text
 
-    @asynccontextmanager
-    async def told_each_second(self) -> AsyncGenerator[None]:
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._tell)
+    @contextlib.contextmanager
+    def told_each_second(self) -> Generator[None]:
+        timer = asyncio.get_running_loop().call_later(_TICK, self._start)
+        try:
             yield
-            group.cancel_scope.cancel()
+        finally:
+            timer.cancel()
+            if self._telling is not None:
+                self._telling.cancel()
+
+    def _start(self) -> None:
+        self._telling = asyncio.ensure_future(self._tell())
 
     async def _tell(self) -> None:
         seconds = 0.0
-        while True:
-            await anyio.sleep(_TICK)
-            seconds += _TICK
-            await self._context.session.report_progress(seconds, None, self._text)
+        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):  # its connection ends the wait
+            while True:
+                seconds += _TICK
+                await self._context.session.report_progress(seconds, None, self._text)
+                await asyncio.sleep(_TICK)
 
 
 def client_name(context: Context) -> str:

@@ -5,8 +5,10 @@ from weakref import ref
 
 from mcp_scheduler.core.deadlines import Deadlines
 from mcp_scheduler.core.estimates import MOST, Estimates
+from mcp_scheduler.core.heads import Group
+from mcp_scheduler.core.queues import Queue
 from mcp_scheduler.core.task import Task
-from tests.core.builders import Stage, terms
+from tests.core.builders import Stage, needs, terms
 
 
 def with_deadline(stage, name, at):
@@ -54,6 +56,21 @@ def test_tasks_that_leave_a_queue_that_stands_still_do_not_stay_in_it():
     assert queue.size == 100
     assert len(queue.line) - queue.begin + len(queue.early) < 300
     assert [task.id for _, task in queue.tasks()] == [f"waits-{number}" for number in range(0, 300, 3)]
+
+
+def test_a_queue_that_is_empty_is_freed_without_the_collector():
+    stage = Stage(cpus=4, memory=1000)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(50):
+            asked = terms(f"module.function_{number}", needs=needs(1 + number % 3, memory=number))
+            stage.submit(f"runs-{number}", asked)
+            stage.end(f"runs-{number}")
+        left = [one for one in gc.get_objects() if isinstance(one, Queue | Group)]
+    finally:
+        gc.enable()
+    assert len(left) < 20
 
 
 def test_estimates_of_targets_without_end_are_bounded_and_the_latest_are_known():

@@ -241,4 +241,5 @@ class Worker:
         if self.alive and not any(link is not None and link.is_open for link in links):
             self.alive = self.ready = False
             self.leaving = True
+            self._shim = self._calls = None  # they know this worker: no circle stays behind
             self._listener.gone(self, self._told)

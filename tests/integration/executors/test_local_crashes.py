@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ from executor_stage import is_alive
 from mcp_scheduler.core.events import Returned
 from mcp_scheduler.core.states import Reason
 from mcp_scheduler.executors.local.tree import carriers
+from mcp_scheduler.executors.local.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
@@ -149,3 +151,14 @@ def shim_of(stage):
     (worker,) = [worker for worker in stage.executor._pool.workers if worker.window]
     status = Path(f"/proc/{min(carriers([worker.cookie]))}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
+
+
+async def test_a_worker_that_is_gone_is_freed_without_the_collector(stage):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            await stage.end_of(stage.call("exit_hard", code=1))
+        await stage.until(lambda: all(one.alive for one in gc.get_objects() if isinstance(one, Worker)))
+    finally:
+        gc.enable()
