@@ -30,6 +30,8 @@ Without a verb it is the MCP server that clients start, `serve` is that over HTT
 # verb → (module of this package, its function)
 VERBS: Final = {
     "submit": ("submit", "submit"),
+    "graph": ("many", "graph"),
+    "map": ("many", "map_"),
     "run": ("run", "run"),
     "lease": ("lease", "lease"),
     "list": ("tasks", "list_tasks"),
@@ -63,9 +65,9 @@ VERBS: Final = {
     "completion": ("shells", "completion"),
 }
 RUNNERS: Final = frozenset({"run", "lease"})  # their first word that is no option begins the command, as with nohup
-COMMAND_VERBS: Final = RUNNERS | {"submit"}  # what follows `--` is a command for the scheduler
+COMMAND_VERBS: Final = RUNNERS | {"submit", "map"}  # what follows `--` is a command for the scheduler
 _BEHIND_OPTIONS: Final = {"allow_interspersed_args": False, "allow_extra_args": True}
-_COMMAND_USAGE: Final = {"submit": "[-- COMMAND...]"} | dict.fromkeys(RUNNERS, "[--] COMMAND...")
+_COMMAND_USAGE: Final = dict.fromkeys(("submit", "map"), "[-- COMMAND...]") | dict.fromkeys(RUNNERS, "[--] COMMAND...")
 
 
 class Commands(Mapping[str, Any]):

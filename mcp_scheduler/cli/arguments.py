@@ -94,6 +94,18 @@ def task(text: str, option: str) -> dict[str, Any]:
     return _json_object(_text_of(text[1:]) if text.startswith("@") else text, option)
 
 
+def json_list(text: str, option: str) -> list[Any]:
+    """A JSON list, or `@FILE` with one."""
+    text = _text_of(text[1:]) if text.startswith("@") else text
+    try:
+        found = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise InvalidRequest(f"{option} is no JSON: {error}.", hint='Write a list: [1, "two"].') from None
+    if not isinstance(found, list):
+        raise InvalidRequest(f"{option} is JSON, but no list.", hint='Write a list: [1, "two"].')
+    return found  # pyright: ignore[reportUnknownVariableType]
+
+
 def moment(text: str) -> float | str:
     """A number of seconds from now, or the text (`5m`, an ISO 8601 time) for the engine to read."""
     try:

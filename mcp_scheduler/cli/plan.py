@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final
 
 import typer
 
 from mcp_scheduler.cli import options, out, tables
 from mcp_scheduler.cli.connect import engine
+from mcp_scheduler.cli.many import request_in
 from mcp_scheduler.cli.tables import Column
 from mcp_scheduler.cli.text import Json, duration, one_line
-from mcp_scheduler.errors import InvalidRequest
 
 _OUTCOMES: Final = (
     Column("POLICY"), Column("TASKS", right=True), Column("NO END", right=True), Column("MAKESPAN", right=True),
@@ -29,7 +26,6 @@ _FRONT: Final = (
     Column("PLAN"), Column("WHERE"),
 )  # fmt: skip
 _KILOWATT_HOUR: Final = 3.6e6
-_HOW: Final = 'Write an object of tasks by key: {"a": {"function": "m.f"}, "b": {"after": ["a"], …}}.'
 
 
 def plan(
@@ -68,7 +64,7 @@ def plan(
     if seconds is not None:
         asked["seconds"] = seconds
     if file is not None:
-        asked["tasks"] = _tasks(file)
+        asked["tasks"] = request_in(file)["tasks"]
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
         found: Json = client.call("plan", asked)
     if as_json:
@@ -82,25 +78,11 @@ def plan(
         out.line()
         tables.show(_TASKS, [_task(one) for one in found["tasks"]])
     if found.get("plan"):
-        out.aside(f"Submit the graph with `plan`: {found['plan']} for this order.")
+        out.aside(f"In this order: mcp-scheduler graph {file or 'FILE'} --plan {found['plan']}")
     for note in found.get("notes", ()):
         out.aside(note)
     if found.get("next_offset") is not None:
         out.aside(f"{len(found['tasks'])} of {found['total']}; `--offset {found['next_offset']}` goes on.")
-
-
-def _tasks(file: str) -> Json:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        found: Any = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"{file} cannot be read: {error}.", hint=_HOW) from None
-    if not isinstance(found, dict):
-        raise InvalidRequest(f"{file} is no object.", hint=_HOW)
-    tasks = cast("Json", found)
-    inner = tasks.get("tasks")
-    whole = isinstance(inner, dict) and not {"function", "command", "lease"} & cast("Json", inner).keys()
-    return cast("Json", inner) if whole else tasks
 
 
 def _outcome(one: Json) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "skipped"})  # the
 
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
 _VERBS: Final = {
-    "submit_task": "submit", "submit_graph": "submit", "wait_for_tasks": "wait", "get_task": "show",
+    "submit_task": "submit", "submit_graph": "graph", "map_task": "map", "wait_for_tasks": "wait", "get_task": "show",
     "list_tasks": "list", "read_output": "logs", "cancel_task": "cancel", "get_node_load": "nodes",
     "list_functions": "functions", "plan_tasks": "plan",
 }  # fmt: skip

@@ -99,6 +99,7 @@ class Calls:
             sequence = self._link.begin(waiting)
             if sequence:
                 self._run(waiting, sequence)
+                renewal.rests()
             if self._stopped:
                 self._link.leave("")
                 return

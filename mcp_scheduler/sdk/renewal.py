@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from mcp_scheduler.sdk.memory import resident_bytes
 
 CHECK_INTERVAL: Final = 1.0  # seconds
+PAUSE: Final = 0.02  # seconds without a call: time enough to save a file
 _STDLIB: Final = os.path.dirname(os.__file__) + os.sep
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
@@ -73,27 +74,39 @@ def _stamp(file: str) -> Stamp:
 
 
 class Renewal:
-    """Asked before each call; looks at the world at most once a second."""
+    """Asked before each call, and told after it. Calls that follow each other are not kept up: while they do, it looks
+    at the world once a second. After a pause it looks at the code at once: somebody may have mended it, and tries."""
 
-    def __init__(self, code: Code, *, most_calls: int, most_growth: int) -> None:
+    def __init__(
+        self, code: Code, *, most_calls: int, most_growth: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._code = code
         self._calls_left = most_calls
         self._most_growth = most_growth
+        self._clock = clock
         self._first_resident = resident_bytes()
-        self._next_check = time.monotonic() + CHECK_INTERVAL
+        self._next_check = clock() + CHECK_INTERVAL
+        self._rests_since = clock()
 
     def due(self) -> str:
         """Why this worker should run no further call, or ""."""
         self._calls_left -= 1
         if self._calls_left < 0:
             return "it has run its number of calls"
-        now = time.monotonic()
-        if now < self._next_check:
+        now = self._clock()
+        is_time = now >= self._next_check
+        if not is_time and now < self._rests_since + PAUSE:
             return ""
-        self._next_check = now + CHECK_INTERVAL
-        self._code.look()
         changed = self._code.changed()
         if changed:
             return f"code changed: {changed}"
+        if not is_time:
+            return ""
+        self._next_check = now + CHECK_INTERVAL
         growth = resident_bytes() - self._first_resident
         return f"its memory grew by {growth >> 20} MiB" if growth > self._most_growth else ""
+
+    def rests(self) -> None:
+        """A call is over. What it has loaded is noted as it is now, before anybody changes it."""
+        self._code.look()
+        self._rests_since = self._clock()

@@ -108,6 +108,24 @@ def test_a_wait_for_a_group_ends_with_how_the_group_ended(program):
     assert (ran.code, ran.out.splitlines()[-1]) == (1, f"{series} cancelled: 1 succeeded, 1 cancelled")
 
 
+def test_a_graph_of_a_file_and_maps_of_words_run_to_their_ends(program, tmp_path):
+    file = tmp_path / "graph.json"
+    file.write_text(
+        '{"two": {"function": "tools.add", "arguments": {"a": 1}},'
+        ' "five": {"function": "tools.add", "arguments": {"a": {"$result": "two"}, "b": 3}}}'
+    )
+    ran = program("graph", "--functions", "tools.py", file, "--name", "sums", "--wait")
+    assert ran.code == 0, ran.err
+    group, *_, last = ran.out.splitlines()
+    assert last == f"{group} succeeded: 2 succeeded"
+    ran = program("map", "tools.add", "--functions", "tools.py", "--product", "a=1,2", "--product", "b=10,20", "--wait")
+    assert (ran.code, ran.out.splitlines()[-1].partition(" ")[2]) == (0, "succeeded: 4 succeeded")
+    ran = program("map", "--items", '["hello", "there"]', "--wait", "--", "echo", "{}")
+    assert (ran.code, ran.out.splitlines()[-1].partition(" ")[2]) == (0, "succeeded: 2 succeeded")
+    members = program("list", "--group", ran.out.splitlines()[0], "--json").json["tasks"]
+    assert sorted(program("logs", member["id"]).out for member in members) == ["hello\n", "there\n"]
+
+
 def test_what_failed_under_an_earlier_engine_is_run_again_where_it_was_meant_to_run(program, tmp_path):
     there = tmp_path / "there"
     there.mkdir()
