@@ -42,9 +42,9 @@ def graph(
     functions: options.Functions = None,
     principal: options.As = "",
 ) -> int:
-    """Submit a graph: the tasks of a file, each after those that its `after` names.
+    """Submit a graph: the tasks of a file, in their order.
 
-    The id of the group is printed once all of them are safely stored; or none is, where one is refused.
+    Each starts after those that its `after` names. The id of the group is printed once all of them are safely stored; or none is, where one is refused.
     """
     asked = {**request_in(file), **_said({"plan": plan, "name": name, "tags": tag, "idempotency_key": key})}
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
@@ -108,7 +108,7 @@ def map_(
     functions: options.Functions = None,
     principal: options.As = "",
 ) -> int:
-    """Submit one function or command for many items, as a sweep over parameters.
+    """Submit a call or command for many items: a sweep.
 
     `map tools.train epochs=5 --product lr=0.1,0.01 --product seed=1,2,3` makes six calls,
     `map --product lr=0.1,0.01 -- python train.py --lr {lr}` runs two commands.
