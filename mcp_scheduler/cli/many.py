@@ -44,7 +44,8 @@ def graph(
 ) -> int:
     """Submit a graph: the tasks of a file, in their order.
 
-    Each starts after those that its `after` names. The id of the group is printed once all of them are safely stored; or none is, where one is refused.
+    Each starts after those that its `after` names. The id of the group is printed once all of them are safely stored;
+    or none is, where one is refused.
     """
     asked = {**request_in(file), **_said({"plan": plan, "name": name, "tags": tag, "idempotency_key": key})}
     with engine(home, python=python, functions=functions or (), principal=principal) as client:

@@ -58,11 +58,16 @@ class Checkpoints:
 
     def idle(self) -> bool:
         """Moves everything, gives back some of the database's free pages and the log's space; whether it pays to do
-        so again: more are free, and no reader keeps the log long."""
+        so again: some were given back (a file of another making has none to give), more are free, and no reader keeps
+        the log long."""
+        before = self._free_pages()
         # It frees a page at each step, with rows of no columns: only a script is stepped to its end.
         raw(self._connection).executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
         is_short = self._waiting_for_readers("TRUNCATE")
-        return is_short and self._connection.exec_driver_sql("PRAGMA freelist_count").scalar_one() > 0
+        return is_short and 0 < self._free_pages() < before
+
+    def _free_pages(self) -> int:
+        return int(self._connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
 
     def _waiting_for_readers(self, kind: str) -> bool:
         """Whether they have let go in time."""

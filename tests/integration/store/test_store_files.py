@@ -10,6 +10,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import anyio
 import pytest
 from store_parts import added, finish, new
 
@@ -91,6 +92,22 @@ async def test_all_the_space_of_many_forgotten_tasks_is_given_back_unless_a_read
     await store.checkpoint()
     assert log_size(path) == 0
     assert path.stat().st_size < full / 10
+
+
+async def test_a_file_that_cannot_give_pages_back_is_not_asked_again_and_again(store: SqliteStore, path: Path) -> None:
+    await many_ended(store, 20)
+    await store.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as another:
+        another.execute("PRAGMA auto_vacuum = NONE")
+        another.execute("VACUUM")
+    again = SqliteStore(path)
+    await again.open()
+    await again.prune(ended_before=1000.0, keep=0)
+    with anyio.fail_after(30):
+        await again.checkpoint()
+    await again.close()
+    with contextlib.closing(sqlite3.connect(path)) as another:
+        assert another.execute("PRAGMA freelist_count").fetchone()[0] > 0
 
 
 def blocks() -> dict[str, Block]:
