@@ -154,9 +154,7 @@ class Reads:
 
     async def _tasks(self, statement: Executable, **values: Any) -> list[Task]:
         rows, known = await self._with_terms(statement, values)
-        if not known.keys() >= {
-            row.terms for row in rows
-        }:  # forgotten between the two reads, and their terms with them
+        if any(row.terms not in known for row in rows):  # forgotten between the two reads, and their terms with them
             rows, known = await self._with_terms(statement, values)
         reader = TaskReader(known)
         return [reader.task(row) for row in rows]
