@@ -135,7 +135,7 @@ class Desk:
             chunk=group.chunk,
             why=self._look.series(tally) if group.kind == "series" else "",
             hint=self._look.series_hint(tally) if group.kind == "series" else skipped_hint(tally, failures),
-            eta=self._group_eta(tally),
+            eta=None if group.kind == "series" else self._group_eta(tally),  # it has no end
         )
 
     def _at_hand(self, names: Iterable[str]) -> list[Task]:
