@@ -161,14 +161,26 @@ def _over(items: str | None, product: Sequence[str], zipped: Sequence[str], rows
     if items is not None:
         over["items"] = arguments.json_list(items, "--items")
     if product:
-        over["product"] = dict(_values(word, "--product") for word in product)
+        over["product"] = _by_name(product, "--product")
     if zipped:
-        over["zip"] = dict(_values(word, "--zip") for word in zipped)
+        over["zip"] = _by_name(zipped, "--zip")
     if rows is not None:
         over["rows"] = str(rows.absolute())
     if len(over) != 1:
         raise InvalidRequest(f"There are {', '.join(f'--{one}' for one in over) or 'no items'}.", hint=_OVER)
     return over
+
+
+def _by_name(words: Sequence[str], option: str) -> Json:
+    found: Json = {}
+    for word in words:
+        name, values = _values(word, option)
+        if name in found:
+            raise InvalidRequest(
+                f"There is {option} {name} twice.", hint=f"Give all its values at once: {option} {name}=VALUE,VALUE."
+            )
+        found[name] = values
+    return found
 
 
 def _values(word: str, option: str) -> tuple[str, list[Any]]:

@@ -23,6 +23,8 @@ _CALLED_ELSEWHERE: Final = {
     "arguments": ("args", "kwargs", "params", "parameters", "input"),
     "after": ("depends_on", "dependencies", "deps", "requires"),
     "needs": ("resources", "cpus", "gpus", "memory", "gpu_memory", "device"),
+    "every": ("interval", "period", "repeat"),
+    "cron": ("schedule", "crontab", "timezone", "time_zone", "tz"),
     "retry": ("retries", "max_retries", "max_attempts"),
     "timeout": ("time_limit", "walltime", "max_time"),
     "cwd": ("workdir", "working_dir", "working_directory"),

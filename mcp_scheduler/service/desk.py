@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -116,6 +116,7 @@ class Desk:
             raise errors.UnknownTask(f"There is no task or group '{group.id}'.")
         failed = islice(tally.failed, _FAILURES_SHOWN)
         shown = list(tally.states) if tasks else []
+        failures = self._look.tasks(self._at_hand(failed))
         return views.GroupView(
             id=group.id,
             kind=group.kind,
@@ -125,7 +126,7 @@ class Desk:
             size=len(tally.states) if group.kind == "series" else group.size,
             counts={state.value: count for state, count in tally.counts.items() if count},
             state=_group_state(tally),
-            failures=self._look.tasks(self._at_hand(failed)),
+            failures=failures,
             tasks=self._look.tasks(self._at_hand(shown)),
             keys=keys,
             items=group.items,
@@ -133,8 +134,8 @@ class Desk:
             stages_done=tally.done(),
             chunk=group.chunk,
             why=self._look.series(tally) if group.kind == "series" else "",
-            hint=self._look.series_hint(tally) if group.kind == "series" else _skipped_hint(tally),
-            eta=self._group_eta(tally),
+            hint=self._look.series_hint(tally) if group.kind == "series" else skipped_hint(tally, failures),
+            eta=None if group.kind == "series" else self._group_eta(tally),  # it has no end
         )
 
     def _at_hand(self, names: Iterable[str]) -> list[Task]:
@@ -167,10 +168,12 @@ def origin_of(caller: Caller) -> Origin | None:
     return Origin(caller.door, caller.request) if caller.door and caller.request else None
 
 
-def _skipped_hint(tally: Tally) -> str:
+def skipped_hint(tally: Tally, failures: Sequence[views.TaskView]) -> str:
     """What brings those back that were skipped: to retry one task runs nothing that came after it."""
     if tally.open or not tally.counts[State.SKIPPED]:
         return ""
+    if any(one.rollback for one in failures):
+        return "What was rolled back is not run again by update_task retry: submit it anew."
     return f"update_task retry with {tally.group.id} runs what failed once more, and what was skipped for it."
 
 

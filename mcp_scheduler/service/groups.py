@@ -127,6 +127,14 @@ def _put(names: dict[str, None], name: str, by: int) -> None:
         names.pop(name, None)
 
 
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """A group that is being read from the store, and what is committed meanwhile: the read may know nothing of it."""
+
+    group_id: str
+    news: dict[str, State] = field(default_factory=dict[str, State])  # member → state
+
+
 class Groups:
     """The groups somebody has asked about. One that is in somebody's hands is kept up to date, however many are asked
     for meanwhile."""
@@ -136,29 +144,37 @@ class Groups:
         self._store = store
         self._tallies: WeakValueDictionary[str, Tally] = WeakValueDictionary()
         self._kept: OrderedDict[str, Tally] = OrderedDict()  # the one that was asked for last is the last
+        self._readings: list[_Reading] = []
         self._most = members
 
     async def get(self, group_id: str) -> Tally | None:
         """The group, or None where there is no such group."""
         tally = self._tallies.get(group_id)
         if tally is None:
-            group = await self._store.group(group_id)
-            if group is None:
-                return None
-            members = await self._store.members(group_id)
-            tally = self._tallies.get(group_id) or self._tally(group, members)
+            reading = _Reading(group_id)
+            self._readings.append(reading)
+            try:
+                group = await self._store.group(group_id)
+                if group is None:
+                    return None
+                members = await self._store.members(group_id)
+            finally:
+                self._readings.remove(reading)
+            tally = self._tallies.get(group_id) or self._tally(group, members, reading.news)
             self._keep(tally)
             self._forget()
         else:
             self._keep(tally)
         return tally
 
-    def _tally(self, group: Group, members: list[Task]) -> Tally:
-        """Memory knows the members' states better than what was read a moment ago."""
+    def _tally(self, group: Group, members: list[Task], news: Mapping[str, State]) -> Tally:
+        """Memory knows the members' states better than what was read a moment ago; `news`, which of them came since."""
         tally = Tally(group)
         for stored in members:
             task = self._cluster.tasks.get(stored.id, stored)
             tally.note(task.id, task.status.state)
+        for task_id, state in news.items():
+            tally.note(task_id, state)
         return tally
 
     def _keep(self, tally: Tally) -> None:
@@ -170,17 +186,24 @@ class Groups:
         for group in changes.groups:
             self._keep(Tally(group))
         for new in changes.added:
-            tally = self._tallies.get(new.task.group) if new.task.group else None
-            if tally is not None:
-                tally.note(new.task.id, new.task.status.state)
-        if self._tallies:
+            self._note(new.task, new.task.status.state)
+        if self._tallies or self._readings:
             for task_id, status in changes.statuses.items():
                 task = self._cluster.tasks.get(task_id)
-                tally = self._tallies.get(task.group) if task is not None and task.group else None
-                if tally is not None:
-                    tally.note(task_id, status.state)
+                if task is not None:
+                    self._note(task, status.state)
         if changes.groups:
             self._forget()
+
+    def _note(self, task: Task, state: State) -> None:
+        if not task.group:
+            return
+        tally = self._tallies.get(task.group)
+        if tally is not None:
+            tally.note(task.id, state)
+        for reading in self._readings:
+            if reading.group_id == task.group:
+                reading.news[task.id] = state
 
     def _forget(self) -> None:
         """The newest one stays, whatever its size."""

@@ -13,6 +13,7 @@ from mcp_scheduler.core.cluster import Cluster
 from mcp_scheduler.core.events import Ended
 from mcp_scheduler.core.ids import AttemptId
 from mcp_scheduler.core.node import Attempt
+from mcp_scheduler.core.rollback import FAILED
 from mcp_scheduler.core.slots import DEVICES
 from mcp_scheduler.core.states import FINAL, Reason, State
 from mcp_scheduler.core.task import Kind, Status, Task
@@ -39,6 +40,12 @@ _PLAIN: Final = {
 }
 _LAPSED: Final = "Lease it again, and renew it in time: update_task renew; or ask for a longer timeout."
 _SKIPPED: Final = "First update_task retry what it waited for, then this one."
+_UNDONE: Final = "It was rolled back. Mend the cause, then submit it anew: update_task retry does not run it again."
+_HALF_UNDONE: Final = (
+    "Its rollback failed: list_tasks with states [failed] shows which …-undo; mend its cause, then retry that one."
+)
+_SKIPPED_FOR_GOOD: Final = "What it waited for was rolled back: submit them anew."
+_LOOKED_AT: Final = 100  # dependencies
 LEASE_VARIABLE: Final = "MCP_SCHEDULER_LEASE"  # tells what a process uses of a device from a stranger's use
 
 HINTS: Final[dict[Reason, str]] = {
@@ -198,10 +205,12 @@ class Look:
     def _hint(self, task: Task, status: Status) -> str:
         """What to do about its end; or what is to be feared for its deadline."""
         if status.state is State.FAILED:
+            if task.extras.rollback:
+                return _HALF_UNDONE if task.extras.rollback == FAILED else _UNDONE
             has_lapsed = task.terms.kind is Kind.LEASE and status.reason is Reason.TIMEOUT
             return _LAPSED if has_lapsed else HINTS.get(status.reason, "") if status.reason else ""
         if status.state in FINAL:
-            return _SKIPPED if status.state is State.SKIPPED else ""
+            return self._skipped(task) if status.state is State.SKIPPED else ""
         if task.deadline is None:
             return rates.told(rates.utilisation(self._cluster)) if task.extras.every else ""
         now = self._clock.now()
@@ -209,6 +218,14 @@ class Look:
             return _too_long(task.deadline - now, self.outlook.of(task))
         found = admission(self._cluster, task, now)
         return "" if found is None else advice(found, task, now)
+
+    def _skipped(self, task: Task) -> str:
+        """How a skipped task runs after all; "" for a compensation, which had nothing to undo."""
+        if task.extras.undoes:
+            return ""
+        awaited = (self._cluster.tasks.get(name) for name in task.after[:_LOOKED_AT])
+        is_undone = any(one is not None and one.extras.rollback for one in awaited)
+        return _SKIPPED_FOR_GOOD if is_undone else _SKIPPED
 
     def why(self, task: Task, status: Status) -> str:
         """What a waiting task waits for, in one line, or why a running one does not go on; "" where nothing is to be

@@ -14,7 +14,7 @@ from mcp_scheduler.requests import ChunkSpec, MapOver, MapTask, TaskSpec, second
 from mcp_scheduler.service import pipeline
 from mcp_scheduler.service.folding import Tree
 from mcp_scheduler.service.layout import Layout
-from mcp_scheduler.service.marks import has_mark, put_in, refuse_in_chunks
+from mcp_scheduler.service.marks import as_task, has_mark, put_in, refuse_in_chunks, task_with
 
 LIMIT: Final = 100_000
 CHUNK_SECONDS: Final = 0.5  # of a chunk of a size that we choose, by default: the cost of a task is lost in it
@@ -167,5 +167,5 @@ def _merged(template: TaskSpec, item: Any) -> dict[str, Any]:
 
 def _filled(template: TaskSpec, plain: dict[str, Any], item: Any, *, marked: bool) -> TaskSpec:
     if marked:
-        return TaskSpec.model_validate(put_in(plain, item))
+        return as_task(task_with(plain, item), item)
     return template.model_copy(update={"arguments": _merged(template, item)})

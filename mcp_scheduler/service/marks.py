@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from mcp_scheduler import errors
 from mcp_scheduler.requests import TaskSpec
 
@@ -44,6 +46,37 @@ def put_in(value: Any, item: Any) -> Any:
     if isinstance(value, list):
         return [put_in(part, item) for part in value]  # pyright: ignore[reportUnknownVariableType]
     return value
+
+
+def task_with(plain: dict[str, Any], item: Any) -> dict[str, Any]:
+    """The template of a task with the item in the place of each mark. What stands for a word of a command, or for
+    stdin, is a text: a text as it is, anything else as JSON."""
+    filled = put_in(plain, item)
+    command = plain.get("command")
+    if isinstance(command, list):
+        words: list[Any] = command  # pyright: ignore[reportUnknownVariableType]
+        pairs = zip(words, filled["command"], strict=True)
+        filled["command"] = [_text(new) if has_mark(word) else new for word, new in pairs]
+    if has_mark(plain.get("stdin")):
+        filled["stdin"] = _text(filled["stdin"])
+    return filled
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def as_task(filled: dict[str, Any], item: Any) -> TaskSpec:
+    """The task that a template with an item is. Errors: `InvalidRequest` where the item does not fit its place."""
+    try:
+        return TaskSpec.model_validate(filled)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else "the task"
+        raise errors.InvalidRequest(
+            f"With the item {json.dumps(item)[:80]} in it, `{field}` is not right: {first['msg']}.",
+            hint='{"$item": "<name>"} is a part of the item, {"$item": true} the whole of it.',
+        ) from None
 
 
 def _part(item: Any, key: object) -> Any:

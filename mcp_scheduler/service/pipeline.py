@@ -24,7 +24,8 @@ def with_stages(request: MapTask, first: dict[str, TaskSpec], items: list[Any]) 
             if isinstance(spec, ChunkSpec):
                 specs[key] = _chunk(plain, spec, previous, items[spec.first : spec.first + len(spec.each)])
             else:
-                specs[key] = TaskSpec.model_validate(_after(marks.put_in(plain, items[place]), previous))
+                item = items[place]
+                specs[key] = marks.as_task(_after(marks.task_with(plain, item), previous), item)
             previous = key
     return specs
 

@@ -126,6 +126,8 @@ def test_words_of_a_command_stand_for_parts_of_the_item(mapped):
         (["m.f", "--items", "3"], "--items is JSON, but no list"),
         (["m.f", "--items", "[3"], "--items is no JSON"),
         (["m.f", "--product", "lr"], "--product lr: write NAME=VALUE,VALUE"),
+        (["m.f", "--product", "lr=1", "--product", "lr=2"], "There is --product lr twice"),
+        (["m.f", "--zip", "lr=1", "--zip", "lr=2"], "There is --zip lr twice"),
         (["--items", "[1]"], "A map runs one function or one command"),
         (["m.f", "--items", "[1]", "--", "true"], "A map runs one function or one command"),
         (["--product", "lr=1,2", "--", "train", "--lr={lr}"], "'--lr={lr}' has {lr} inside a word"),

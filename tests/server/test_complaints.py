@@ -83,6 +83,8 @@ def test_a_plain_list_to_map_over_is_told_where_it_goes():
         (requests.SubmitTask, "depends_on", "after"),
         (requests.SubmitTask, "gpus", "needs"),
         (requests.SubmitTask, "files", "inputs"),
+        (requests.SubmitTask, "schedule", "cron"),
+        (requests.SubmitTask, "timezone", "cron"),
         (requests.Wait, "task_id", "ids"),
         (requests.GetTask, "task_id", "id"),
     ],

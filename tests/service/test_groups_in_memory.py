@@ -114,3 +114,25 @@ def test_a_group_that_somebody_waits_for_is_kept_up_to_date_whatever_else_is_ask
         assert await groups.get("a") is held
 
     asyncio.run(day())
+
+
+def test_what_is_committed_while_a_group_is_being_read_is_not_missed():
+    class Slow(Store):
+        """A read that is answered late: a commit comes between."""
+
+        async def members(self, name):
+            found = await super().members(name)
+            stage.submit("a-1", group="a")  # as the next occurrence of a series
+            groups.committed(stage.decision.changes)
+            return found
+
+    async def day():
+        found = await groups.get("a")
+        assert found.states["a-1"] is stage.state("a-1")
+        stage.submit("a-2", group="a")
+        groups.committed(stage.decision.changes)
+        assert list(found.states) == ["a-0", "a-1", "a-2"]
+
+    stage = Stage()
+    groups = Groups(stage.cluster, Slow(stage, 1))
+    asyncio.run(day())

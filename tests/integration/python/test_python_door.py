@@ -70,6 +70,15 @@ async def test_a_group_in_which_tasks_were_skipped_says_how_they_run_after_all(s
     assert f"update_task retry with {handle.id}" in view.hint
 
 
+async def test_a_series_is_told_without_an_end(scheduler: Scheduler) -> None:
+    series = await scheduler.submit(call("add"), a=1, options={"every": 3600})
+    await scheduler.wait([f"{series.id}-1"], timeout=LIMIT)
+    waiting, group = await scheduler.get(f"{series.id}-2"), await scheduler.get(series.id)
+    assert isinstance(group, views.GroupView)
+    assert (waiting.eta is None, group.eta, group.state) == (False, None, "running")
+    await scheduler.cancel([series.id])
+
+
 async def test_an_id_in_capitals_is_nearly_right(scheduler: Scheduler) -> None:
     handle = await scheduler.submit(call("add"), a=1)
     with pytest.raises(errors.UnknownTask, match=f"Did you mean {handle.id}"):
