@@ -116,7 +116,12 @@ class Asking(Life):
     ) -> None:
         names = self._pick(picks, ended=False)
         whole = frozenset(names) if for_good else frozenset[str]()
-        series = {task.group for task in done(self.store.tasks(list(whole))).values() if task.extras.recurs}
+        # One that has just ended stands for the one that follows it: its wish was on its way.
+        series = {
+            task.group
+            for task in done(self.store.tasks(list(whole))).values()
+            if task.extras.recurs or (task.extras.over and task.status.is_final)
+        }
         if names and self._ask(CancelAsked(names, for_good=whole), fate, with_reports=with_reports):
             self.cancelled.update(names)
             self.rivals.over |= series
