@@ -15,6 +15,7 @@ from typing import Final
 from mcp_scheduler.core import warm
 from mcp_scheduler.core.blocked import GRACE, Blocked
 from mcp_scheduler.core.draft import Draft
+from mcp_scheduler.core.seen import Health
 from mcp_scheduler.core.shadows import Shadow, shadow
 from mcp_scheduler.core.slices import CPUS
 from mcp_scheduler.core.slots import NOTHING, Guard, Room, Slot
@@ -111,9 +112,13 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
         return
     claims.tries += 1
     cluster, needs = draft.cluster, task.terms.needs
-    rooms = [room for room in cluster.floor.largest(needs, NODES) if room.guard is Guard.NONE]
+    rooms = [
+        room
+        for room in cluster.floor.largest(needs, NODES)
+        if room.guard is Guard.NONE and _devices_are_well(room, needs)
+    ]
     if not rooms:
-        return  # no node could ever run it, or none that is trusted now: keeping would help nobody
+        return  # no node could ever run it, or none that is well and trusted now: keeping would help nobody
     blocked = cluster.blocked.get(task.id)
     if blocked is not None and draft.now >= blocked.strict_at:
         claims.count += 1
@@ -133,6 +138,18 @@ def hold_back(draft: Draft, task: Task, claims: Claims) -> None:
     beside = _beside(when, room, needs)
     claims.add(room.node.name, Claim(task, when.at, beside, frozenset(blocked.lacked), when.devices, graph))
     cluster.look_again(max(when.at, draft.now + _LEAST_WAIT, draft.now + (draft.now - blocked.since) / 2))
+
+
+def _devices_are_well(room: Room, needs: Needs) -> bool:
+    """Whether there are enough of its devices once others have ended. One that is lost, or withheld, may never come
+    back: it would be waited for beside CPUs that nobody may use."""
+    if not needs.has_devices:
+        return True
+    well = sum(
+        state.seen.health is Health.OK and not state.withheld and state.seen.answers_to(needs.device)
+        for state in room.devices.ordered
+    )
+    return well >= max(1, needs.gpus)
 
 
 def _soonest(draft: Draft, needs: Needs, rooms: list[Room], claims: Claims) -> tuple[Shadow, Room]:

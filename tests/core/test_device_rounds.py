@@ -218,6 +218,28 @@ def test_a_lost_gpu_takes_nothing_new_and_what_failed_on_it_is_retried_elsewhere
     assert stage.devices_of("a") == (well.uuid,)
 
 
+@pytest.mark.parametrize("trouble", ["lost", "drained"])
+def test_who_waits_for_a_gpu_that_may_never_come_back_keeps_no_cpu_from_others(trouble):
+    stage = GpuStage(gpu(0), gpu(1), cpus=2)
+    if trouble == "lost":
+        stage.see(gpu(0))
+        stage.turn(DevicesSeen(LOCAL, (gpu(0), gpu(1, health=Health.LOST))))
+    else:
+        stage.turn(DeviceWithheld(LOCAL, "GPU-1", "drain", "a person wants it"))
+    stage.submit("plain-0", terms("module.plain"))
+    stage.submit("gang", on_gpus(Needs((("cpus", 2000),), gpus=2)), priority=5)
+    for turn in range(4):
+        stage.submit(f"plain-{turn + 1}", terms("module.plain"))
+        stage.wait(1000.0)
+        stage.end(f"plain-{turn}")
+        assert stage.state(f"plain-{turn + 1}") is State.RUNNING
+    stage.see(gpu(0), gpu(1))
+    if trouble == "drained":
+        stage.turn(DeviceWithheld(LOCAL, "GPU-1", "drain", None))
+    stage.end("plain-4")
+    assert stage.state("gang") is State.RUNNING, "its turn comes when all is well again"
+
+
 def test_no_gpu_is_promised_twice_after_a_crash():
     before = GpuStage(gpu(0), gpu(1))
     before.submit("a", on_gpus(ONE))
