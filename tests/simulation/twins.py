@@ -88,7 +88,7 @@ class Twins:
             assert reason is Reason.CANCELLED, f"{found.won} has won, and {attempt} ends as {reason}."
         elif reason is None:
             found.won = attempt
-        elif reason is not Reason.YIELDED:  # who gave way has not failed, and is wanted again
+        elif reason is not Reason.YIELDED or not found.open:  # who gives way beside others is wanted again, beside them
             found.failed = reason
 
     def _start(self, attempt: AttemptId) -> None:
