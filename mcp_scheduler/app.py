@@ -95,7 +95,7 @@ def tune() -> None:
 
     The collector's defaults walk through young objects every 700 allocations, which is every dozen tasks; where it
     seldom comes by, what an MCP request leaves behind in circles adds up to megabytes. And the interpreter's 5 ms
-    between two threads are an eternity beside a commit, which hands over at each of its ten statements.
+    between two threads are an eternity beside a commit, which hands over at each of its statements.
     """
     gc.freeze()
     gc.set_threshold(5_000, 20, 50)

@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 from mcp_scheduler.errors import BadArguments, InvalidRequest
+
+_GRAPH: Final = 'Write an object of tasks by key: {"a": {"function": "m.f"}, "b": {"after": ["a"], …}}.'
 
 
 def value(text: str) -> Any:
@@ -92,6 +94,21 @@ def retry(text: str) -> Any:
 def task(text: str, option: str) -> dict[str, Any]:
     """A task as a JSON object, or `@FILE` with one."""
     return _json_object(_text_of(text[1:]) if text.startswith("@") else text, option)
+
+
+def graph(file: str) -> dict[str, Any]:
+    """The request of submit_graph that a file holds: whole, or its tasks alone."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        found: Any = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"{file} cannot be read: {error}.", hint=_GRAPH) from None
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"{file} is no object.", hint=_GRAPH)
+    tasks = cast("dict[str, Any]", found)
+    inner = tasks.get("tasks")
+    whole = isinstance(inner, dict) and not {"function", "command", "lease"} & cast("dict[str, Any]", inner).keys()
+    return tasks if whole else {"tasks": tasks}
 
 
 def json_list(text: str, option: str) -> list[Any]:

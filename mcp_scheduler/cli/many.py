@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -18,7 +16,6 @@ from mcp_scheduler.cli.text import Json, for_people, one_line, plural
 from mcp_scheduler.errors import InvalidRequest
 from mcp_scheduler.owner import OwnerClient
 
-_HOW: Final = 'Write an object of tasks by key: {"a": {"function": "m.f"}, "b": {"after": ["a"], …}}.'
 _OVER: Final = "One of --items, --product, --zip and --rows says what the map runs over."
 _Name = Annotated[str | None, typer.Option(metavar="TEXT", help="A name; the id begins with it.")]
 _Tags = Annotated[list[str] | None, typer.Option(metavar="TEXT", help="A tag of all its tasks. Repeatable.")]
@@ -47,7 +44,7 @@ def graph(
     Each starts after those that its `after` names. The id of the group is printed once all of them are safely stored;
     or none is, where one is refused.
     """
-    asked = {**request_in(file), **_said({"plan": plan, "name": name, "tags": tag, "idempotency_key": key})}
+    asked = {**arguments.graph(file), **_said({"plan": plan, "name": name, "tags": tag, "idempotency_key": key})}
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
         return _submitted(client, "submit_graph", asked, wait=wait, as_json=as_json)
 
@@ -120,6 +117,10 @@ def map_(
             "A map runs one function or one command.",
             hint="Give module.function with key=value arguments, or a command behind `--`.",
         )
+    if command and argument is not None:
+        raise InvalidRequest(
+            "A command has no arguments with names.", hint="Its word {} stands for the item, {name} for a part of it."
+        )
     over = _over(items, product or (), zip_ or (), rows)
     template: Json = {"needs": arguments.pairs(needs or (), "--needs"), "timeout": timeout}
     if retry is not None:
@@ -139,21 +140,6 @@ def map_(
         asked["reduce"] = {"function": last, "arguments": {goes_to or "items": {"$result": "items"}}}
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
         return _submitted(client, "submit_map", asked, wait=wait, as_json=as_json)
-
-
-def request_in(file: str) -> Json:
-    """The request of submit_graph that a file holds: whole, or its tasks alone."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        found: Any = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"{file} cannot be read: {error}.", hint=_HOW) from None
-    if not isinstance(found, dict):
-        raise InvalidRequest(f"{file} is no object.", hint=_HOW)
-    tasks = cast("Json", found)
-    inner = tasks.get("tasks")
-    whole = isinstance(inner, dict) and not {"function", "command", "lease"} & cast("Json", inner).keys()
-    return tasks if whole else {"tasks": tasks}
 
 
 def _over(items: str | None, product: Sequence[str], zipped: Sequence[str], rows: Path | None) -> Json:
@@ -204,13 +190,19 @@ def _word(word: str, over: Json) -> Any:
         return {"$item": True}
     if word.startswith("{") and word.endswith("}") and word[1:-1].isidentifier():
         return {"$item": word[1:-1]}
-    names = [name for kind in ("product", "zip") for name in over.get(kind, ()) if f"{{{name}}}" in word]
+    names = [name for name in _names(over) if f"{{{name}}}" in word]
     if names:
         raise InvalidRequest(
             f"'{word}' has {{{names[0]}}} inside a word.",
             hint=f"It stands for a word of its own: --{names[0]} {{{names[0]}}}.",
         )
     return word
+
+
+def _names(over: Json) -> set[str]:
+    """Of the parts of the items, as far as they are known here: those of rows are in their file."""
+    items = [cast("Json", item) for item in over.get("items", ()) if isinstance(item, dict)]
+    return {name for named in (over.get("product", {}), over.get("zip", {}), *items) for name in named}
 
 
 def _said(fields: Json) -> Json:

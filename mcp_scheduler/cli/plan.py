@@ -6,9 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from mcp_scheduler.cli import options, out, tables
+from mcp_scheduler.cli import arguments, options, out, tables
 from mcp_scheduler.cli.connect import engine
-from mcp_scheduler.cli.many import request_in
 from mcp_scheduler.cli.tables import Column
 from mcp_scheduler.cli.text import Json, duration, one_line
 
@@ -64,7 +63,7 @@ def plan(
     if seconds is not None:
         asked["seconds"] = seconds
     if file is not None:
-        asked["tasks"] = request_in(file)["tasks"]
+        asked["tasks"] = arguments.graph(file)["tasks"]
     with engine(home, python=python, functions=functions or (), principal=principal) as client:
         found: Json = client.call("plan", asked)
     if as_json:

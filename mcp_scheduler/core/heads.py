@@ -95,8 +95,8 @@ class Group:
         return None
 
     def forget(self, member: Member) -> None:
-        """An empty member: it comes again under another name. Nothing here leads to it any more, or it and its group
-        would hold each other until the collector of memory comes by."""
+        """An empty member: what comes next of its kind is another object. Nothing leads to this one any more, or it and
+        its group would hold each other until the collector of memory comes by."""
         if self.members.get(member.key) is member:
             del self.members[member.key]
         if self._first is member:

@@ -131,6 +131,8 @@ def test_words_of_a_command_stand_for_parts_of_the_item(mapped):
         (["--items", "[1]"], "A map runs one function or one command"),
         (["m.f", "--items", "[1]", "--", "true"], "A map runs one function or one command"),
         (["--product", "lr=1,2", "--", "train", "--lr={lr}"], "'--lr={lr}' has {lr} inside a word"),
+        (["--items", '[{"lr": 1}]', "--", "train", "--lr={lr}"], "'--lr={lr}' has {lr} inside a word"),
+        (["--items", "[1]", "--argument", "x", "--", "train"], "A command has no arguments with names"),
     ],
 )
 def test_what_makes_no_map_is_refused_before_anybody_is_asked(cli, standin, words, complaint):
